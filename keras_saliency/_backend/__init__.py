@@ -1,0 +1,25 @@
+"""The only room that names a framework: ``jax.py``, ``tensorflow.py`` and ``torch.py`` hold the same.
+
+===================  ================================================================================
+``COMPILES``         whether a new batch size costs a compilation (then batches are padded)
+``forward``          a function of arrays, compiled, without gradients
+``value_and_grad``   a function ``(x, *rest) -> (scores, aux)``, compiled, with d sum(scores) / dx
+``dry_run``          run a function for its Python side effects, computing as little as possible
+``to_numpy``         tensors to arrays
+===================  ================================================================================
+
+In all of them ``variables()`` gives the model's variables at each call, whose present values are
+used, and nothing that runs can change the model's state.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+
+def current() -> ModuleType:
+    """Return the module of the backend that Keras runs on."""
+    import keras
+
+    return importlib.import_module(f"{__name__}.{keras.config.backend()}")

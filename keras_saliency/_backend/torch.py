@@ -1,0 +1,113 @@
+"""PyTorch: eager (``torch.compile`` is slower here), weights detached, layout copies left out."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import torch
+
+from keras_saliency._backend.shared import not_differentiable
+
+COMPILES = False
+
+Variables = Callable[[], list[Any]]
+
+
+def _tensors(args: Any) -> Any:
+    return keras.tree.map_structure(keras.ops.convert_to_tensor, args)
+
+
+@contextlib.contextmanager
+def _running(variables: Variables) -> Iterator[None]:
+    # Detached weights: no weight gradients, and the user's requires_grad is left alone.
+    frozen = [(variable, variable.value.detach()) for variable in variables()]
+    with keras.StatelessScope(state_mapping=frozen), _without_layout_copies():
+        yield
+
+
+def forward(function: Callable[..., Any], variables: Variables) -> Callable[..., Any]:
+    """Return ``function`` of arrays, run without recording for gradients."""
+
+    def run(*args):
+        with torch.no_grad(), _running(variables):
+            return function(*_tensors(args))
+
+    return run
+
+
+def value_and_grad(function: Callable[..., Any], variables: Variables) -> Callable[..., Any]:
+    """Return ``(x, *rest) -> (scores, aux, gradient of sum(scores) by x)``."""
+
+    def run(x, *rest):
+        # The user may have switched gradients off around us.
+        with torch.inference_mode(False), torch.enable_grad(), _running(variables):
+            x, *others = _tensors((x, *rest))
+            x = x.detach().requires_grad_(True)
+            scores, aux = function(x, *others)
+            if not scores.requires_grad:
+                raise not_differentiable()
+            (gradient,) = torch.autograd.grad(scores.sum(), x, allow_unused=True)
+        if gradient is None:
+            raise not_differentiable()
+        return scores, aux, gradient
+
+    return run
+
+
+def dry_run(function: Callable[..., Any], variables: Variables, *args: np.ndarray) -> None:
+    """Run ``function`` once; PyTorch has no cheaper way that fits every layer."""
+    forward(function, variables)(*args)
+
+
+def to_numpy(tensors: Any) -> Any:
+    """Return tensors (in any nest) as arrays."""
+    return keras.tree.map_structure(lambda tensor: tensor.detach().cpu().numpy(), tensors)
+
+
+# Keras copies every activation from NHWC to NCHW memory before a convolution and back after it.
+# A permuted view is what torch calls channels_last, and its kernels take that as it is: the same
+# gradients to the bit, in 0.8 of the time. The function is Keras' private one, so where it is not
+# found everything works, slower.
+_skipping = threading.local()
+_lock = threading.Lock()
+_skippers = 0
+_CHANNELS_TO_FRONT = {3: (0, 2, 1), 4: (0, 3, 1, 2), 5: (0, 4, 1, 2, 3)}
+
+
+@contextlib.contextmanager
+def _without_layout_copies() -> Iterator[None]:
+    global _skippers
+    from keras.src.backend.torch import nn
+
+    if not hasattr(nn, "_transpose_spatial_inputs"):
+        yield
+        return
+    outer = getattr(_skipping, "on", False)
+    with _lock:
+        _skippers += 1
+        if _skippers == 1:
+            nn._transpose_spatial_inputs = _view_for_us(nn._transpose_spatial_inputs)
+    _skipping.on = True
+    try:
+        yield
+    finally:
+        _skipping.on = outer
+        with _lock:
+            _skippers -= 1
+            if not _skippers:
+                nn._transpose_spatial_inputs = nn._transpose_spatial_inputs.original
+
+
+def _view_for_us(original: Callable[[Any], Any]) -> Any:
+    def transpose(inputs):
+        if getattr(_skipping, "on", False) and inputs.ndim in _CHANNELS_TO_FRONT:
+            return inputs.permute(_CHANNELS_TO_FRONT[inputs.ndim])
+        return original(inputs)
+
+    transpose.original = original  # type: ignore[attr-defined]
+    return transpose

@@ -1,0 +1,264 @@
+"""Finding a model's layers by path, and the last one that still has a map."""
+
+from __future__ import annotations
+
+import contextlib
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from keras_saliency.errors import LayerError, did_you_mean
+from keras_saliency.intercept import intercept
+
+
+def walk(model: Any) -> Iterator[tuple[str, Any]]:
+    """Yield ``(path, operation)`` for every layer and operation inside ``model``, each once.
+
+    A nested layer's path holds the names of the layers around it: ``"backbone/conv5_out"``.
+    """
+    seen: set[int] = {id(model)}
+    yield from _walk(model, "", seen)
+
+
+def _walk(parent: Any, prefix: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    # Layer._flatten_layers is private, but the only list that also holds the sublayers of a
+    # subclassed layer; `operations` adds what a Functional graph holds beside layers (ops.relu).
+    children = [*getattr(parent, "operations", []), *_children(parent)]
+    for child in children:
+        if id(child) in seen:
+            continue
+        seen.add(id(child))
+        path = prefix + child.name
+        yield path, child
+        yield from _walk(child, path + "/", seen)
+
+
+def _children(parent: Any) -> list[Any]:
+    flatten = getattr(parent, "_flatten_layers", None)
+    return flatten(include_self=False, recursive=False) if flatten else []
+
+
+def tree(model: Any) -> str:
+    """Return the paths of all layers, one a line, with their class names.
+
+    Example:
+        >>> print(keras_saliency.layers.tree(model))  # doctest: +SKIP
+        backbone                        Functional
+        backbone/conv1                  Conv2D
+    """
+    rows = [(path, type(layer).__name__) for path, layer in walk(model)]
+    width = max((len(path) for path, _ in rows), default=0)
+    return "\n".join(f"{path:<{width}}  {kind}" for path, kind in rows)
+
+
+def find(model: Any, name: str) -> tuple[str, Any]:
+    """Return the ``(path, layer)`` that ``name`` means: a whole path, or an end of just one path.
+
+    Raises:
+        LayerError: No path ends so, or several do.
+    """
+    known = dict(walk(model))
+    if name in known:
+        return name, known[name]
+    ends = [path for path in known if path.endswith("/" + name)]
+    if len(ends) == 1:
+        return ends[0], known[ends[0]]
+    if ends:
+        raise LayerError(
+            f"The layer name {name!r} is ambiguous in model {model.name!r}.",
+            f"It could be {', '.join(map(repr, ends))}.",
+            "Give the whole path.",
+            "keras_saliency.layers.tree(model)",
+        )
+    raise LayerError(
+        f"No layer is called {name!r} in model {model.name!r}.",
+        f"It has {len(known)} layers.",
+        did_you_mean(name, [*known, *(path.rsplit("/", 1)[-1] for path in known)])
+        or "Give the path of one of them.",
+        "keras_saliency.layers.tree(model)",
+    )
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of one layer during a run: the ``index``-th of that layer, giving ``shape``.
+
+    The layer is held weakly: a cached survey must not keep a model alive.
+    """
+
+    path: str
+    index: int
+    shape: tuple[int | None, ...]
+    dtype: str
+    channels_first: bool
+    reference: weakref.ref[Any]
+
+    @property
+    def layer(self) -> Any:
+        """The layer itself."""
+        return self.reference()
+
+    @property
+    def map_size(self) -> tuple[int, int]:
+        """Height and width of the output; (1, 1) where it is no map."""
+        if len(self.shape) != 4:
+            return 1, 1
+        height, width = self.shape[2:4] if self.channels_first else self.shape[1:3]
+        return height or 1, width or 1
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Every layer call of one run, in order, and which of them lead to the chosen output."""
+
+    model: str
+    calls: tuple[Call, ...]
+    leading: frozenset[int]
+    ending: frozenset[int]
+    first_makers: tuple[int, ...]  # by call: the first call that gave the very same tensor
+    output_shape: tuple[int | None, ...]
+
+    def last_spatial(self) -> Call:
+        """Return the last call on the way to the output whose map is larger than 1x1.
+
+        Raises:
+            LayerError: There is none.
+        """
+        for number in reversed(range(len(self.calls))):
+            if number in self.leading and number not in self.ending:
+                call = self.calls[self.first_makers[number]]
+                if max(call.map_size) > 1:
+                    return call
+        raise LayerError(
+            f"Model {self.model!r} was asked for its last spatial layer.",
+            "No layer on the way to the output gives a map (B, h, w, K) larger than 1x1.",
+            "Name a layer, or use a method that needs none, such as 'gradient' or 'occlusion'.",
+            "keras_saliency.layers.tree(model)",
+        )
+
+    def call_of(self, path: str, index: int = -1) -> Call:
+        """Return one call of the layer at ``path``; the last one unless ``index`` says otherwise.
+
+        Raises:
+            LayerError: The layer did not take part in this run, or less often than asked.
+        """
+        calls = [call for call in self.calls if call.path == path]
+        if not -len(calls) <= index < len(calls):
+            raise LayerError(
+                f"Call {index} of layer {path!r} of model {self.model!r} was asked for.",
+                f"The layer was called {len(calls)} times on the way to the outputs.",
+                "Name a layer that takes part, or an earlier call.",
+                "keras_saliency.layers.tree(model)",
+            )
+        return calls[index]
+
+
+@contextlib.contextmanager
+def tap(call: Call, handler: Callable[[Any], Any]) -> Iterator[None]:
+    """Let ``handler(output)`` replace the output of just this one call while a model runs."""
+    count = 0
+
+    def count_then_handle(original, *args, **kwargs):
+        nonlocal count
+        output = original(*args, **kwargs)
+        count += 1
+        return handler(output) if count == call.index + 1 else output
+
+    with intercept([(call.layer, count_then_handle)]):
+        yield
+
+
+def survey(
+    model: Any, run: Callable[[], tuple[list[Any], list[Any]]], channels_first: bool = False
+) -> Survey:
+    """Watch every layer while ``run()`` calls the model once.
+
+    Args:
+        model: A Keras model.
+        run: Calls the model and returns ``(inputs, outputs)``: all tensors that went in, and the
+            tensors whose makers count as the end (the chosen output, its logits).
+        channels_first: The layout of layers that do not name one.
+    """
+    import keras
+
+    flat = keras.tree.flatten
+    records: list[_Record] = []
+    counts: dict[int, int] = {}
+
+    def watch(path: str, operation: Any) -> Callable[..., Any]:
+        def handler(original, *args, **kwargs):
+            output = original(*args, **kwargs)
+            index = counts[id(operation)] = counts.get(id(operation), -1) + 1
+            records.append(_Record(path, operation, index, flat((args, kwargs)), flat(output)))
+            return output
+
+        return handler
+
+    with intercept([(operation, watch(path, operation)) for path, operation in walk(model)]):
+        inputs, outputs = run()
+
+    first_makers: dict[int, int] = {}
+    for number, record in enumerate(records):
+        for tensor in record.outputs:
+            first_makers.setdefault(id(tensor), number)
+    ends = {id(tensor) for tensor in outputs}
+    return Survey(
+        model=model.name,
+        calls=tuple(record.call(channels_first) for record in records),
+        leading=_leading(records, inputs, outputs),
+        ending=frozenset(
+            n for n, record in enumerate(records) if ends & {id(t) for t in record.outputs}
+        ),
+        first_makers=tuple(
+            first_makers[id(record.outputs[0])] if record.outputs else n
+            for n, record in enumerate(records)
+        ),
+        output_shape=tuple(outputs[0].shape),
+    )
+
+
+@dataclass(frozen=True)
+class _Record:
+    path: str
+    operation: Any
+    index: int
+    inputs: list[Any]
+    outputs: list[Any]
+
+    def call(self, channels_first: bool) -> Call:
+        import keras
+
+        first = self.outputs[0] if self.outputs else None
+        data_format = getattr(self.operation, "data_format", None)
+        return Call(
+            path=self.path,
+            index=self.index,
+            shape=tuple(getattr(first, "shape", ())),
+            dtype=keras.backend.standardize_dtype(first.dtype) if hasattr(first, "dtype") else "",
+            channels_first=data_format == "channels_first" if data_format else channels_first,
+            reference=weakref.ref(self.operation),
+        )
+
+
+def _leading(records: list[_Record], inputs: list[Any], outputs: list[Any]) -> frozenset[int]:
+    """Numbers of the records from which the outputs can be reached, tensor by tensor.
+
+    Arithmetic between layers (``x + y`` in a subclassed ``call``) hides the way. If the walk back
+    does not arrive at an input, every record counts.
+    """
+    makers: dict[int, list[int]] = {}
+    for number, record in enumerate(records):
+        for tensor in record.outputs:
+            makers.setdefault(id(tensor), []).append(number)
+    reached: set[int] = set()
+    tensors, waiting = set(), [id(tensor) for tensor in outputs]
+    while waiting:
+        tensor = waiting.pop()
+        tensors.add(tensor)
+        for number in makers.get(tensor, []):
+            if number not in reached:
+                reached.add(number)
+                waiting.extend(id(t) for t in records[number].inputs)
+    arrived = any(id(tensor) in tensors for tensor in inputs)
+    return frozenset(reached) if arrived else frozenset(range(len(records)))

@@ -1,0 +1,94 @@
+"""How far the score drops when a window of the picture is covered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_saliency.methods.base import Attribution, Method
+
+if TYPE_CHECKING:
+    from keras_saliency.engine import Engine
+
+_WINDOWS = 8  # windows a side, where the user does not say
+
+
+@dataclass(frozen=True)
+class Occlusion(Method):
+    """The score drop of each covered window, averaged over the windows that cover a pixel.
+
+    Needs no gradient. Windows past the right and bottom edge are cut off there.
+
+    Args:
+        window: Side of the square window in model pixels, or (height, width); an eighth of the
+            picture where it is None.
+        stride: Step between windows, or (down, right); half a window where it is None.
+        fill: What covers: ``"mean"`` (the picture's mean colour), ``"black"``, ``"white"``,
+            ``"blur"``, a number or an array in the model's input range.
+
+    Example:
+        >>> explain(model, img, methods.Occlusion(window=32, fill="blur"))  # doctest: +SKIP
+    """
+
+    family = "perturbation"
+    signed = True
+    needs_gradient = False
+    local = False
+    reference = "Zeiler, Fergus: Visualizing and Understanding Convolutional Networks, 2013, arXiv:1311.2901"
+
+    window: int | tuple[int, int] | None = None
+    stride: int | tuple[int, int] | None = None
+    fill: Any = "mean"
+
+    def __post_init__(self) -> None:
+        """Refuse what is no window."""
+        for option in ("window", "stride"):
+            value = getattr(self, option)
+            pair = value if isinstance(value, tuple | list) else (value, value)
+            good = value is None or (
+                len(pair) == 2 and all(isinstance(n, int) and n > 0 for n in pair)
+            )
+            self._require(good, option, "a whole number above 0, or two of them")
+
+    def attribute(self, engine: Engine, seed: int) -> Attribution:
+        images, cover = engine.images, engine.fill(self.fill)
+        windows = self._windows(images.shape[1:3])
+        total, times = np.zeros(images.shape[:3]), np.zeros(images.shape[1:3])
+        for window in windows:
+            times[window] += 1
+
+        def covered() -> Iterator[tuple[int, np.ndarray]]:
+            for row, image in enumerate(images):
+                for window in windows:
+                    variant = image.copy()
+                    variant[window] = cover[row][window]
+                    yield row, variant
+
+        places = ((row, window) for row in range(len(images)) for window in windows)
+        scores = engine.variant_scores(covered(), len(images) * len(windows))
+        for (row, window), score in zip(places, scores, strict=True):
+            total[row][window] += engine.scores[row] - score
+        return Attribution(total / np.maximum(times, 1))
+
+    def _windows(self, size: tuple[int, ...]) -> list[tuple[slice, slice]]:
+        eighth = max(1, -(-min(size) // _WINDOWS))
+        window = [min(n, side) for n, side in zip(_pair(self.window or eighth), size, strict=True)]
+        stride = _pair(self.stride) if self.stride else [max(1, n // 2) for n in window]
+        down, right = (_starts(*numbers) for numbers in zip(size, window, stride, strict=True))
+        return [
+            (slice(top, top + window[0]), slice(left, left + window[1]))
+            for top in down
+            for left in right
+        ]
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    return tuple(value) if isinstance(value, tuple | list) else (value, value)
+
+
+def _starts(side: int, window: int, stride: int) -> range:
+    """Where windows start: enough of them to reach the far edge."""
+    return range(0, -(-(side - window) // stride) * stride + 1, stride)

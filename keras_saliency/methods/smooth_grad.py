@@ -1,0 +1,97 @@
+"""The mean over noisy copies of a picture, of any method's map."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from keras_saliency.methods.base import Attribution, Method, get
+
+if TYPE_CHECKING:
+    from keras_saliency.engine import Engine
+
+
+@dataclass(frozen=True)
+class SmoothGrad(Method):
+    """Attributions of noisy copies of the picture, averaged; around any method.
+
+    The noise is drawn in NumPy from explain()'s seed, the same on every backend and for every
+    picture.
+
+    Args:
+        base: The method to smooth: a name or a `Method`.
+        samples: Noisy copies of each picture.
+        noise: Standard deviation, as a share of (max - min) of that picture.
+        reduce: ``"mean"``; ``"square"``, the mean of squares (Hooker et al. 2018,
+            arXiv:1806.10758); or ``"variance"``, VarGrad (Adebayo et al. 2018, arXiv:1810.03292).
+
+    Example:
+        >>> explain(model, img, methods.SmoothGrad("grad_cam", samples=25))  # doctest: +SKIP
+    """
+
+    family = "gradient"
+    stochastic = True
+    reference = "Smilkov, Thorat, Kim, Viégas, Wattenberg: SmoothGrad, 2017, arXiv:1706.03825"
+
+    base: Any = "gradient"
+    samples: int = 50
+    noise: float = 0.15
+    reduce: Literal["mean", "square", "variance"] = "mean"
+
+    @property
+    def signed(self) -> bool:  # type: ignore[override]
+        """As the base, unless squares are taken."""
+        return self.base.signed and self.reduce == "mean"
+
+    @property
+    def needs_gradient(self) -> bool:  # type: ignore[override]
+        """As the base."""
+        return self.base.needs_gradient
+
+    @property
+    def local(self) -> bool:  # type: ignore[override]
+        """As the base."""
+        return self.base.local
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be averaged."""
+        object.__setattr__(self, "base", get(self.base))
+        self._require_count("samples")
+        self._require_share("noise")
+        known = ("mean", "square", "variance")
+        self._require(self.reduce in known, "reduce", f"one of {known}")
+
+    def attribute(self, engine: Engine, seed: int) -> Attribution:
+        images = engine.images
+        count, mean, spread, info = np.zeros(len(images)), None, None, {}
+        for rows, noisy in engine.chunks(self._noisy(images, seed), len(images) * self.samples):
+            found = self.base.attribute(engine.at(rows, noisy), seed)
+            info = found.info
+            values = found.values.astype(np.float64)
+            if self.reduce == "square":
+                values **= 2
+            if mean is None:
+                mean = np.zeros((len(images), *values.shape[1:]))
+                spread = np.zeros_like(mean)
+            for row, value in zip(rows, values, strict=True):
+                # Welford's update: one pass, no cancellation.
+                count[row] += 1
+                away = value - mean[row]
+                mean[row] += away / count[row]
+                spread[row] += away * (value - mean[row])
+        variance = self.reduce == "variance"
+        return Attribution(spread / self.samples if variance else mean, info=info)
+
+    def _noisy(self, images: np.ndarray, seed: int) -> Iterator[tuple[int, np.ndarray]]:
+        for row, image in enumerate(images):
+            generator = np.random.default_rng(seed)
+            scale = self.noise * (image.max() - image.min())
+            for _ in range(self.samples):
+                noise = generator.standard_normal(image.shape)
+                yield row, (image + scale * noise).astype(image.dtype)
+
+    def to_map(self, attributions: np.ndarray) -> np.ndarray:
+        return self.base.to_map(attributions)

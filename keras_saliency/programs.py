@@ -1,0 +1,165 @@
+"""What is compiled: a model and a target as one function of arrays, kept per model.
+
+Compiled functions are told apart by the target's fixed part, the layer and the model's variables,
+so a second call with other weights, another class or another picture compiles nothing. Everything
+kept holds the model weakly: it goes when the user lets go of the model.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Literal
+
+from keras_saliency import _backend, layers, logits
+from keras_saliency.adapter import Adapter, Batch
+from keras_saliency.errors import TargetError
+from keras_saliency.targets import Output, Outputs, Target
+
+_KEPT = 32  # compiled functions a model
+_cache: weakref.WeakKeyDictionary[Any, OrderedDict[Any, Any]] = weakref.WeakKeyDictionary()
+_lock = threading.RLock()
+
+
+def compiled(
+    kind: Literal["scores", "gradient"],
+    adapter: Adapter,
+    target: Target,
+    explained: int,
+    call: layers.Call | None = None,
+) -> Callable[..., Any]:
+    """Return the compiled function of ``(images, rows, sides)``.
+
+    Args:
+        kind: ``"scores"`` gives ``(scores, learnt)``; ``"gradient"`` gives ``(scores, learnt,
+            gradient)``.
+        adapter: The model.
+        target: What is explained; only its fixed part is compiled in.
+        explained: Which input the images go into.
+        call: With it the gradient is by this layer call's output. The function then takes a
+            leading argument: zeros of that output's shape.
+    """
+    backend = _backend.current()
+    reference = weakref.ref(adapter.model)
+    kept_target = target.for_cache()
+
+    def variables():
+        return reference().variables
+
+    def make():
+        body = _scores(reference, kept_target, explained)
+        if kind == "scores":
+            return backend.forward(body, variables)
+        return backend.value_and_grad(body if call is None else _by_layer(body, call), variables)
+
+    place = None if call is None else (call.path, call.index)
+    return _cached(adapter.model, (kind, place, target.static, explained), make)
+
+
+def survey(adapter: Adapter, target: Target, batch: Batch) -> layers.Survey:
+    """Return which layers are called, and which of them lead to the target's output."""
+    explained, seen = batch.explained, []
+
+    def run(images, sides):
+        with logits.recorded(adapter.model) as record:
+            outputs = adapter.forward(images, sides, explained)
+        picked = adapter.picked(outputs, target.output)
+        return [images, *sides], [*picked, *(record.of(tensor)[0] for tensor in picked)]
+
+    def body(images, sides):
+        look = layers.survey(adapter.model, lambda: run(images, sides), adapter.channels_first)
+        seen.append(look)
+        return images
+
+    def make():
+        first = batch.images[:1], tuple(side[:1] for side in batch.sides)
+        _backend.current().dry_run(body, lambda: adapter.model.variables, *first)
+        return seen[-1]
+
+    key = ("survey", target.output, explained, batch.images.shape[1:])
+    return _cached(adapter.model, key, make)
+
+
+def output_shape(adapter: Adapter, target: Target, batch: Batch) -> tuple[int | None, ...]:
+    """Return the shape of the target's output, channels last, with the batch axis."""
+    try:
+        shape = tuple(adapter.picked(adapter.model.output, target.output)[0].shape)
+    except (AttributeError, ValueError):  # a subclassed model: only a run can tell
+        shape = survey(adapter, target, batch).output_shape
+    if adapter.channels_first and len(shape) == 4:
+        return shape[0], shape[2], shape[3], shape[1]
+    return shape
+
+
+def _scores(reference: Any, target: Target, explained: int) -> Callable[..., Any]:
+    """The whole way from pictures to scores, as a function of tensors."""
+    from keras import ops
+
+    def body(images, rows, sides):
+        adapter = Adapter(reference())
+        with logits.recorded(adapter.model) as record:
+            outputs = adapter.forward(images, sides, explained)
+
+        def pick(name):
+            (values,) = adapter.picked(outputs, name)
+            before, activation = record.of(values)
+            if adapter.channels_first and len(values.shape) == 4:
+                values, before = (ops.transpose(t, (0, 2, 3, 1)) for t in (values, before))
+            return Output(values, before, activation)
+
+        scores, learnt = target.scores(Outputs(outputs, pick), rows)
+        _check_scores(scores, images)
+        if scores.dtype != images.dtype:  # half precision is no place for a sum
+            scores = ops.cast(scores, images.dtype)
+        return scores, learnt
+
+    return body
+
+
+def _by_layer(body: Callable[..., Any], call: layers.Call) -> Callable[..., Any]:
+    """The same as a function of a zero added to one layer's output, whose gradient is the layer's."""
+    from keras import ops
+
+    def with_delta(delta, images, rows, sides):
+        seen = []
+
+        def add(output):
+            seen.append(output + ops.cast(delta, output.dtype))
+            return seen[-1]
+
+        with layers.tap(call, add):
+            scores, learnt = body(images, rows, sides)
+        return scores, {**learnt, "activations": ops.cast(seen[0], delta.dtype)}
+
+    return with_delta
+
+
+def _check_scores(scores: Any, images: Any) -> None:
+    shape = tuple(getattr(scores, "shape", ()))
+    if not hasattr(scores, "shape") or shape not in ((images.shape[0],), (None,)):
+        raise TargetError(
+            "A target must give one score a picture.",
+            f"It gave {f'shape {shape}' if hasattr(scores, 'shape') else type(scores).__name__} "
+            f"for {images.shape[0]} pictures.",
+            f"Return a tensor of shape ({images.shape[0]},), written with keras.ops: reduce all "
+            "axes but the first.",
+            "help(keras_saliency.targets)",
+        )
+
+
+def _cached(model: Any, key: Any, make: Callable[[], Any]) -> Any:
+    # quantize() and new layers change the variables, and with them what was compiled.
+    key = (*key, tuple(map(id, model.variables)))
+    with _lock:
+        kept = _cache.setdefault(model, OrderedDict())
+        if key in kept:
+            kept.move_to_end(key)
+            return kept[key]
+    made = make()
+    with _lock:
+        made = kept.setdefault(key, made)
+        while len(kept) > _KEPT:
+            kept.popitem(last=False)
+    return made

@@ -1,0 +1,173 @@
+"""An explanation as a folder: npz, manifest and figure, written all or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_saliency import provenance
+from keras_saliency.errors import SaveError
+from keras_saliency.geometry import Geometry
+
+SCHEMA_VERSION = 1
+
+_ARRAYS, _MANIFEST, _FIGURE = "explanation.npz", "manifest.json", "figure.png"
+_READ = "help(keras_saliency.Explanation.save)"
+
+
+def write(folder: Path, explanation: Any, figure: bytes) -> Path:
+    """Write an explanation beside its place, then move it there in one step.
+
+    Raises:
+        SaveError: The place holds something else, or the disk does not take it.
+    """
+    asked = f"An explanation was to be saved as the folder {str(folder)!r}."
+    if folder.exists() and not _is_ours(folder):
+        raise SaveError(
+            asked,
+            "Something else is there.",
+            "Name a new folder, or one that an explanation was saved to.",
+            _READ,
+        )
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as error:
+        raise SaveError(asked, f"{error}.", "Name a place that can be written.", _READ) from error
+    try:
+        np.savez_compressed(fresh / _ARRAYS, **_arrays(explanation))
+        (fresh / _FIGURE).write_bytes(figure)
+        text = json.dumps(_manifest(explanation), indent=2, default=_plain, allow_nan=True)
+        (fresh / _MANIFEST).write_text(text + "\n", encoding="utf-8")
+        fresh.chmod(0o777 & ~_umask())
+        _swap(fresh, folder)
+    except OSError as error:
+        raise SaveError(asked, f"{error}.", "Make room, or name another place.", _READ) from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return folder
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Return the fields of the Explanation that a folder holds.
+
+    Raises:
+        SaveError: It holds none, a broken one, or one of a later schema.
+    """
+    asked = f"The explanation in {str(folder)!r} was asked for."
+    try:
+        manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+        schema = manifest["schema_version"]
+        if schema > SCHEMA_VERSION:
+            raise SaveError(
+                asked,
+                f"It has schema version {schema}; this package reads up to {SCHEMA_VERSION}.",
+                "Upgrade: pip install -U keras-saliency.",
+                _READ,
+            )
+        with np.load(folder / _ARRAYS, allow_pickle=False) as arrays:
+            return _fields(manifest, dict(arrays))
+    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        if isinstance(error, SaveError):
+            raise
+        raise SaveError(
+            asked,
+            f"It cannot be read ({type(error).__name__}: {error}).",
+            "Name a folder written by Explanation.save.",
+            _READ,
+        ) from error
+
+
+def _is_ours(folder: Path) -> bool:
+    if not folder.is_dir():
+        return False
+    return {path.name for path in folder.iterdir()} <= {_ARRAYS, _MANIFEST, _FIGURE}
+
+
+def _swap(fresh: Path, folder: Path) -> None:
+    if not folder.exists():
+        os.replace(fresh, folder)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
+    os.replace(folder, old)
+    try:
+        os.replace(fresh, folder)
+    except OSError:
+        os.replace(old, folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _arrays(explanation: Any) -> dict[str, np.ndarray]:
+    arrays = {"values": explanation.values, "scores": explanation.scores}
+    for name in ("attributions", "probabilities"):
+        if getattr(explanation, name) is not None:
+            arrays[name] = getattr(explanation, name)
+    pictures = {f"picture_{i}": picture for i, picture in enumerate(explanation.pictures)}
+    return {**arrays, **pictures}
+
+
+def _manifest(explanation: Any) -> dict[str, Any]:
+    return {
+        "schema_version": SCHEMA_VERSION,
+        **explanation.info,
+        "signed": explanation.signed,
+        "model_sha256": explanation.model_hash(),
+        "pictures": [
+            {
+                "sha256": provenance.picture_hash(picture),
+                "geometry": asdict(explanation.geometries[i]),
+                "target": explanation.targets[i],
+                "label": explanation.labels[i],
+                "score": float(explanation.scores[i]),
+                "checks": dict(explanation.checks[i]),
+            }
+            for i, picture in enumerate(explanation.pictures)
+        ],
+    }
+
+
+def _fields(manifest: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    rows = manifest.pop("pictures")
+    digest = manifest.pop("model_sha256")
+    manifest.pop("schema_version")
+    return {
+        "values": arrays["values"],
+        "attributions": arrays.get("attributions"),
+        "scores": arrays["scores"],
+        "probabilities": arrays.get("probabilities"),
+        "targets": tuple(row["target"] for row in rows),
+        "labels": tuple(row["label"] for row in rows),
+        "pictures": tuple(arrays[f"picture_{i}"] for i in range(len(rows))),
+        "geometries": tuple(
+            Geometry(**{name: tuple(value) for name, value in row["geometry"].items()})
+            for row in rows
+        ),
+        "signed": manifest.pop("signed"),
+        "checks": tuple(
+            {**row["checks"], "findings": tuple(row["checks"]["findings"])} for row in rows
+        ),
+        "info": manifest,
+        "model_hash": lambda: digest,
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON has no word for as what it has: arrays as lists, the rest as text."""
+    if isinstance(value, np.ndarray):
+        return value.tolist() if value.size <= 64 else f"array of shape {value.shape}"
+    return value.item() if isinstance(value, np.generic) else repr(value)

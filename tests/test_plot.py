@@ -1,0 +1,390 @@
+"""Figures: scales, colours, layout, and what must not happen to the maps."""
+
+import dataclasses
+import io
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+
+from keras_saliency import plot
+from keras_saliency.errors import ImageError, MethodError
+from keras_saliency.plot import Panel
+
+RNG = np.random.default_rng(0)
+# The Machado, Oliveira and Fernandes (2009) simulations of the three dichromacies, on linear RGB.
+VISION = {
+    "normal": np.eye(3),
+    "protan": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+    "deutan": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+    "tritan": [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
+}
+maps = arrays(
+    np.float32,
+    array_shapes(min_dims=2, max_dims=2, max_side=8),
+    elements=st.floats(-1e6, 1e6, width=32).map(lambda x: x if abs(x) > 1e-6 else 0.0),
+)
+percentiles = st.floats(0.5, 100)
+
+
+def panel(height=40, width=60, signed=False, **words):
+    values = RNG.standard_t(2, (height, width)).astype(np.float32)
+    picture = RNG.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Panel(picture, values if signed else np.abs(values), signed=signed, **words)
+
+
+def png(data):
+    from PIL import Image
+
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    return image
+
+
+def inches(figure, axes):
+    box = axes.get_position()
+    return np.array([box.width, box.height]) * figure.get_size_inches()
+
+
+def headless(draw, panels, **options):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(dpi=110)
+    FigureCanvasAgg(figure)
+    assert draw(panels, figure=figure, **options) is figure
+    figure.canvas.draw()
+    return figure
+
+
+def words_on(figure):
+    """Every drawn text with its box in pixels."""
+    texts = [text for axes in figure.axes for text in axes.texts] + figure.texts
+    return [(t.get_text(), t.get_window_extent()) for t in texts if t.get_text()]
+
+
+def lab(colours, vision="normal"):
+    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+    linear = (linear @ np.transpose(VISION[vision])).clip(0, 1)
+    to_xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    xyz = linear @ np.transpose(to_xyz) / [0.9505, 1.0, 1.089]
+    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.stack(
+        [116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], axis=1
+    )
+
+
+# --- limits -----------------------------------------------------------------------------------
+
+
+@given(maps, st.booleans(), percentiles)
+@settings(max_examples=150, deadline=None)
+def test_limits_are_ordered_and_start_where_they_should(values, signed, percentile):
+    low, high = plot.limits(values, signed, percentile)
+    assert low < high
+    assert np.isfinite([low, high]).all()
+    assert low == (-high if signed else 0)
+
+
+@given(maps, st.booleans(), percentiles)
+@settings(max_examples=150, deadline=None)
+def test_limits_cover_the_percentile(values, signed, percentile):
+    high = plot.limits(values, signed, percentile)[1]
+    sizes = np.abs(values) if signed else values
+    within = np.sum(sizes <= high * (1 + 1e-12))
+    assert within >= np.floor(percentile / 100 * (values.size - 1)) + 1
+    if (expected := np.percentile(sizes.astype(float), percentile)) > 0:
+        assert high == expected
+
+
+@given(maps, st.booleans(), percentiles, st.integers(-30, 30))
+@settings(max_examples=150, deadline=None)
+def test_limits_scale_with_the_map(values, signed, percentile, power):
+    low, high = plot.limits(values, signed, percentile)
+    if (np.abs(values) if signed else values).max() > 0:
+        scaled = plot.limits(values * np.float32(2.0**power), signed, percentile)
+        np.testing.assert_allclose(scaled, (low * 2.0**power, high * 2.0**power), rtol=1e-12)
+
+
+@pytest.mark.parametrize("values", [np.zeros((4, 4)), np.full((4, 4), np.nan), np.zeros((0, 4))])
+def test_limits_of_an_empty_map_are_not_degenerate(values):
+    assert plot.limits(values, signed=False) == (0, 1)
+    assert plot.limits(values, signed=True) == (-1, 1)
+
+
+def test_limits_of_a_map_without_positive_values():
+    assert plot.limits(np.array([[-3.0, 0.0]]), signed=False) == (0, 1)
+
+
+def test_limits_of_a_sparse_map_end_at_its_maximum():
+    values = np.zeros((100, 100))
+    values[0, 0] = 7
+    assert plot.limits(values, signed=False) == (0, 7)
+    assert plot.limits(-values, signed=True) == (-7, 7)
+
+
+def test_limits_ignore_what_is_not_finite():
+    values = np.array([[1.0, 2.0, np.nan], [np.inf, -np.inf, 3.0]])
+    assert plot.limits(values, signed=False, percentile=100) == (0, 3)
+    assert plot.limits(values, signed=True, percentile=100) == (-3, 3)
+
+
+# --- colours ----------------------------------------------------------------------------------
+
+
+def test_unsigned_colours_grow_steadily_lighter_for_every_vision():
+    colours = plot.colormap(signed=False)(np.linspace(0, 1, 256))[:, :3]
+    for vision in VISION:
+        lightness = lab(colours, vision)[:, 0]
+        assert (np.diff(lightness[::8]) > 0).all(), vision
+        assert np.ptp(lightness) > 80
+    assert (np.diff(lab(colours)[:, 0]) > 0).all()
+
+
+def test_signed_colours_are_symmetric_in_lightness_and_tell_the_sign_apart():
+    colours = plot.colormap(signed=True)(np.linspace(0, 1, 255))[:, :3]
+    lightness = lab(colours)[:, 0]
+    assert np.abs(lightness - lightness[::-1]).max() < 5
+    assert lightness.argmax() == 127
+    assert (np.diff(lightness[127:]) < 0.2).all()
+    for vision in VISION:
+        apart = np.linalg.norm(lab(colours, vision) - lab(colours, vision)[::-1], axis=1)
+        assert (apart[:96] > 20).all(), vision
+    red, _, blue = colours[200]
+    assert red > blue  # positive reads as warm
+
+
+# --- drawing ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 2, 8])
+def test_pair_draws_picture_map_and_bar(count):
+    figure = headless(plot.pair, [panel(title="a", method="b")] * count)
+    assert [len(axes.images) for axes in figure.axes] == [1] * (3 * count)
+    figure = headless(plot.pair, [panel()] * count, colorbar=False)
+    assert len(figure.axes) == 2 * count
+
+
+def test_overlay_and_grid_draw_as_many_images():
+    assert len(headless(plot.overlay, [panel(), panel(signed=True)] * 2).axes) == 8
+    rows = [[panel(method="a"), panel(signed=True, method="b")]] * 3
+    figure = headless(plot.grid, rows)
+    assert len(figure.axes) == 3 * (1 + 2 * 2)
+    assert sorted(text for text, _ in words_on(figure) if text in "ab") == ["a", "b"]
+
+
+def test_grid_names_methods_again_where_a_row_departs():
+    rows = [[panel(method="a"), panel(method="b")], [panel(method="a"), panel(method="c")]]
+    texts = [text for text, _ in words_on(headless(plot.grid, rows))]
+    assert [texts.count(name) for name in "abc"] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("shape", [(40, 60), (640, 427), (300, 1200), (8, 8), (5, 200), (200, 5)])
+def test_nothing_is_squeezed_and_the_bar_is_as_tall_as_its_map(shape):
+    figure = headless(plot.pair, [panel(*shape, title="t", method="m", signed=True)])
+    picture, map, bar = (inches(figure, axes) for axes in figure.axes)
+    assert picture[0] / picture[1] == pytest.approx(shape[1] / shape[0])
+    np.testing.assert_allclose(map, picture)
+    assert bar[1] == pytest.approx(map[1])
+    assert figure.axes[2].get_position().y0 == pytest.approx(figure.axes[1].get_position().y0)
+
+
+@pytest.mark.parametrize("draw", [plot.pair, plot.overlay, plot.grid])
+@pytest.mark.parametrize("shape", [(40, 60), (300, 1200), (640, 427), (20, 200), (200, 20)])
+def test_words_are_neither_cut_nor_overlapping(draw, shape):
+    long = "espresso with a crema nobody asked for, beside a spoon and a saucer, logit 9.1, p = 0.9"
+    panels = [
+        panel(*shape, title=long, method="integrated_gradients_with_a_very_long_name"),
+        panel(*shape, title="x" * 90, method="occlusion, 50 windows of 32 pixels", signed=True),
+    ]
+    panels = [dataclasses.replace(p, map=p.map * np.float32(1e-5)) for p in panels]
+    figure = headless(draw, [panels] if draw is plot.grid else panels)
+    words, page = words_on(figure), figure.bbox
+    pictures = [axes.get_window_extent() for axes in figure.axes]
+    for k, (text, box) in enumerate(words):
+        assert box.x0 >= 0, text
+        assert box.y0 >= 0, text
+        assert box.x1 <= page.x1, text
+        assert box.y1 <= page.y1, text
+        for other, its in [*words[k + 1 :], *((None, image) for image in pictures)]:
+            width = min(box.x1, its.x1) - max(box.x0, its.x0)
+            height = min(box.y1, its.y1) - max(box.y0, its.y0)
+            assert min(width, height) < 2.5, (text, other)
+
+
+def test_titles_are_not_read_as_mathematics():
+    (image, *_) = headless(plot.pair, [panel(title="costs $5 or $6_x^")]).axes
+    assert image.texts[0].get_text() == "costs $5 or $6_x^"
+    assert not image.texts[0].get_parse_math()
+
+
+def test_bars_say_where_they_are_clipped():
+    def labels(panels, **options):
+        return " ".join(t for t, _ in words_on(headless(plot.pair, panels, **options)))
+
+    assert "99th" in labels([panel()])
+    assert "99.5th" in labels([panel()], percentile=99.5)
+    assert "92nd" in labels([panel()], percentile=92)
+    assert "clipped" not in labels([panel()], percentile=100)
+    zero = Panel(np.zeros((8, 8)), np.zeros((8, 8)))
+    assert "zero" in labels([zero])
+
+
+def test_map_colours_span_the_limits():
+    item = panel(signed=True)
+    image = headless(plot.pair, [item], percentile=90).axes[1].images[0]
+    assert image.get_clim() == plot.limits(item.map, True, 90)
+    assert image.get_cmap().name == plot.colormap(True).name
+
+
+@pytest.mark.parametrize("draw", [plot.pair, plot.overlay, plot.grid])
+@pytest.mark.parametrize(
+    "picture",
+    [
+        np.full((8, 8), 200, np.uint8),
+        np.full((8, 8, 1), 0.5, np.float32),
+        RNG.normal(size=(8, 8, 3)) * 1e6,
+        np.where(np.eye(8) > 0, np.nan, 1.0),
+        np.eye(8, dtype=bool),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_any_picture_and_any_map_draw_without_warning(draw, picture):
+    nan = np.where(np.eye(8) > 0, np.nan, RNG.normal(size=(8, 8))).astype(np.float32)
+    nan[0, 1] = np.inf
+    panels = [
+        Panel(picture, m, signed=s)
+        for s in (True, False)
+        for m in (nan, np.zeros_like(nan), nan * 1e-30)
+    ]
+    png(plot.render_png(draw, [panels] if draw is plot.grid else panels, dpi=40))
+
+
+def test_pictures_are_shown_as_they_are_or_scaled():
+    data = RNG.integers(50, 100, (8, 8, 3), dtype=np.uint8)
+    shown = headless(plot.pair, [Panel(data, np.ones((8, 8)))]).axes[0].images[0].get_array()
+    np.testing.assert_array_equal(shown, data)
+    ramp = np.linspace(-3, 5, 64).reshape(8, 8)
+    shown = headless(plot.pair, [Panel(ramp, np.ones((8, 8)))]).axes[0].images[0].get_array()
+    np.testing.assert_allclose(shown[..., 1], np.round(255 * (ramp + 3) / 8), atol=1)
+
+
+def test_overlay_leaves_the_picture_where_the_map_is_zero():
+    picture = RNG.integers(0, 256, (8, 8), dtype=np.uint8)
+    half = np.zeros((8, 8), np.float32)
+    half[:, 4:] = 1
+    shown = headless(plot.overlay, [Panel(picture, half)]).axes[0].images[0].get_array()
+    np.testing.assert_allclose(shown[:, :4, 0], 0.7 * picture[:, :4] / 255, atol=1e-6)
+    np.testing.assert_allclose(shown[:, :4, 0], shown[:, :4, 2], atol=1e-6)
+    assert np.corrcoef(shown[:, 4:, 0].ravel(), picture[:, 4:].ravel())[0, 1] > 0.99
+
+
+def test_huge_pictures_are_averaged_down():
+    picture = np.zeros((1501, 3100), np.uint8)
+    picture[:, 1550:] = 100
+    values = np.ones(picture.shape, np.float32)
+    values[:, 1550:] = 3
+    left, right, _ = headless(plot.pair, [Panel(picture, values)], percentile=100).axes
+    small, map = left.images[0].get_array(), right.images[0].get_array()
+    assert small.shape[:2] == map.shape
+    assert max(map.shape) <= 1200
+    assert np.mean(small) == pytest.approx(50, abs=1)
+    assert np.mean(map) == pytest.approx(2, abs=0.01)
+    assert right.images[0].get_extent() == [-0.5, 3099.5, 1500.5, -0.5]
+
+
+@pytest.mark.parametrize("draw", [plot.pair, plot.overlay, plot.grid])
+def test_inputs_are_not_modified(draw):
+    panels = [panel(), panel(signed=True)]
+    before = [(p.picture.copy(), p.map.copy()) for p in panels]
+    for item in panels:
+        item.picture.flags.writeable = item.map.flags.writeable = False
+    headless(draw, [panels] if draw is plot.grid else panels)
+    for item, (picture, map) in zip(panels, before, strict=True):
+        np.testing.assert_array_equal(item.picture, picture)
+        np.testing.assert_array_equal(item.map, map)
+
+
+# --- figures and files ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("draw", "wide"), [(plot.pair, 1.5), (plot.overlay, 0.5)])
+def test_render_png_has_the_figure_s_proportions_and_no_pyplot_figure(draw, wide):
+    from matplotlib import pyplot
+
+    before, item = pyplot.get_fignums(), panel(200, 200)
+    image = png(plot.render_png(draw, [item], dpi=80))
+    figure = headless(draw, [item])
+    np.testing.assert_allclose(image.size, figure.get_size_inches() * 80, atol=1.5)
+    assert image.width / image.height > wide
+    assert np.ptp(np.asarray(image.convert("L"))) > 100
+    assert pyplot.get_fignums() == before
+
+
+def test_render_png_twice_gives_the_same_bytes():
+    item = panel()
+    assert plot.render_png(plot.pair, [item]) == plot.render_png(plot.pair, [item])
+
+
+def test_without_a_figure_pyplot_makes_one(monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    from matplotlib import pyplot
+
+    pyplot.switch_backend("Agg")
+    figure = plot.pair([panel()])
+    try:
+        assert pyplot.gcf() is figure
+    finally:
+        pyplot.close(figure)
+
+
+def test_a_given_figure_is_drawn_anew():
+    figure = headless(plot.pair, [panel()])
+    plot.pair([panel()], figure=figure)
+    assert len(figure.axes) == 3
+
+
+def test_importing_does_not_import_matplotlib():
+    code = "import sys, keras_saliency.plot; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# --- bad arguments ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: Panel(np.zeros((8, 8, 3)), np.zeros((8, 9))), ImageError, "has shape (8, 9)"),
+        (lambda: Panel(np.zeros((8, 8, 3)), np.zeros((8, 8, 3))), ImageError, "sum the map over"),
+        (lambda: Panel(np.zeros((8, 8, 4)), np.zeros((8, 8))), ImageError, "shape (8, 8, 4)"),
+        (lambda: Panel(np.zeros(8), np.zeros(8)), ImageError, "gray or RGB picture"),
+        (lambda: Panel(np.zeros((0, 8)), np.zeros((0, 8))), ImageError, "shape (0, 8)"),
+        (lambda: plot.limits(np.ones((2, 2)), False, 0), MethodError, "percentile given is 0"),
+        (lambda: plot.limits(np.ones((2, 2)), True, 100.1), MethodError, "up to 100"),
+        (lambda: plot.limits(np.ones((2, 2)), True, np.nan), MethodError, "nan"),
+        (lambda: plot.pair([]), MethodError, "at least one panel"),
+        (lambda: plot.pair(panel()), MethodError, "given bare"),
+        (lambda: plot.pair([panel()], percentile=-1), MethodError, "percentile given is -1"),
+        (lambda: plot.overlay([]), MethodError, "is empty"),
+        (lambda: plot.overlay([panel()], alpha=0), MethodError, "alpha given is 0"),
+        (lambda: plot.overlay([panel()], alpha=1.5), MethodError, "alpha given is 1.5"),
+        (lambda: plot.grid([]), MethodError, "is empty"),
+        (lambda: plot.grid([[panel()], []]), MethodError, "is empty"),
+        (lambda: plot.grid([[panel(8, 8), panel(8, 9)]]), ImageError, "[(8, 8), (8, 9)]"),
+    ],
+)
+def test_bad_arguments_are_named(make, error, message):
+    from matplotlib import pyplot
+
+    before = pyplot.get_fignums()
+    with pytest.raises(error, match=re.escape(message)) as caught:
+        make()
+    assert "See help(keras_saliency.plot." in str(caught.value)
+    assert pyplot.get_fignums() == before  # nothing is opened before the arguments are checked
