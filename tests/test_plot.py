@@ -29,7 +29,7 @@ maps = arrays(
     array_shapes(min_dims=2, max_dims=2, max_side=8),
     elements=st.floats(-1e6, 1e6, width=32).map(lambda x: x if abs(x) > 1e-6 else 0.0),
 )
-percentiles = st.floats(0.5, 100)
+DRAWS = pytest.mark.parametrize("draw", [plot.pair, plot.overlay, plot.grid])
 
 
 def panel(height=40, width=60, signed=False, **words):
@@ -80,62 +80,39 @@ def lab(colours, vision="normal"):
     )
 
 
-# --- limits -----------------------------------------------------------------------------------
-
-
-@given(maps, st.booleans(), percentiles)
-@settings(max_examples=150, deadline=None)
-def test_limits_are_ordered_and_start_where_they_should(values, signed, percentile):
+@given(maps, st.booleans(), st.floats(0.5, 100), st.integers(-30, 30))
+@settings(max_examples=100, deadline=None)
+def test_limits_cover_the_percentile_and_scale_with_the_map(values, signed, percentile, power):
     low, high = plot.limits(values, signed, percentile)
-    assert low < high
-    assert np.isfinite([low, high]).all()
+    assert 0 < high < np.inf
     assert low == (-high if signed else 0)
-
-
-@given(maps, st.booleans(), percentiles)
-@settings(max_examples=150, deadline=None)
-def test_limits_cover_the_percentile(values, signed, percentile):
-    high = plot.limits(values, signed, percentile)[1]
     sizes = np.abs(values) if signed else values
     within = np.sum(sizes <= high * (1 + 1e-12))
     assert within >= np.floor(percentile / 100 * (values.size - 1)) + 1
     if (expected := np.percentile(sizes.astype(float), percentile)) > 0:
         assert high == expected
-
-
-@given(maps, st.booleans(), percentiles, st.integers(-30, 30))
-@settings(max_examples=150, deadline=None)
-def test_limits_scale_with_the_map(values, signed, percentile, power):
-    low, high = plot.limits(values, signed, percentile)
-    if (np.abs(values) if signed else values).max() > 0:
+    if sizes.max() > 0:
         scaled = plot.limits(values * np.float32(2.0**power), signed, percentile)
         np.testing.assert_allclose(scaled, (low * 2.0**power, high * 2.0**power), rtol=1e-12)
 
 
-@pytest.mark.parametrize("values", [np.zeros((4, 4)), np.full((4, 4), np.nan), np.zeros((0, 4))])
-def test_limits_of_an_empty_map_are_not_degenerate(values):
-    assert plot.limits(values, signed=False) == (0, 1)
-    assert plot.limits(values, signed=True) == (-1, 1)
+SPARSE = np.where(np.arange(10000) == 7, 7.0, 0).reshape(100, 100)
 
 
-def test_limits_of_a_map_without_positive_values():
-    assert plot.limits(np.array([[-3.0, 0.0]]), signed=False) == (0, 1)
-
-
-def test_limits_of_a_sparse_map_end_at_its_maximum():
-    values = np.zeros((100, 100))
-    values[0, 0] = 7
-    assert plot.limits(values, signed=False) == (0, 7)
-    assert plot.limits(-values, signed=True) == (-7, 7)
-
-
-def test_limits_ignore_what_is_not_finite():
-    values = np.array([[1.0, 2.0, np.nan], [np.inf, -np.inf, 3.0]])
-    assert plot.limits(values, signed=False, percentile=100) == (0, 3)
-    assert plot.limits(values, signed=True, percentile=100) == (-3, 3)
-
-
-# --- colours ----------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("values", "signed", "expected"),
+    [
+        *((empty, False, (0, 1)) for empty in (np.zeros((4, 4)), np.full(4, np.nan), np.zeros(0))),
+        *((empty, True, (-1, 1)) for empty in (np.zeros((4, 4)), np.full(4, np.nan), np.zeros(0))),
+        (np.array([-3.0, 0.0]), False, (0, 1)),
+        (SPARSE, False, (0, 7)),
+        (-SPARSE, True, (-7, 7)),
+        (np.array([2.0, np.nan, np.inf, -np.inf, 2.0]), False, (0, 2)),
+        (np.array([2.0, np.nan, np.inf, -np.inf, -2.0]), True, (-2, 2)),
+    ],
+)
+def test_limits_of_unusual_maps(values, signed, expected):
+    assert plot.limits(values, signed) == expected
 
 
 def test_unsigned_colours_grow_steadily_lighter_for_every_vision():
@@ -160,32 +137,20 @@ def test_signed_colours_are_symmetric_in_lightness_and_tell_the_sign_apart():
     assert red > blue  # positive reads as warm
 
 
-# --- drawing ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("count", [1, 2, 8])
-def test_pair_draws_picture_map_and_bar(count):
-    figure = headless(plot.pair, [panel(title="a", method="b")] * count)
-    assert [len(axes.images) for axes in figure.axes] == [1] * (3 * count)
-    figure = headless(plot.pair, [panel()] * count, colorbar=False)
-    assert len(figure.axes) == 2 * count
-
-
-def test_overlay_and_grid_draw_as_many_images():
+def test_every_figure_draws_all_its_images():
+    figure = headless(plot.pair, [panel(), panel(signed=True)] * 2)
+    assert [len(axes.images) for axes in figure.axes] == [1] * 12
+    plot.pair([panel()] * 2, figure=figure, colorbar=False)
+    assert len(figure.axes) == 4  # a given figure is drawn anew
     assert len(headless(plot.overlay, [panel(), panel(signed=True)] * 2).axes) == 8
-    rows = [[panel(method="a"), panel(signed=True, method="b")]] * 3
-    figure = headless(plot.grid, rows)
+    a, b, c = (panel(method=name) for name in "abc")
+    figure = headless(plot.grid, [[a, b], [a, b], [a, c]])
     assert len(figure.axes) == 3 * (1 + 2 * 2)
-    assert sorted(text for text, _ in words_on(figure) if text in "ab") == ["a", "b"]
+    texts = [text for text, _ in words_on(figure)]
+    assert [texts.count(name) for name in "abc"] == [1, 1, 1]  # named again where a row departs
 
 
-def test_grid_names_methods_again_where_a_row_departs():
-    rows = [[panel(method="a"), panel(method="b")], [panel(method="a"), panel(method="c")]]
-    texts = [text for text, _ in words_on(headless(plot.grid, rows))]
-    assert [texts.count(name) for name in "abc"] == [1, 1, 1]
-
-
-@pytest.mark.parametrize("shape", [(40, 60), (640, 427), (300, 1200), (8, 8), (5, 200), (200, 5)])
+@pytest.mark.parametrize("shape", [(40, 60), (8, 8), (5, 200), (200, 5)])
 def test_nothing_is_squeezed_and_the_bar_is_as_tall_as_its_map(shape):
     figure = headless(plot.pair, [panel(*shape, title="t", method="m", signed=True)])
     picture, map, bar = (inches(figure, axes) for axes in figure.axes)
@@ -195,10 +160,10 @@ def test_nothing_is_squeezed_and_the_bar_is_as_tall_as_its_map(shape):
     assert figure.axes[2].get_position().y0 == pytest.approx(figure.axes[1].get_position().y0)
 
 
-@pytest.mark.parametrize("draw", [plot.pair, plot.overlay, plot.grid])
-@pytest.mark.parametrize("shape", [(40, 60), (300, 1200), (640, 427), (20, 200), (200, 20)])
+@DRAWS
+@pytest.mark.parametrize("shape", [(40, 60), (20, 200), (200, 20)])
 def test_words_are_neither_cut_nor_overlapping(draw, shape):
-    long = "espresso with a crema nobody asked for, beside a spoon and a saucer, logit 9.1, p = 0.9"
+    long = "espresso with a crema for $5 or $6_x^, beside a spoon and a saucer, logit 9.1, p = 0.9"
     panels = [
         panel(*shape, title=long, method="integrated_gradients_with_a_very_long_name"),
         panel(*shape, title="x" * 90, method="occlusion, 50 windows of 32 pixels", signed=True),
@@ -206,34 +171,26 @@ def test_words_are_neither_cut_nor_overlapping(draw, shape):
     panels = [dataclasses.replace(p, map=p.map * np.float32(1e-5)) for p in panels]
     figure = headless(draw, [panels] if draw is plot.grid else panels)
     words, page = words_on(figure), figure.bbox
+    assert not any(text.get_parse_math() for axes in figure.axes for text in axes.texts)
+    assert long.replace(" = ", "=") in re.sub(r"\xa0=\xa0", "=", words[0][0].replace("\n", " "))
     pictures = [axes.get_window_extent() for axes in figure.axes]
     for k, (text, box) in enumerate(words):
-        assert box.x0 >= 0, text
-        assert box.y0 >= 0, text
-        assert box.x1 <= page.x1, text
-        assert box.y1 <= page.y1, text
+        assert min(box.x0, box.y0, page.x1 - box.x1, page.y1 - box.y1) >= 0, text
         for other, its in [*words[k + 1 :], *((None, image) for image in pictures)]:
             width = min(box.x1, its.x1) - max(box.x0, its.x0)
             height = min(box.y1, its.y1) - max(box.y0, its.y0)
             assert min(width, height) < 2.5, (text, other)
 
 
-def test_titles_are_not_read_as_mathematics():
-    (image, *_) = headless(plot.pair, [panel(title="costs $5 or $6_x^")]).axes
-    assert image.texts[0].get_text() == "costs $5 or $6_x^"
-    assert not image.texts[0].get_parse_math()
-
-
 def test_bars_say_where_they_are_clipped():
-    def labels(panels, **options):
-        return " ".join(t for t, _ in words_on(headless(plot.pair, panels, **options)))
+    def labels(item, percentile):
+        words = words_on(headless(plot.pair, [item], percentile=percentile))
+        return " ".join(text for text, _ in words)
 
-    assert "99th" in labels([panel()])
-    assert "99.5th" in labels([panel()], percentile=99.5)
-    assert "92nd" in labels([panel()], percentile=92)
-    assert "clipped" not in labels([panel()], percentile=100)
-    zero = Panel(np.zeros((8, 8)), np.zeros((8, 8)))
-    assert "zero" in labels([zero])
+    for percentile, said in ((99, "99th"), (99.5, "99.5th"), (92, "92nd"), (12, "12th")):
+        assert f"clipped at the {said}" in labels(panel(), percentile).replace("\n", " ")
+    assert "clipped" not in labels(panel(), 100)
+    assert "zero" in labels(Panel(np.zeros((8, 8)), np.zeros((8, 8))), 99)
 
 
 def test_map_colours_span_the_limits():
@@ -243,27 +200,23 @@ def test_map_colours_span_the_limits():
     assert image.get_cmap().name == plot.colormap(True).name
 
 
-@pytest.mark.parametrize("draw", [plot.pair, plot.overlay, plot.grid])
-@pytest.mark.parametrize(
-    "picture",
-    [
+@DRAWS
+@pytest.mark.filterwarnings("error")
+def test_any_picture_and_any_map_draw_without_warning(draw):
+    nan = np.where(np.eye(8) > 0, np.nan, RNG.normal(size=(8, 8))).astype(np.float32)
+    nan[0, 1] = np.inf
+    pictures = [
         np.full((8, 8), 200, np.uint8),
         np.full((8, 8, 1), 0.5, np.float32),
         RNG.normal(size=(8, 8, 3)) * 1e6,
         np.where(np.eye(8) > 0, np.nan, 1.0),
         np.eye(8, dtype=bool),
-    ],
-)
-@pytest.mark.filterwarnings("error")
-def test_any_picture_and_any_map_draw_without_warning(draw, picture):
-    nan = np.where(np.eye(8) > 0, np.nan, RNG.normal(size=(8, 8))).astype(np.float32)
-    nan[0, 1] = np.inf
-    panels = [
-        Panel(picture, m, signed=s)
-        for s in (True, False)
-        for m in (nan, np.zeros_like(nan), nan * 1e-30)
     ]
-    png(plot.render_png(draw, [panels] if draw is plot.grid else panels, dpi=40))
+    kinds = [(nan, True), (nan, False), (np.zeros((8, 8)), True), (np.zeros((8, 8)), False)]
+    kinds += [(nan * 1e-30, True), (nan * 1e-30, False)]
+    rows = [[Panel(p, m, signed=s) for m, s in kinds] for p in pictures]
+    panels = rows if draw is plot.grid else [item for row in rows for item in row]
+    png(plot.render_png(draw, panels, dpi=20))
 
 
 def test_pictures_are_shown_as_they_are_or_scaled():
@@ -299,7 +252,7 @@ def test_huge_pictures_are_averaged_down():
     assert right.images[0].get_extent() == [-0.5, 3099.5, 1500.5, -0.5]
 
 
-@pytest.mark.parametrize("draw", [plot.pair, plot.overlay, plot.grid])
+@DRAWS
 def test_inputs_are_not_modified(draw):
     panels = [panel(), panel(signed=True)]
     before = [(p.picture.copy(), p.map.copy()) for p in panels]
@@ -311,29 +264,19 @@ def test_inputs_are_not_modified(draw):
         np.testing.assert_array_equal(item.map, map)
 
 
-# --- figures and files ------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("draw", "wide"), [(plot.pair, 1.5), (plot.overlay, 0.5)])
-def test_render_png_has_the_figure_s_proportions_and_no_pyplot_figure(draw, wide):
+def test_render_png_has_the_figure_s_proportions_and_no_pyplot_figure():
     from matplotlib import pyplot
 
     before, item = pyplot.get_fignums(), panel(200, 200)
-    image = png(plot.render_png(draw, [item], dpi=80))
-    figure = headless(draw, [item])
-    np.testing.assert_allclose(image.size, figure.get_size_inches() * 80, atol=1.5)
-    assert image.width / image.height > wide
-    assert np.ptp(np.asarray(image.convert("L"))) > 100
+    data = plot.render_png(plot.pair, [item], dpi=80)
+    assert data == plot.render_png(plot.pair, [item], dpi=80)
+    inches = headless(plot.pair, [item]).get_size_inches()
+    np.testing.assert_allclose(png(data).size, inches * 80, atol=1.5)
+    assert np.ptp(np.asarray(png(data).convert("L"))) > 100
     assert pyplot.get_fignums() == before
 
 
-def test_render_png_twice_gives_the_same_bytes():
-    item = panel()
-    assert plot.render_png(plot.pair, [item]) == plot.render_png(plot.pair, [item])
-
-
-def test_without_a_figure_pyplot_makes_one(monkeypatch):
-    monkeypatch.setenv("MPLBACKEND", "Agg")
+def test_without_a_figure_pyplot_makes_one():
     from matplotlib import pyplot
 
     pyplot.switch_backend("Agg")
@@ -344,42 +287,35 @@ def test_without_a_figure_pyplot_makes_one(monkeypatch):
         pyplot.close(figure)
 
 
-def test_a_given_figure_is_drawn_anew():
-    figure = headless(plot.pair, [panel()])
-    plot.pair([panel()], figure=figure)
-    assert len(figure.axes) == 3
-
-
 def test_importing_does_not_import_matplotlib():
     code = "import sys, keras_saliency.plot; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-# --- bad arguments ----------------------------------------------------------------------------
+ONES, NONE = np.ones((8, 8)), np.zeros((0, 8))
+BAD = [
+    (lambda: Panel(np.zeros((8, 8, 3)), np.zeros((8, 9))), ImageError, "has shape (8, 9)"),
+    (lambda: Panel(np.zeros((8, 8, 3)), np.zeros((8, 8, 3))), ImageError, "sum the map over"),
+    (lambda: Panel(np.zeros((8, 8, 4)), ONES), ImageError, "shape (8, 8, 4)"),
+    (lambda: Panel(np.zeros(8), np.zeros(8)), ImageError, "gray or RGB picture"),
+    (lambda: Panel(NONE, NONE), ImageError, "shape (0, 8)"),
+    (lambda: plot.limits(ONES, False, 0), MethodError, "percentile given is 0"),
+    (lambda: plot.limits(ONES, True, 100.1), MethodError, "up to 100"),
+    (lambda: plot.limits(ONES, True, np.nan), MethodError, "nan"),
+    (lambda: plot.pair([]), MethodError, "at least one panel"),
+    (lambda: plot.pair(panel()), MethodError, "given bare"),
+    (lambda: plot.pair([panel()], percentile=-1), MethodError, "percentile given is -1"),
+    (lambda: plot.overlay([]), MethodError, "is empty"),
+    (lambda: plot.overlay([panel()], alpha=0), MethodError, "alpha given is 0"),
+    (lambda: plot.overlay([panel()], alpha=1.5), MethodError, "alpha given is 1.5"),
+    (lambda: plot.grid([]), MethodError, "is empty"),
+    (lambda: plot.grid([[panel()], []]), MethodError, "is empty"),
+    (lambda: plot.grid([panel()]), MethodError, "given bare"),
+    (lambda: plot.grid([[panel(8, 8), panel(8, 9)]]), ImageError, "[(8, 8), (8, 9)]"),
+]
 
 
-@pytest.mark.parametrize(
-    ("make", "error", "message"),
-    [
-        (lambda: Panel(np.zeros((8, 8, 3)), np.zeros((8, 9))), ImageError, "has shape (8, 9)"),
-        (lambda: Panel(np.zeros((8, 8, 3)), np.zeros((8, 8, 3))), ImageError, "sum the map over"),
-        (lambda: Panel(np.zeros((8, 8, 4)), np.zeros((8, 8))), ImageError, "shape (8, 8, 4)"),
-        (lambda: Panel(np.zeros(8), np.zeros(8)), ImageError, "gray or RGB picture"),
-        (lambda: Panel(np.zeros((0, 8)), np.zeros((0, 8))), ImageError, "shape (0, 8)"),
-        (lambda: plot.limits(np.ones((2, 2)), False, 0), MethodError, "percentile given is 0"),
-        (lambda: plot.limits(np.ones((2, 2)), True, 100.1), MethodError, "up to 100"),
-        (lambda: plot.limits(np.ones((2, 2)), True, np.nan), MethodError, "nan"),
-        (lambda: plot.pair([]), MethodError, "at least one panel"),
-        (lambda: plot.pair(panel()), MethodError, "given bare"),
-        (lambda: plot.pair([panel()], percentile=-1), MethodError, "percentile given is -1"),
-        (lambda: plot.overlay([]), MethodError, "is empty"),
-        (lambda: plot.overlay([panel()], alpha=0), MethodError, "alpha given is 0"),
-        (lambda: plot.overlay([panel()], alpha=1.5), MethodError, "alpha given is 1.5"),
-        (lambda: plot.grid([]), MethodError, "is empty"),
-        (lambda: plot.grid([[panel()], []]), MethodError, "is empty"),
-        (lambda: plot.grid([[panel(8, 8), panel(8, 9)]]), ImageError, "[(8, 8), (8, 9)]"),
-    ],
-)
+@pytest.mark.parametrize(("make", "error", "message"), BAD)
 def test_bad_arguments_are_named(make, error, message):
     from matplotlib import pyplot
 

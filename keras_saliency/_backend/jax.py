@@ -43,32 +43,40 @@ def value_and_grad(function: Callable[..., Any], variables: Variables) -> Callab
     """Compile ``(x, *rest) -> (scores, aux, gradient of sum(scores) by x)``."""
     run = _stateless(function, variables)
 
-    def total(x, values, *rest):
-        scores, aux = run(values, x, *rest)
-        return _connected(scores).sum(), (scores, aux)
+    def traced(x, values, *rest):
+        mark, reached = _mark()
 
-    compiled = jax.jit(jax.value_and_grad(total, has_aux=True))
+        def total(x):
+            scores, aux = run(values, x, *rest)
+            return mark(scores).sum(), (scores, aux)
 
-    def call(x, *rest):
-        (_, (scores, aux)), gradient = compiled(x, _values(variables), *rest)
+        (_, (scores, aux)), gradient = jax.value_and_grad(total, has_aux=True)(x)
+        if not reached:
+            raise not_differentiable()
         return scores, aux, gradient
 
-    return call
+    compiled = jax.jit(traced)
+    return lambda x, *rest: compiled(x, _values(variables), *rest)
 
 
-@jax.custom_jvp
-def _connected(scores):
-    """Pass scores on, but refuse those that no derivative reaches (JAX would say 0)."""
-    return scores
+def _mark() -> tuple[Callable[[Any], Any], list[bool]]:
+    """Return an identity, and a list that is filled once a derivative passes through it.
 
+    Where none does, JAX gives a gradient of zeros without a word.
+    """
+    reached: list[bool] = []
 
-def _connected_jvp(primals, tangents):
-    if isinstance(tangents[0], SymbolicZero):
-        raise not_differentiable()
-    return primals[0], tangents[0]
+    @jax.custom_jvp
+    def mark(scores):
+        return scores
 
+    def rule(primals, tangents):
+        if not isinstance(tangents[0], SymbolicZero):
+            reached.append(True)
+        return primals[0], tangents[0]
 
-_connected.defjvp(_connected_jvp, symbolic_zeros=True)
+    mark.defjvp(rule, symbolic_zeros=True)
+    return mark, reached
 
 
 def dry_run(function: Callable[..., Any], variables: Variables, *args: np.ndarray) -> None:

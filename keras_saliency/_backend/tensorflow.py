@@ -20,21 +20,28 @@ def _tensors(args: Any) -> Any:
     return tf.nest.map_structure(tf.convert_to_tensor, args)
 
 
+def _compile(run: Callable[..., Any]) -> Any:
+    compiled = tf.function(run, autograph=False)
+    # TensorFlow takes several models explained in a row for one function traced too often, and
+    # warns. The attribute is private; without it the warning comes, and nothing else happens.
+    compiled._omit_frequent_tracing_warning = True
+    return compiled
+
+
 def forward(function: Callable[..., Any], variables: Variables) -> Callable[..., Any]:
     """Compile ``function`` of arrays."""
 
-    @tf.function(autograph=False)
     def run(*args):
         with keras.StatelessScope():
             return function(*args)
 
-    return lambda *args: run(*_tensors(args))
+    compiled = _compile(run)
+    return lambda *args: compiled(*_tensors(args))
 
 
 def value_and_grad(function: Callable[..., Any], variables: Variables) -> Callable[..., Any]:
     """Compile ``(x, *rest) -> (scores, aux, gradient of sum(scores) by x)``."""
 
-    @tf.function(autograph=False)
     def run(x, *rest):
         # Weights are not watched, so their gradients are never part of the graph.
         with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -47,7 +54,8 @@ def value_and_grad(function: Callable[..., Any], variables: Variables) -> Callab
             raise not_differentiable()
         return scores, aux, gradient
 
-    return lambda x, *rest: run(*_tensors((x, *rest)))
+    compiled = _compile(run)
+    return lambda *args: compiled(*_tensors(args))
 
 
 def dry_run(function: Callable[..., Any], variables: Variables, *args: np.ndarray) -> None:

@@ -65,14 +65,17 @@ class Method(ABC):
     reference: ClassVar[str]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Register the class under its file's name."""
+        """Register our own classes under their files' names; others are passed as objects."""
         super().__init_subclass__(**kwargs)
-        _registry[cls.__module__.rsplit(".", 1)[-1]] = cls
+        package, _, file = cls.__module__.rpartition(".")
+        if package == __package__:
+            _registry[file] = cls
 
     @property
     def name(self) -> str:
-        """The name of the method's file, by which strings find it."""
-        return type(self).__module__.rsplit(".", 1)[-1]
+        """The name by which strings find it: that of its file (its class, if it is not ours)."""
+        file = type(self).__module__.rpartition(".")[-1]
+        return file if _registry.get(file) is type(self) else type(self).__name__
 
     @abstractmethod
     def attribute(self, engine: Engine, seed: int) -> Attribution:

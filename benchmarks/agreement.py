@@ -1,0 +1,44 @@
+"""Whether contestants compute the same thing: asked before any of them is timed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+MIN_COSINE = 0.9999
+MAX_RELATIVE_L2 = 1e-2
+
+
+class Disagreement(Exception):
+    """Two contestants gave different answers, so their times mean nothing."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far apart two batches of gradients are, on the worst of their pictures."""
+
+    cosine: float
+    relative_l2: float
+
+
+def require(ours: np.ndarray, reference: np.ndarray, what: str) -> Agreement:
+    """Return how well two batches (B, ...) agree.
+
+    Raises:
+        Disagreement: Too badly, or one of them is not finite or 0 everywhere.
+    """
+    if ours.shape != reference.shape:
+        raise Disagreement(f"{what}: shapes {ours.shape} and {reference.shape}")
+    a, b = (np.asarray(each, np.float64).reshape(len(each), -1) for each in (ours, reference))
+    with np.errstate(all="ignore"):
+        norms = np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1)
+        cosines = (a * b).sum(axis=1) / (norms[0] * norms[1])
+        distances = np.linalg.norm(a - b, axis=1) / norms[1]
+    found = Agreement(float(cosines.min()), float(distances.max()))
+    if not (found.cosine >= MIN_COSINE and found.relative_l2 <= MAX_RELATIVE_L2):  # NaN fails too
+        raise Disagreement(
+            f"{what}: cosine {found.cosine:.6f} (at least {MIN_COSINE}), "
+            f"relative L2 {found.relative_l2:.2e} (at most {MAX_RELATIVE_L2})"
+        )
+    return found

@@ -1,0 +1,86 @@
+"""What every row says about where it was measured."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = (
+    "keras-saliency", "keras", "numpy", "jax", "jaxlib", "tensorflow", "tensorflow-cpu", "torch"
+)  # fmt: skip
+_SETTINGS = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "XLA_FLAGS", "TF_ENABLE_ONEDNN_OPTS")
+
+
+def describe() -> dict[str, Any]:
+    """Return CPU, cores, threads, device, versions and commit, as this process sees them."""
+    return {
+        "cpu": _cpu(),
+        "cores": len(os.sched_getaffinity(0)),
+        "load": round(os.getloadavg()[0], 2),
+        **_threads_and_device(),
+        "environment": {name: os.environ[name] for name in _SETTINGS if name in os.environ},
+        "versions": {"python": platform.python_version(), **_versions()},
+        **_commit(),
+    }
+
+
+def _cpu() -> str:
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())
+
+
+def _threads_and_device() -> dict[str, Any]:
+    """Return how many threads one operation may use, and what it runs on."""
+    import keras
+
+    cores = len(os.sched_getaffinity(0))
+    match keras.config.backend():
+        case "jax":
+            import jax
+
+            return {"threads": cores, "device": jax.devices()[0].device_kind}
+        case "tensorflow":
+            import tensorflow as tf
+
+            threads = tf.config.threading.get_intra_op_parallelism_threads()
+            devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices()
+            return {"threads": threads or cores, "device": devices[0].device_type.lower()}
+        case "torch":
+            import torch
+
+            device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+            return {"threads": torch.get_num_threads(), "device": device}
+        case other:
+            raise ValueError(f"no threads known for backend {other!r}")
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _commit() -> dict[str, Any]:
+    """Return the commit, and whether the package differs from it."""
+    return {
+        "commit": _git("rev-parse", "HEAD") or "unknown",
+        "dirty": bool(_git("status", "--porcelain", "--", "keras_saliency")),
+    }
+
+
+def _git(*words: str) -> str:
+    here = Path(__file__).resolve().parent.parent
+    try:
+        done = subprocess.run(["git", *words], cwd=here, capture_output=True, text=True)
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,0 +1,92 @@
+"""One process a backend: it imports Keras once, then does one job after another.
+
+Keras takes its backend from the environment when it is imported, so every backend needs a process
+of its own. A job is a function named ``"module:function"`` with arguments and a result in JSON.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from typing import Any
+
+BACKENDS = ("jax", "tensorflow", "torch")
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+class JobFailed(Exception):
+    """A job raised; the message is its traceback."""
+
+
+class Worker:
+    """A process that runs on one backend until the block ends."""
+
+    def __init__(self, backend: str) -> None:
+        """Start the process."""
+        environment = {**os.environ, "KERAS_BACKEND": backend}
+        environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        # TensorFlow talks a lot; what it said is shown if the process dies.
+        self._log = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 (lives with us)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.worker"],
+            cwd=_ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+        )
+
+    def do(self, function: str, **arguments: Any) -> Any:
+        """Return what ``module:function`` gives for these arguments in the process.
+
+        Raises:
+            JobFailed: It raised, or the process died.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps([function, arguments]) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            status = self._process.wait()
+            self._log.seek(0)
+            said = self._log.read()[-2000:]
+            raise JobFailed(f"The process died in {function} with status {status}:\n{said}")
+        result, error = json.loads(line)
+        if error:
+            raise JobFailed(error)
+        return result
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+        self._log.close()
+
+
+def _serve() -> None:
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what libraries print is no answer
+    for line in sys.stdin:
+        function, arguments = json.loads(line)
+        module, _, name = function.partition(":")
+        try:
+            answer = [getattr(importlib.import_module(module), name)(**arguments), None]
+        except Exception:
+            answer = [None, traceback.format_exc()]
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    _serve()

@@ -1,0 +1,287 @@
+"""Models by name or file, for the command line: keras.applications, efficientnet_lite0, .keras, .h5."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import re
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from keras_saliency._keras import require_keras
+from keras_saliency.errors import KerasSaliencyError, ModelFileError, did_you_mean
+
+_OURS = "efficientnet_lite0"
+_DEFAULT = ("imagenet", "pretrained")  # two words for the weights that a network is known by
+_HDF5 = (".h5", ".hdf5")
+_READ = "keras-saliency explain --help"
+_TRUSTED = (
+    "If you trust its author, load it in Python, "
+    "model = keras.saving.load_model({path!r}, safe_mode=False), "
+    "and call keras_saliency.explain(model, picture)."
+)
+
+
+def load(
+    model: str, weights: str | None = None, options: Mapping[str, Any] | None = None
+) -> Any:
+    """Return a Keras model by its name or file.
+
+    A file is loaded with ``safe_mode=True``, always: code that it carries does not run.
+
+    Args:
+        model: ``"efficientnet_lite0"``, a name of ``keras.applications`` (case, ``-`` and ``_`` do
+            not matter), or the path of a ``.keras`` or ``.h5`` file that holds a whole model.
+        weights: A weights file, ``"imagenet"`` or ``"pretrained"`` (the default; for
+            ``keras.applications`` Keras downloads them), or ``"none"`` for random ones.
+        options: For the function that builds the network, such as ``{"alpha": 0.25}``.
+
+    Raises:
+        ModelFileError: No such name, or a file that cannot be loaded or wants to run code.
+        PretrainedError: The weights' package of efficientnet_lite0 is not installed.
+        BackendError: Keras' backend is not installed.
+    """
+    if Path(model).suffix.lower() in (".keras", *_HDF5) or os.sep in model:
+        if weights is not None or options:
+            given = f"--weights {weights}" if weights is not None else "--model-option"
+            raise ModelFileError(
+                f"The model file {model!r} was asked for with {given}.",
+                "A model file has its weights and options in it.",
+                "Leave that out, or name the architecture: --model MobileNet --weights FILE.",
+                _READ,
+            )
+        return _load_file(Path(model))
+    return _build(model, weights, dict(options or {}))
+
+
+# ---------------------------------------------------------------------- by name
+
+
+def _build(name: str, weights: str | None, options: dict[str, Any]) -> Any:
+    name, function = _network(name)
+    known = [option for option in inspect.signature(function).parameters if option != "weights"]
+    for option in options:
+        if option not in known:
+            raise ModelFileError(
+                f"{name} was asked for with the option {option!r}.",
+                f"Its options are {', '.join(known)}.",
+                "Say --weights." if option == "weights" else did_you_mean(option, known)
+                or "Take one of these.",
+                _READ,
+            )  # fmt: skip
+    options = {key: tuple(v) if isinstance(v, list) else v for key, v in options.items()}
+    ours = name == _OURS
+    if weights is None or weights in _DEFAULT:
+        chosen: str | None = "pretrained" if ours else "imagenet"
+    elif weights.lower() == "none":
+        chosen = None
+    else:
+        chosen = str(_weights_file(name, Path(weights)))
+    try:
+        return function(weights=chosen, **options)
+    except KerasSaliencyError:
+        raise
+    except Exception as error:  # whatever Keras raises; a failed download is a bare Exception
+        raise _not_built(name, chosen, options, error) from error
+
+
+def _network(name: str) -> tuple[str, Callable[..., Any]]:
+    """Return the proper name of a network and the function that builds it."""
+    from keras_saliency.pretrained import efficientnet_lite0
+
+    if _plain(name) == _plain(_OURS):
+        return _OURS, efficientnet_lite0
+    applications = require_keras().applications
+    functions = {
+        one: function
+        for one, function in vars(applications).items()
+        if one[0].isupper() and callable(function)
+    }
+    for proper, function in functions.items():
+        if _plain(proper) == _plain(name):
+            return proper, function
+    if Path(name).exists():
+        return _refuse_file(Path(name))
+    lower = {proper.lower(): proper for proper in (*functions, _OURS)}
+    near = did_you_mean(name.lower(), lower)
+    for word, proper in lower.items():
+        near = near.replace(repr(word), repr(proper))
+    raise ModelFileError(
+        f"The model {name!r} was asked for.",
+        f"It is no .keras or .h5 file and none of {', '.join((_OURS, *sorted(functions)))}.",
+        near or "Take one of these, or the path of a model file.",
+        _READ,
+    )
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_]", "", name).lower()
+
+
+def _weights_file(name: str, path: Path) -> Path:
+    asked = f"{name} was asked for the weights in {str(path)!r}."
+    fix = "Give a .weights.h5, .h5 or .keras file, 'imagenet', or 'none' for random weights."
+    if not path.is_file():
+        found = "It is a directory." if path.is_dir() else "There is no such file."
+        raise ModelFileError(asked, found, fix, _READ)
+    if not (_is_hdf5(path) or (path.suffix == ".keras" and zipfile.is_zipfile(path))):
+        found = f"It is no HDF5 or .keras file ({path.stat().st_size} bytes), or a broken one."
+        raise ModelFileError(asked, found, fix, _READ)
+    return path
+
+
+def _not_built(
+    name: str, weights: str | None, options: dict[str, Any], error: Exception
+) -> ModelFileError:
+    wanted = "".join(f" {key}={value!r}" for key, value in options.items())
+    if "URL fetch failure" in str(error) or isinstance(error, OSError) and weights == "imagenet":
+        return ModelFileError(
+            f"The ImageNet weights of {name}{wanted} were asked for.",
+            f"Keras could not download them: {_short(error)}.",
+            "Give a file that you have: --weights FILE; or --weights none for random ones; "
+            f"--model {_OURS} needs no download.",
+            _READ,
+        )
+    if weights in (None, "imagenet"):
+        return ModelFileError(
+            f"{name} with weights {weights!r}{wanted} was asked for.",
+            f"Keras cannot build it: {_short(error)}.",
+            "Mend the --model-option, or give weights that fit: --weights FILE, or none.",
+            f"help(keras.applications.{name})",
+        )
+    return ModelFileError(
+        f"{name}{wanted} was asked for the weights in {weights!r}.",
+        f"Keras cannot load them: {_short(error)}.",
+        "Give weights that were saved from this architecture with the same --model-option.",
+        _READ,
+    )
+
+
+# ---------------------------------------------------------------------- by file
+
+
+def _load_file(path: Path) -> Any:
+    asked = f"The model file {str(path)!r} was asked for."
+    config = _config(path, asked)
+    if any(_is_code(node) for node in _nodes(config)):
+        raise _wants_to_run_code(path)
+    keras = require_keras()
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:
+        text = str(error)
+        if re.search(r"safe_mode|unsafe|arbitrary code", text):
+            raise _wants_to_run_code(path) from error
+        unknown = re.search(r"(?:Could not locate|Unknown) (\w+):? '([^']*)'", text)
+        if unknown:
+            raise ModelFileError(
+                asked,
+                f"It holds the {unknown[1]} {unknown[2]!r}, which is no part of Keras.",
+                "Load it in Python, keras.saving.load_model(path, custom_objects={...}), and call "
+                "keras_saliency.explain(model, picture).",
+                "https://keras.io/guides/serialization_and_saving",
+            ) from error
+        raise ModelFileError(
+            asked,
+            f"Keras cannot load it: {_short(error)}.",
+            "Save it again with model.save('model.keras') from Keras 3.",
+            "https://keras.io/guides/serialization_and_saving",
+        ) from error
+
+
+def _config(path: Path, asked: str) -> Any:
+    """Return the architecture that a model file holds, read as plain JSON.
+
+    Raises:
+        ModelFileError: The file is absent, broken, or holds weights only.
+    """
+    if not path.is_file() or path.suffix.lower() not in (".keras", *_HDF5):
+        _refuse_file(path)
+    try:
+        if path.suffix.lower() == ".keras":
+            with zipfile.ZipFile(path) as archive:
+                return json.loads(archive.read("config.json"))
+        import h5py
+
+        with h5py.File(path, "r") as file:
+            text = file.attrs.get("model_config")
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise ModelFileError(
+            asked,
+            f"It is no {path.suffix} file, or a broken one "
+            f"({path.stat().st_size} bytes; {_short(error)}).",
+            "Save or copy it again.",
+            _READ,
+        ) from error
+    if text is None:
+        raise ModelFileError(
+            asked,
+            "It holds weights only, without the architecture.",
+            f"Name the architecture: --model MobileNet --weights {path}.",
+            _READ,
+        )
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None  # Keras will say what is wrong with it
+
+
+def _refuse_file(path: Path) -> Any:
+    if path.is_dir():
+        found = "It is a directory."
+    elif not path.exists():
+        found = "There is no such file."
+    else:
+        found = f"It is neither a .keras nor an .h5 file ({path.stat().st_size} bytes)."
+    raise ModelFileError(
+        f"The model file {str(path)!r} was asked for.",
+        found,
+        "Give a file that model.save('model.keras') wrote, or a name such as MobileNetV2.",
+        _READ,
+    )
+
+
+def _wants_to_run_code(path: Path) -> ModelFileError:
+    return ModelFileError(
+        f"The model file {str(path)!r} was asked for.",
+        "It wants to run Python code that is stored in it (a Lambda layer or the like), and was "
+        "refused: the code did not run.",
+        _TRUSTED.format(path=str(path)),
+        "https://keras.io/api/models/model_saving_apis/model_saving_and_loading",
+    )
+
+
+def _is_code(node: Any) -> bool:
+    """Whether a piece of a model's configuration holds marshalled Python code."""
+    if not isinstance(node, dict):
+        return False
+    function = node.get("function")  # Keras 2 kept a lambda's code as [code, defaults, closure]
+    legacy = node.get("function_type") == "lambda" or isinstance(function, list)
+    return node.get("class_name") == "__lambda__" or legacy
+
+
+def _nodes(config: Any) -> Iterator[Any]:
+    waiting = [config]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if isinstance(node, dict):
+            waiting.extend(node.values())
+        elif isinstance(node, list):
+            waiting.extend(node)
+
+
+def _is_hdf5(path: Path) -> bool:
+    import h5py
+
+    return bool(h5py.is_hdf5(path))
+
+
+def _short(error: BaseException) -> str:
+    """Return what an error of Keras says, on one line and without its dump of the whole model."""
+    text = str(error).split("Exception encountered: ")[-1] or type(error).__name__
+    text = " ".join(text.split()).rstrip(".")
+    return text if len(text) <= 300 else text[:297] + "..."

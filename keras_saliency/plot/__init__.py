@@ -1,0 +1,14 @@
+"""Figures of attribution maps: side by side, overlaid, or several methods in a grid.
+
+This room draws and knows nothing about models. Maps are scaled for the eye here and only here,
+never modified, and drawn beside their colour scale. Matplotlib is imported when drawing starts.
+"""
+
+from __future__ import annotations
+
+from keras_saliency.plot.figures import grid, overlay, pair
+from keras_saliency.plot.panel import Panel
+from keras_saliency.plot.render import render_png
+from keras_saliency.plot.scale import colormap, limits
+
+__all__ = ["Panel", "colormap", "grid", "limits", "overlay", "pair", "render_png"]

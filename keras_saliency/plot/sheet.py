@@ -1,0 +1,116 @@
+"""A figure laid out in inches from its top left corner, and sized once all is placed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_saliency.plot.panel import Panel
+from keras_saliency.plot.pixels import shrink
+from keras_saliency.plot.scale import colormap, marks
+from keras_saliency.plot.text import INK, SMALL, height, width, wrap, write
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
+
+MARGIN, _BAR = 0.15, 0.08
+
+
+class Sheet:
+    """Rows of pictures: ``size`` is the width of a square one, ``points`` the size of titles."""
+
+    def __init__(
+        self, figure: Figure | None, panels: Sequence[Panel], size: float = 3.0, points: float = 9.5
+    ) -> None:
+        if figure is None:
+            from matplotlib import pyplot
+
+            figure = pyplot.figure()
+        figure.clear()
+        figure.set_layout_engine("none")
+        ratio = np.median([np.shape(p.map)[1] / np.shape(p.map)[0] for p in panels])
+        self.column, self.tallest = size * float(np.clip(ratio**0.5, 0.72, 1.7)), 1.25 * size
+        self.figure, self.points, self.y, self.right, self.bottom = figure, points, 0.0, 0.0, 0.0
+        self.boxes: list[tuple[Axes, float, float, float, float]] = []
+
+    def row(self, gap: float, *titles: str) -> list[list[str]]:
+        """Start a row with room over it for titles, and return these as lines."""
+        words = [wrap(title, self.column, self.points) for title in titles]
+        top = self.bottom + gap if self.bottom else MARGIN
+        self.y = top + height(max(map(len, words)), self.points)
+        return words
+
+    def image(self, x, panel: Panel, pixels: np.ndarray, words=(), **options: Any) -> None:
+        """Draw in a panel's frame: pixels stay sharp when magnified, are averaged if not."""
+        axes, (h, w) = self._axes(x, self.y, *self._fit(panel)), np.shape(panel.map)
+        box = (-0.5, w - 0.5, h - 0.5, -0.5)
+        axes.imshow(pixels, extent=box, interpolation="antialiased", **options)
+        self.right = max([self.right, *(x + width(line, self.points) for line in words)])
+        write(axes, "\n".join(words), (0, 1), (0, 4), size=self.points, va="bottom", ha="left")
+
+    def map(self, x, panel: Panel, scale: tuple[float, float], words=()) -> None:
+        """Draw a map in colour between its limits; what is not finite stays blank."""
+        options = {"cmap": colormap(panel.signed), "vmin": scale[0], "vmax": scale[1]}
+        pixels = shrink(np.clip(panel.map, *scale))  # averaging values would cancel signed noise:
+        self.image(x, panel, pixels, words, interpolation_stage="rgba", **options)
+
+    def tall_bar(self, x, panel: Panel, scale, text: str, ticks: float) -> None:
+        """Add a colour bar on the right of a map, as tall as the map, with its label."""
+        (w, h), ramp, reach = self._fit(panel), np.linspace(1, 0, 256)[:, None], _BAR + ticks + 0.1
+        axes = self._bar(x := x + w + 0.07, self.y, _BAR, h, ramp, colormap(panel.signed))
+        places = zip(marks(scale), (0, 0.5, 1), ("bottom", "center", "top"), strict=True)
+        for value, at, align in places:
+            if at != 0.5 or h > 0.5:
+                write(axes, value, (1, at), (3, 0), ha="left", va=align)
+        lines = wrap(text, max(h, 0.8))
+        write(axes, "\n".join(lines), (reach / _BAR, 0.5), rotation=90, ha="left", va="center")
+        self.right = max(self.right, x + reach + height(len(lines)))
+        self.bottom = max(self.bottom, self.y + 0.5)
+
+    def flat_bar(self, x, panel: Panel, scale, cmap: Colormap) -> None:
+        """Add a colour bar under a map, as wide as the map."""
+        w, h = self._fit(panel)
+        axes = self._bar(x, self.y + h + 0.06, w, _BAR, np.linspace(0, 1, 256)[None], cmap)
+        low, middle, high = marks(scale)
+        if (room := w / width(low + high)) < 1.2:
+            low, high = f"{low} to {high}", ""
+            self.right = max(self.right, x + width(low))
+        write(axes, low, (0, 0), (0, -2), ha="left", va="top")
+        write(axes, high, (1, 0), (0, -2), ha="right", va="top")
+        if scale[0] < 0 and room > 1.7:
+            write(axes, middle, (0.5, 0), (0, -2), ha="center", va="top")
+        self.bottom = max(self.bottom, self.y + h + 0.29)
+
+    def finish(self, caption: str = "") -> Figure:
+        """Size the figure to what was placed on it and put everything in its place."""
+        lines = wrap(caption, self.right - MARGIN)
+        across, down = self.right + MARGIN, self.bottom + height(len(lines)) + MARGIN
+        self.figure.set_size_inches(across, down)
+        for axes, x, y, w, h in self.boxes:
+            axes.set_position((x / across, 1 - (y + h) / down, w / across, h / down))
+        x, y, text = MARGIN / across, 0.8 * MARGIN / down, "\n".join(lines)
+        self.figure.text(x, y, text, size=SMALL, color=INK, va="bottom")
+        return self.figure
+
+    def _fit(self, panel: Panel) -> tuple[float, float]:
+        """Return a picture's width and height, as large as a column and a row allow."""
+        h, w = np.shape(panel.map)
+        scale = min(self.column / w, self.tallest / h)
+        return scale * w, scale * h
+
+    def _axes(self, x, y, w, h) -> Axes:
+        axes = self.figure.add_axes((0.0, 0.0, 1.0, 1.0))
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set(linewidth=0.5, color="0.7")
+        self.boxes.append((axes, x, y, w, h))
+        self.right, self.bottom = max(self.right, x + w), max(self.bottom, y + h)
+        return axes
+
+    def _bar(self, x, y, w, h, ramp: np.ndarray, cmap: Colormap) -> Axes:
+        axes = self._axes(x, y, w, h)
+        axes.imshow(ramp, cmap=cmap, aspect="auto", extent=(0, 1, 0, 1))
+        return axes

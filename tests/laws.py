@@ -1,0 +1,195 @@
+"""The laws every method keeps. Each is written once; each has a mutant that it must reject.
+
+A law takes ``run(model, x, **options) -> Explanation``, a case of the table, and a folder.
+"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+import models
+from keras_saliency import Explanation, errors
+
+# float32 sums in another order (another batch size, another layout) differ by rounding; a ReLU near
+# 0 is no risk on these networks, whose largest difference over all backends was 4e-7 of the peak.
+_ROUNDING = 1e-5
+
+
+def _same(one, other, tolerance=_ROUNDING):
+    peak = max(np.abs(other).max(), 1e-6)
+    assert one.shape == other.shape
+    assert np.abs(one - other).max() <= tolerance * peak
+
+
+def image_sized_finite_float32(run, case, folder):
+    x = models.pictures()
+    e = run(models.flat(), x)
+    assert e.values.shape == x.shape[:3]
+    assert e.values.dtype == np.float32
+    assert np.isfinite(e.values).all()
+    assert e.values.any()
+    assert e.attributions is None or (
+        e.attributions.shape == x.shape and e.attributions.dtype == np.float32
+    )
+
+
+def same_seed_same_map(run, case, folder):
+    x = models.pictures(2)
+    np.testing.assert_array_equal(
+        run(models.flat(), x, seed=3).values, run(models.flat(), x, seed=3).values
+    )
+
+
+def another_seed_another_map_if_stochastic(run, case, folder):
+    x = models.pictures(1)
+    one, other = (run(models.flat(), x, seed=seed).values for seed in (3, 4))
+    assert np.array_equal(one, other) != case.method.stochastic
+
+
+def batch_is_singles(run, case, folder):
+    x = models.pictures()
+    together = run(models.flat(), x)
+    for i in range(len(x)):
+        alone = run(models.flat(), x[i])
+        _same(together.values[i : i + 1], alone.values)
+        assert together.targets[i] == alone.targets[0]
+
+
+def micro_batch_changes_nothing(run, case, folder):
+    x = models.pictures()
+    whole = run(models.flat(), x, batch_size=8)
+    for size in (1, 2):
+        _same(run(models.flat(), x, batch_size=size).values, whole.values)
+
+
+def model_left_as_found(run, case, folder):
+    model = models.chain(name="untouched")
+    model.layers[1].trainable = False
+    before = _state(model)
+    run(model, models.pictures(1))
+    assert _state(model) == before
+
+    class _Stop(Exception):
+        pass
+
+    def stop(outputs):
+        raise _Stop
+
+    with pytest.raises(_Stop):
+        run(model, models.pictures(1), target=stop)
+    assert _state(model) == before
+
+
+def _state(model):
+    """All that a user could notice: weights, flags, and every attribute of every layer.
+
+    Left out is Keras' own note that a model has been called.
+    """
+    layers = [model, *model._flatten_layers(include_self=False)]
+    return (
+        [w.tobytes() for w in model.get_weights()],
+        [(v.trainable, getattr(v.value, "requires_grad", None)) for v in model.variables],
+        [{k: id(v) for k, v in layer.__dict__.items() if k != "_called"} for layer in layers],
+        [getattr(getattr(v, "value", None), "grad", None) is None for v in model.variables],
+        [len(layer.losses) for layer in layers],
+    )  # fmt: skip
+
+
+def nested_is_flat(run, case, folder):
+    x = models.pictures(2)
+    flat, nested = run(models.flat(), x), run(models.nested(), x)
+    _same(nested.values, flat.values)
+
+
+def exact_on_linear(run, case, folder):
+    if case.on_linear is not None:
+        x = models.pictures(2)
+        model, w = models.linear()
+        e = run(model, x, target=[1, 4])
+        _same(e.values, case.on_linear(w[[1, 4]], x).astype("float32"), 1e-4)
+    if case.on_cam is not None:
+        x = models.pictures(2)
+        model, kernel, head = models.pooled()
+        e = run(model, x, target=2)
+        features = np.maximum(x @ kernel, 0)
+        _same(e.values, case.on_cam(features, head[:, 2]).astype("float32"), 1e-4)
+
+
+def dead_pixel_gets_zero(run, case, folder):
+    e = run(models.blind(), models.pictures(2))
+    if case.method.local:
+        assert not e.values[:, models.SIZE // 2 :].any()
+        assert not e.values[:, :, models.SIZE // 2 :].any()
+    assert e.values[:, : models.SIZE // 2, : models.SIZE // 2].any()
+
+
+def complete_where_claimed(run, case, folder):
+    if not case.method.complete:
+        return
+    x = models.pictures()
+    e = run(models.flat(), x, target=1)
+    logits = [keras.ops.convert_to_numpy(models.logits()(z))[:, 1] for z in (x, 0 * x)]
+    gap = (logits[0] - logits[1]).astype("float64")
+    # Relative to the gap in score: an absolute bound once let a map pass that was 10 % wrong.
+    assert (np.abs(e.attributions.sum((1, 2, 3), dtype="float64") - gap) <= 0.03 * np.abs(gap)).all()
+    assert all(check["completeness_error"] <= 0.03 for check in e.checks)
+
+
+def unsigned_is_non_negative(run, case, folder):
+    e = run(models.flat(), models.pictures())
+    assert e.signed == case.method.signed
+    assert e.signed or (e.values >= 0).all()
+
+
+def _argmax(outputs):
+    return keras.ops.cast(keras.ops.argmax(outputs, axis=-1), "float32")
+
+
+def gradient_free_where_claimed(run, case, folder):
+    if case.method.needs_gradient:
+        with pytest.raises(errors.GradientError, match="No differentiable path"):
+            run(models.flat(), models.pictures(1), target=_argmax)
+    else:
+        e = run(models.flat(), models.pictures(1), target=_argmax)
+        assert e.scores == _argmax(models.flat()(models.pictures(1)))
+
+
+def channels_first_is_channels_last(run, case, folder):
+    x = models.pictures(2)
+    last = run(models.flat(), x)
+    for given in (x, x.transpose(0, 3, 1, 2)):
+        first = run(models.channels_first(), given)
+        _same(first.values, last.values)
+        if last.attributions is not None:
+            _same(first.attributions, last.attributions)
+
+
+def save_and_load_round_trip(run, case, folder):
+    e = run(models.flat(), models.pictures(2))
+    back = Explanation.load(e.save(folder / "saved"))
+    np.testing.assert_array_equal(back.values, e.values)
+    np.testing.assert_array_equal(back.scores, e.scores)
+    np.testing.assert_array_equal(back.maps(), e.maps())
+    assert (back.attributions is None) == (e.attributions is None)
+    assert (back.labels, back.targets, back.checks) == (e.labels, e.targets, e.checks)
+    assert {**back.info, "parameters": 0} == {**e.info, "parameters": 0}
+
+
+LAWS = [
+    image_sized_finite_float32,
+    same_seed_same_map,
+    another_seed_another_map_if_stochastic,
+    batch_is_singles,
+    micro_batch_changes_nothing,
+    model_left_as_found,
+    nested_is_flat,
+    exact_on_linear,
+    dead_pixel_gets_zero,
+    complete_where_claimed,
+    unsigned_is_non_negative,
+    gradient_free_where_claimed,
+    channels_first_is_channels_last,
+    save_and_load_round_trip,
+]

@@ -1,0 +1,170 @@
+"""Small networks with the same weights in the shapes people have them."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import keras
+import numpy as np
+from keras import layers
+
+SIZE = 12
+CLASSES = 5
+
+
+def pictures(count: int = 3, seed: int = 0, channels: int = 3) -> np.ndarray:
+    """Float pictures (count, 12, 12, channels)."""
+    generator = np.random.default_rng(seed)
+    return generator.normal(size=(count, SIZE, SIZE, channels)).astype("float32")
+
+
+def _layers(data_format: str | None = None, last: str | None = "softmax") -> list[layers.Layer]:
+    return [
+        layers.Conv2D(6, 3, activation="relu", name="conv1", data_format=data_format),
+        layers.Conv2D(8, 3, strides=2, name="conv2", data_format=data_format),
+        layers.BatchNormalization(axis=1 if data_format == "channels_first" else -1, name="bn"),
+        layers.ReLU(name="relu2"),
+        layers.GlobalAveragePooling2D(data_format=data_format, name="pool"),
+        layers.Dense(CLASSES, activation=last, name="head"),
+    ]
+
+
+@cache
+def weights() -> list[np.ndarray]:
+    """Weights of the network, with batch statistics that are not 0 and 1."""
+    keras.utils.set_random_seed(7)
+    model = keras.Sequential([keras.Input((SIZE, SIZE, 3)), *_layers()])
+    generator = np.random.default_rng(7)
+    values = [generator.normal(0, 0.4, w.shape).astype("float32") for w in model.get_weights()]
+    index = [w.path for w in model.weights].index(
+        next(w.path for w in model.weights if "moving_variance" in w.path)
+    )
+    values[index] = np.abs(values[index]) + 0.5
+    return values
+
+
+def chain(data_format: str | None = None, last: str | None = "softmax", **kwargs) -> keras.Model:
+    """The network as a plain Functional model."""
+    shape = (3, SIZE, SIZE) if data_format == "channels_first" else (SIZE, SIZE, 3)
+    inputs = x = keras.Input(shape)
+    for layer in _layers(data_format, last):
+        x = layer(x)
+    model = keras.Model(inputs, x, **kwargs)
+    model.set_weights(weights())
+    return model
+
+
+@cache
+def flat() -> keras.Model:
+    return chain(name="flat")
+
+
+@cache
+def logits() -> keras.Model:
+    return chain(last=None, name="logits")
+
+
+@cache
+def channels_first() -> keras.Model:
+    return chain("channels_first", name="first")
+
+
+@cache
+def nested() -> keras.Model:
+    """The same, its convolutions in a backbone in a backbone."""
+    stack = _layers()
+    inner_in = x = keras.Input((SIZE, SIZE, 3))
+    for layer in stack[:4]:
+        x = layer(x)
+    inner = keras.Model(inner_in, x, name="inner")
+    outer_in = keras.Input((SIZE, SIZE, 3))
+    outer = keras.Model(outer_in, stack[4](inner(outer_in)), name="outer")
+    inputs = keras.Input((SIZE, SIZE, 3))
+    model = keras.Model(inputs, stack[5](outer(inputs)), name="nested")
+    model.set_weights(weights())
+    return model
+
+
+@cache
+def sequential() -> keras.Model:
+    model = keras.Sequential([keras.Input((SIZE, SIZE, 3)), *_layers()], name="sequential")
+    model.set_weights(weights())
+    return model
+
+
+class _Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__(name="subclassed")
+        self.stack = _layers()
+
+    def call(self, x):
+        for layer in self.stack:
+            x = layer(x)
+        return x
+
+
+@cache
+def subclassed() -> keras.Model:
+    model = _Subclassed()
+    model(np.zeros((1, SIZE, SIZE, 3), "float32"))
+    model.set_weights(weights())
+    return model
+
+
+@cache
+def softmax_layer() -> keras.Model:
+    """The same, its softmax a layer of its own, with a reshape after it."""
+    body = chain(last=None)
+    x = layers.Reshape((CLASSES,))(layers.Softmax(name="probabilities")(body.output))
+    return keras.Model(body.input, x, name="softmax_layer")
+
+
+@cache
+def softmax_op() -> keras.Model:
+    body = chain(last=None)
+    return keras.Model(body.input, keras.ops.softmax(body.output), name="softmax_op")
+
+
+@cache
+def activation_layer() -> keras.Model:
+    body = chain(last=None)
+    return keras.Model(body.input, layers.Activation("softmax")(body.output), name="activation")
+
+
+@cache
+def linear() -> tuple[keras.Model, np.ndarray]:
+    """y_c = sum(w_c * x), and w (CLASSES, H, W, C)."""
+    inputs = keras.Input((SIZE, SIZE, 3))
+    outputs = layers.Dense(CLASSES, use_bias=False)(layers.Flatten(data_format="channels_last")(inputs))
+    model = keras.Model(inputs, outputs, name="linear")
+    w = np.random.default_rng(1).normal(size=(SIZE * SIZE * 3, CLASSES)).astype("float32")
+    model.set_weights([w])
+    return model, w.T.reshape(CLASSES, SIZE, SIZE, 3)
+
+
+@cache
+def pooled() -> tuple[keras.Model, np.ndarray, np.ndarray]:
+    """y = mean over positions of a 1x1 convolution: its kernel (3, K) and head (K, CLASSES)."""
+    generator = np.random.default_rng(2)
+    kernel = generator.normal(size=(1, 1, 3, 4)).astype("float32")
+    head = generator.normal(size=(4, CLASSES)).astype("float32")
+    inputs = keras.Input((SIZE, SIZE, 3))
+    x = layers.Conv2D(4, 1, use_bias=False, activation="relu", name="features")(inputs)
+    x = layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(inputs, layers.Dense(CLASSES, use_bias=False)(x), name="pooled")
+    model.set_weights([kernel, head])
+    return model, kernel[0, 0], head
+
+
+@cache
+def blind() -> keras.Model:
+    """Sees the upper left 6x6 pixels only."""
+    inputs = keras.Input((SIZE, SIZE, 3))
+    x = layers.Cropping2D(((0, SIZE // 2), (0, SIZE // 2)))(inputs)
+    x = layers.Conv2D(4, 3, activation="relu")(x)
+    model = keras.Model(
+        inputs, layers.Dense(CLASSES)(layers.Flatten(data_format="channels_last")(x)), name="blind"
+    )
+    generator = np.random.default_rng(3)
+    model.set_weights([generator.normal(0, 0.5, w.shape) for w in model.get_weights()])
+    return model

@@ -1,0 +1,157 @@
+"""Every method keeps every law; every law rejects its mutant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+import laws
+from cases import CASES, Case
+from keras_saliency import Explanation, explain, methods
+from keras_saliency.methods import Attribution
+
+
+def _runner(method):
+    return lambda model, x, **options: explain(model, x, method, **options)
+
+
+# A score without derivatives drops nowhere; a coarse path misses a small gap. Both are reported.
+@pytest.mark.filterwarnings("ignore:picture")
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("law", laws.LAWS, ids=lambda law: law.__name__)
+def test_law(law, case, tmp_path):
+    law(_runner(case.method), case, tmp_path)
+
+
+def test_the_table_has_every_method():
+    assert {case.method.name for case in CASES} == set(methods.names())
+
+
+# ---------------------------------------------------------------------------------------- mutants
+
+
+@dataclass(frozen=True)
+class _Mutant(methods.Gradient):
+    """The gradient, made wrong in one way."""
+
+    def attribute(self, engine, seed):
+        return Attribution(self.wrong(engine, engine.gradient(), seed))
+
+
+class _NotFinite(_Mutant):
+    def wrong(self, engine, found, seed):
+        found = found.copy()
+        found[0, 0, 0] = np.nan
+        return found
+
+
+class _Unseeded(_Mutant):
+    def wrong(self, engine, found, seed):
+        return found * (1 + 0.01 * np.random.default_rng().random(found.shape))
+
+
+class _IgnoresItsSeed(_Mutant):
+    stochastic = True
+
+    def wrong(self, engine, found, seed):
+        return found
+
+
+class _ScaledByTheBatch(_Mutant):
+    def wrong(self, engine, found, seed):
+        return found / np.abs(found).max()
+
+
+class _CountsMicroBatches(_Mutant):
+    def wrong(self, engine, found, seed):
+        chunks = sum(1 for _ in engine.chunks(enumerate(engine.images)))
+        return found * chunks
+
+
+class _Touches(_Mutant):
+    def wrong(self, engine, found, seed):
+        engine._adapter.model.layers[1].activation = lambda x: x
+        return found
+
+
+class _CountsLayers(_Mutant):
+    def wrong(self, engine, found, seed):
+        return found * len(engine._adapter.model.layers)
+
+
+class _TenPercent(_Mutant):
+    def wrong(self, engine, found, seed):
+        return found * 1.1
+
+
+class _NeverZero(_Mutant):
+    def wrong(self, engine, found, seed):
+        return found + 1e-3
+
+
+@dataclass(frozen=True)
+class _TenPercentComplete(methods.IntegratedGradients):
+    def attribute(self, engine, seed):
+        found = super().attribute(engine, seed)
+        return replace(found, values=found.values * 1.1)
+
+
+@dataclass(frozen=True)
+class _Negative(methods.Gradient):
+    def to_map(self, attributions):
+        return -super().to_map(attributions)
+
+
+class _SecretGradient(_Mutant):
+    needs_gradient = False
+
+    def wrong(self, engine, found, seed):
+        return found
+
+
+class _Transposed(_Mutant):
+    def wrong(self, engine, found, seed):
+        return found.swapaxes(1, 2) if engine._adapter.channels_first else found
+
+
+class _SavesHalf(Explanation):
+    """An explanation that writes its map with half the precision."""
+
+    def save(self, folder):
+        halved = self.values.astype("float16").astype("float32")
+        return replace(Explanation(**vars(self)), values=halved).save(folder)
+
+
+def _forgetful(model, x, **options):
+    return _SavesHalf(**vars(explain(model, x, **options)))
+
+
+_MUTANTS = {
+    laws.image_sized_finite_float32: _NotFinite(),
+    laws.same_seed_same_map: _Unseeded(),
+    laws.another_seed_another_map_if_stochastic: _IgnoresItsSeed(),
+    laws.batch_is_singles: _ScaledByTheBatch(),
+    laws.micro_batch_changes_nothing: _CountsMicroBatches(),
+    laws.model_left_as_found: _Touches(),
+    laws.nested_is_flat: _CountsLayers(),
+    laws.exact_on_linear: _TenPercent(),
+    laws.dead_pixel_gets_zero: _NeverZero(),
+    laws.complete_where_claimed: _TenPercentComplete(steps=24, baseline=0.0),
+    laws.unsigned_is_non_negative: _Negative(),
+    laws.gradient_free_where_claimed: _SecretGradient(),
+    laws.channels_first_is_channels_last: _Transposed(),
+    laws.save_and_load_round_trip: None,
+}
+
+
+@pytest.mark.filterwarnings("ignore:picture")
+@pytest.mark.parametrize("law", laws.LAWS, ids=lambda law: law.__name__)
+def test_law_rejects_its_mutant(law, tmp_path):
+    mutant = _MUTANTS[law]
+    run = _forgetful if mutant is None else _runner(mutant)
+    case = Case(mutant or methods.Gradient(), on_linear=CASES[0].on_linear)
+    law(_runner(CASES[0].method), CASES[0], tmp_path / "sane")  # the law itself can be kept
+    with pytest.raises((AssertionError, ValueError)):
+        law(run, case, tmp_path / "mutant")
