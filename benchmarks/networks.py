@@ -37,4 +37,5 @@ def pictures(name: str, count: int) -> np.ndarray:
 
     module = getattr(keras.applications, _MODULES[name])
     pixels = np.random.default_rng(0).uniform(0, 255, (count, SIDE, SIDE, 3)).astype(np.float32)
-    return module.preprocess_input(pixels, data_format="channels_last")
+    # "caffe" gives a view with the channels turned round, which torch does not take.
+    return np.ascontiguousarray(module.preprocess_input(pixels, data_format="channels_last"))

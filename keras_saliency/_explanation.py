@@ -57,7 +57,7 @@ class Explanation:
         if not isinstance(index, slice):
             index = range(len(self))[index]  # negative numbers, IndexError
             index = slice(index, index + 1)
-        optional = {
+        optional: dict[str, Any] = {
             name: None if getattr(self, name) is None else getattr(self, name)[index]
             for name in ("attributions", "probabilities")
         }

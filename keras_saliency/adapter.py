@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -80,14 +80,15 @@ class Adapter:
         """The model's inputs; one of unknown shape for a subclassed model not called yet."""
         import keras
 
-        struct = self._input_struct
+        struct = self.symbolic("input")
         if struct is None:
             config = self.model.get_build_config() or {}
             shape = config.get("input_shape")
-            known = isinstance(shape, tuple | list) and all(
+            if not isinstance(shape, tuple | list) or not all(
                 isinstance(n, int | None) for n in shape
-            )
-            return (Input("input", tuple(shape[1:]) if known else None, self.model.input_dtype),)
+            ):
+                return (Input("input", None, self.model.input_dtype),)
+            return (Input("input", tuple(shape[1:]), self.model.input_dtype),)
         tensors = keras.tree.flatten(struct)
         names = sorted(struct) if isinstance(struct, dict) else [t.name for t in tensors]
         return tuple(
@@ -104,11 +105,11 @@ class Adapter:
         default = keras.config.image_data_format()
         return next((form for form in layouts if form), default) == "channels_first"
 
-    @property
-    def _input_struct(self) -> Any:
+    def symbolic(self, side: Literal["input", "output"]) -> Any:
+        """Return the model's symbolic inputs or outputs; None for a model that is no graph."""
         # Sequential raises until it is built, a subclassed model has no such attribute at all.
         try:
-            return self.model.input
+            return getattr(self.model, side)
         except (AttributeError, ValueError):
             return None
 
@@ -277,7 +278,7 @@ class Adapter:
 
     def _build(self, batch: Batch) -> None:
         """Let a model that has no weights yet make them, outside of any trace."""
-        if self.model.built and self._input_struct is not None:
+        if self.model.built and self.symbolic("input") is not None:
             return
         if not self.model.built:
             row = [side[:1] for side in batch.sides]
@@ -296,7 +297,7 @@ class Adapter:
             images = keras.ops.squeeze(images, axis=-1)
         elif self.channels_first:
             images = keras.ops.transpose(images, (0, 3, 1, 2))
-        struct = self._input_struct
+        struct = self.symbolic("input")
         if struct is None or len(self.inputs) == 1:
             packed = images if not isinstance(struct, dict) else {self.inputs[0].name: images}
         else:

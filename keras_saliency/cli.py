@@ -7,39 +7,27 @@ stdout, everything else to stderr.
 from __future__ import annotations
 
 import argparse
-import ast
 import contextlib
-import dataclasses
 import json
-import math
 import os
 import sys
-import tempfile
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keras_saliency import results, startup, words
 from keras_saliency.errors import (
-    BackendError,
     KerasSaliencyError,
     MethodError,
-    PreprocessError,
     SaveError,
-    TargetError,
-    did_you_mean,
 )
 
 if TYPE_CHECKING:  # the rest is imported where it is used: --help must not wait for it
-    from keras_saliency._explanation import Explanation
     from keras_saliency.methods import Method
-    from keras_saliency.preprocessing import Preprocess
-    from keras_saliency.targets import Target
 
 _READ = "keras-saliency explain --help"
-_ROW = ("picture", "folder", "figure", "label", "class", "target", "score", "score_kind",
-        "probability", "method", "layer", "seconds", "checks", "error")  # fmt: skip
 _EXAMPLES = """examples:
   keras-saliency explain
   keras-saliency explain dog.jpg cat.png --method grad_cam --out maps
@@ -116,143 +104,43 @@ def _add_explain(verbs: Any) -> None:
     add("--model", default="efficientnet_lite0", help="a name of keras.applications, a .keras or "
         ".h5 file, or %(default)s (the default)")  # fmt: skip
     add("--weights", help="a weights file; imagenet (the default); none for random ones")
-    add("--model-option", metavar="NAME=VALUE", action="append", default=[], type=_pair,
+    add("--model-option", metavar="NAME=VALUE", action="append", default=[], type=words.pair,
         help="for building the network, such as alpha=0.25; may be repeated")  # fmt: skip
     add("--method", default="gradient", metavar="NAME", help="see keras-saliency methods; "
         "default: %(default)s")  # fmt: skip
-    add("--method-option", metavar="NAME=VALUE", action="append", default=[], type=_pair,
-        help="such as steps=100, window=32, layer=block5_conv3, base=grad_cam; may be repeated")  # fmt: skip
-    add("--target", metavar="WHAT", type=_target_words, help="a class number, an ImageNet class "
-        "name, margin:A:B (class A against B) or pixel:Y:X[:CHANNEL] of a dense output; "
+    add("--method-option", metavar="NAME=VALUE", action="append", default=[], type=words.pair,
+        help="such as steps=100, layer=block5_conv3, base=grad_cam; repeatable")  # fmt: skip
+    add("--target", metavar="WHAT", type=words.target_words, help="a class number, an ImageNet "
+        "class name, margin:A:B (class A against B) or pixel:Y:X[:CHANNEL] of a dense output; "
         "default: the predicted class")  # fmt: skip
     add("--score", choices=("logit", "probability", "log_probability"), default="logit")
     add("--preprocess", choices=("auto", "caffe", "tf", "torch", "none"), default="auto",
-        help="auto knows the networks of keras.applications; none leaves pixels at 0..255")  # fmt: skip
+        help="auto knows the networks of keras.applications; none leaves 0..255")  # fmt: skip
     add("--fit", choices=("stretch", "crop", "pad"), default="stretch",
         help="how a photo gets the model's shape; default: %(default)s")  # fmt: skip
     add("--out", metavar="DIR", type=Path, default=Path("saliency_out"), help="where the folders "
         "go, named after the photos; default: %(default)s")  # fmt: skip
     add("--json", action="store_true", help="print one JSON array instead of paths")
-    add("--batch-size", type=_count, default=8, metavar="N", help="pictures at once; default: 8")
+    add(
+        "--batch-size",
+        type=words.count,
+        default=8,
+        metavar="N",
+        help="default: 8",
+    )
     add("--seed", type=int, default=0, help="for methods that draw random numbers; default: 0")
     add("--traceback", action="store_true", help="show Python's traceback of an error")
     verb.set_defaults(run=_explain, parser=verb)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not (equals and name.strip()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
-    return name.strip().replace("-", "_"), value
-
-
-def _value(text: str) -> Any:
-    """Return 0.25 for "0.25", True for "true" or "True", [1, 2] for "[1, 2]", else the text."""
-    for read in (json.loads, ast.literal_eval):
-        with contextlib.suppress(ValueError, SyntaxError, MemoryError, RecursionError):
-            return read(text)
-    return None if text.lower() == "none" else text
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
-
-
-def _is_number(text: str) -> bool:
-    return text.removeprefix("-").isdecimal()
-
-
-def _target_words(text: str) -> tuple[str, list[str]]:
-    kind, *parts = text.split(":")
-    if not parts and text.strip():
-        return "class", [text]
-    if kind == "margin" and len(parts) == 2 and all(part.strip() for part in parts):
-        return kind, parts
-    if kind == "pixel" and len(parts) in (2, 3) and all(map(_is_number, parts)):
-        return kind, parts
-    raise argparse.ArgumentTypeError(
-        f"{text!r} is not a class, margin:A:B or pixel:Y:X[:CHANNEL]"
-    )
-
-
-def _method(name: str, given: list[tuple[str, str]]) -> Method:
-    """Return a method with its options, or raise MethodError."""
-    from keras_saliency import methods
-
-    known = methods.classes().get(name)
-    if known is None:
-        return methods.get(name)  # raises, with the nearest name
-    fields = {field.name: str(field.type) for field in dataclasses.fields(known)}
-    options = {}
-    for option, text in given:
-        if option not in fields:
-            raise MethodError(
-                f"The method {name!r} was asked for with the option {option!r}.",
-                f"Its options are: {', '.join(fields) or 'none at all'}.",
-                did_you_mean(option, fields) or "Leave it out.",
-                f"help(keras_saliency.methods.{known.__name__})",
-            )
-        words = fields[option].startswith("str") and text.lower() not in ("none", "null")
-        options[option] = text if words else _value(text)
-    return known(**options)
-
-
-# ---------------------------------------------------------------------- the backend
-
-
-def _start_keras() -> tuple[str, str]:
-    """Choose a backend for this process and import Keras; return the backend's name and why."""
-    from keras_saliency import _keras
-
-    asked, why = _keras.configured_backend()
-    name = _keras.usable_backend()
-    if name != asked:
-        why = f"{why} asks for {asked!r}, which is not installed"
-    if "keras" not in sys.modules:
-        os.environ["KERAS_BACKEND"] = name
-        noisy = name != "tensorflow" or "TF_CPP_MIN_LOG_LEVEL" in os.environ
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        try:
-            with contextlib.nullcontext() if noisy else _held_stderr():
-                _keras.require_keras()
-        except ImportError as error:
-            raise BackendError(
-                f"Keras was asked for the backend {name!r} (by {why}).",
-                f"It is installed, but cannot be imported: {error}.",
-                "Install it again, or set KERAS_BACKEND to another one.",
-                "keras-saliency doctor",
-            ) from error
-    return name, why
-
-
-@contextlib.contextmanager
-def _held_stderr() -> Iterator[None]:
-    """Drop what TensorFlow's C++ says at import, whatever TF_CPP_MIN_LOG_LEVEL, unless it fails."""
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as held:
-        real = os.dup(2)
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            held.seek(0)
-            os.write(real, held.read())
-            raise
-        finally:
-            os.dup2(real, 2)
-            os.close(real)
 
 
 # ---------------------------------------------------------------------- explain
 
 
 def _explain(args: argparse.Namespace) -> int:
-    from keras_saliency import pictures, progress
+    from keras_saliency import explain, pictures, progress
 
     try:
-        method = _method(args.method, args.method_option)
+        method = words.method(args.method, args.method_option)
     except MethodError as error:
         args.parser.error(str(error))
     if args.out.exists() and not args.out.is_dir():
@@ -263,27 +151,131 @@ def _explain(args: argparse.Namespace) -> int:
             _READ,
         )
     photos = args.photos or [_sample()]
-    named: Any = list(zip(photos, _names(photos), strict=True))
+    named: Any = list(zip(photos, results.folder_names(photos), strict=True))
     if len(photos) > 1:
         named = progress.track(named, len(photos), "photos", wait=0)
     stdout, rows, job = sys.stdout, [], None
     for photo, name in named:
-        row: dict[str, Any] = {**dict.fromkeys(_ROW), "picture": str(photo)}
+        row: dict[str, Any] = results.row(photo)
         rows.append(row)
+        about = f"{photo}: " if len(photos) > 1 else ""
         try:
-            # Keras prints the progress of downloads on stdout, which is for results.
-            with contextlib.redirect_stdout(sys.stderr), _short_warnings():
-                picture = pictures.read(photo)
-                job = job or _Job.of(args)
-                row.update(_result(job.run(picture, method), args.out / name, photos))
-        except _Hopeless as error:
-            raise error.__cause__ from None
-        except Exception as error:
-            row["error"] = _tell(error, args.traceback, str(photo) if len(photos) > 1 else "")
+            picture = pictures.read(photo)
+        except KerasSaliencyError as error:
+            row["error"] = _tell(error, args.traceback, about)
             continue
+        with _quiet():
+            job = job or _job(args, method)  # a failure here ends the command
+        try:
+            with _quiet():
+                explanation = explain(image=picture, **job)
+                folder = explanation.save(args.out / name)
+        except Exception as error:
+            row["error"] = _tell(error, args.traceback, about)
+            continue
+        row.update(results.of(explanation, folder))
+        _say(about + explanation.title())
+        for finding in row["checks"]["findings"]:
+            _say(f"warning: {about}{finding}")
         if not args.json:
-            # The bar, where there is one, sends sys.stdout through itself to the terminal.
-            print(row["folder"], file=sys.stdout if stdout.isatty() else stdout, flush=True)
+            # A bar, where there is one, sends sys.stdout through itself to the terminal.
+            print(folder, file=sys.stdout if stdout.isatty() else stdout, flush=True)
     if args.json:
-        print(json.dumps(rows, indent=2, default=str), file=stdout)
+        print(json.dumps(results.plain(rows), indent=2), file=stdout)
     return int(any(row["error"] for row in rows))
+
+
+def _sample() -> Path:
+    from keras_saliency.pretrained import sample_photo
+
+    _say(f"No photo was named: explaining the packaged one, {sample_photo()}")
+    return sample_photo()
+
+
+def _job(args: argparse.Namespace, method: Method) -> dict[str, Any]:
+    """Return explain()'s arguments beside the picture: all that is the same for every photo."""
+    from keras_saliency.loading import load
+
+    startup.start_keras()
+    options = {name: words.value(text) for name, text in args.model_option}
+    model = load(args.model, args.weights, options)
+    if args.weights is not None and args.weights.lower() == "none":
+        _say("warning: the weights are random, so the maps mean nothing")
+    return {
+        "model": model,
+        "method": method,
+        "target": words.target(args.target, args.score, model),
+        "preprocess": words.preprocess(args.preprocess, args.fit, model),
+        "batch_size": args.batch_size,
+        "seed": args.seed,
+    }
+
+
+# ---------------------------------------------------------------------- methods, doctor
+
+
+def _methods(args: argparse.Namespace) -> int:
+    from keras_saliency import methods
+
+    claims = ("family", "signed", "complete", "stochastic", "needs_gradient", "reference")
+    rows = []
+    for name, one in methods.classes().items():
+        method = one()
+        rows.append({"name": name, **{claim: getattr(method, claim) for claim in claims},
+                     "options": method.parameters()})  # fmt: skip
+    if args.json:
+        print(json.dumps(rows, indent=2, default=repr))
+        return 0
+    shown = ("name", *claims)
+    said = {True: "yes", False: "no"}
+    table = [[name.replace("_", " ") for name in shown]]
+    table += [[said.get(row[name], row[name]) for name in shown] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for cells in table:
+        print("  ".join(map(str.ljust, cells, widths)).rstrip())
+    return 0
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from keras_saliency import doctor
+
+    with _quiet():
+        report = doctor.examine()
+    print(json.dumps(results.plain(report), indent=2) if args.json else doctor.text(report))
+    return 0 if report["ok"] else 1
+
+
+# ---------------------------------------------------------------------- stderr
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep stdout for results (Keras reports downloads there), and warnings to a line each."""
+
+    def show(message: Any, category: type[Warning], *_: Any, **__: Any) -> None:
+        if issubclass(category, UserWarning):
+            _say(f"warning: {' '.join(str(message).split())}")
+
+    with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
+        warnings.showwarning = show
+        warnings.filterwarnings("ignore", r"picture \d+: ")  # findings are told with their photo
+        yield
+
+
+def _tell(error: BaseException, with_traceback: bool, about: str = "") -> str:
+    """Print an error's message, and return it."""
+    if with_traceback:
+        traceback.print_exception(error)
+    if isinstance(error, KerasSaliencyError):
+        message = str(error)
+    else:
+        message = (
+            f"This was not foreseen. {type(error).__name__}: {error}. "
+            "Please report it, with what --traceback shows. See keras-saliency doctor."
+        )
+    _say(f"error: {about}{message}")
+    return message
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

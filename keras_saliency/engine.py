@@ -133,7 +133,7 @@ class Engine:
         """
         call = self._call(layer)
         scores, learnt, gradients = self._run(
-            "layer", self.images, self._rows, self._batch.sides, call
+            "gradient", self.images, self._rows, self._batch.sides, call
         )
         activations = learnt.pop("activations")
         self._learn(scores, learnt)
@@ -144,6 +144,7 @@ class Engine:
     # ------------------------------------------------------------------ choosing and learning
 
     def _learn(self, scores: np.ndarray, learnt: dict[str, np.ndarray]) -> None:
+        self.target.check_learnt(learnt)
         self._scores = scores.astype(np.float64)
         self._learnt = learnt
         chosen = self.target.resolved(learnt)
@@ -156,7 +157,7 @@ class Engine:
         if type(self.target).resolved is not Target.resolved:
             _ = self.scores
 
-    def _at(self, rows: list[int], images: np.ndarray, kind: str) -> tuple[Any, ...]:
+    def _at(self, rows: list[int], images: np.ndarray, kind: programs.Kind) -> tuple[Any, ...]:
         self._choose()
         numbers = {name: row[rows] for name, row in self._rows.items()}
         return self._run(kind, images, numbers, tuple(side[rows] for side in self._batch.sides))
@@ -165,7 +166,7 @@ class Engine:
 
     def _run(
         self,
-        kind: str,
+        kind: programs.Kind,
         images: np.ndarray,
         rows: dict[str, np.ndarray],
         sides: tuple[np.ndarray, ...],
@@ -184,7 +185,7 @@ class Engine:
                 more = size - count
                 args = _map(lambda a, more=more: np.concatenate([a, a[-1:].repeat(more, 0)]), args)
             if call is not None:
-                args = (np.zeros((size, *call.shape[1:]), np.float32), *args)
+                args = (np.zeros((size, *call.shape[1:]), np.float32)  # type: ignore[type-var], *args)
             result = backend.to_numpy(program(*args))
             parts.append(_map(lambda array, count=count: array[:count], result))
         return parts[0] if len(parts) == 1 else _map(lambda *a: np.concatenate(a), *parts)

@@ -169,6 +169,21 @@ def tap(call: Call, handler: Callable[[Any], Any]) -> Iterator[None]:
         yield
 
 
+def without_remat(model: Any) -> contextlib.AbstractContextManager[None]:
+    """Run a model's layers plainly where they are set to compute their outputs twice.
+
+    Rematerialisation saves memory in training; Keras' way of doing it on TensorFlow fails inside a
+    graph on every layer called with keywords.
+    """
+    inside = [model, *(operation for _, operation in walk(model))]
+    remat = [operation for operation in inside if getattr(operation, "_remat_mode", None)]
+    return intercept([(operation, _as_it_is) for operation in remat])
+
+
+def _as_it_is(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    return original(*args, **kwargs)
+
+
 def survey(
     model: Any, run: Callable[[], tuple[list[Any], list[Any]]], channels_first: bool = False
 ) -> Survey:
@@ -229,7 +244,7 @@ class _Record:
     def call(self, channels_first: bool) -> Call:
         import keras
 
-        first = self.outputs[0] if self.outputs else None
+        first: Any = self.outputs[0] if self.outputs else None
         data_format = getattr(self.operation, "data_format", None)
         return Call(
             path=self.path,

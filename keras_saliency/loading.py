@@ -1,7 +1,8 @@
-"""Models by name or file, for the command line: keras.applications, efficientnet_lite0, .keras, .h5."""
+"""Models by name or file: keras.applications, efficientnet_lite0, .keras and .h5 files."""
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import json
 import os
@@ -13,11 +14,13 @@ from typing import Any
 
 from keras_saliency._keras import require_keras
 from keras_saliency.errors import KerasSaliencyError, ModelFileError, did_you_mean
+from keras_saliency.startup import held_stderr
 
 _OURS = "efficientnet_lite0"
 _DEFAULT = ("imagenet", "pretrained")  # two words for the weights that a network is known by
 _HDF5 = (".h5", ".hdf5")
 _READ = "keras-saliency explain --help"
+_MARSHALLED = "4w"  # base64 of 0xE3, with which marshal begins a code object
 _TRUSTED = (
     "If you trust its author, load it in Python, "
     "model = keras.saving.load_model({path!r}, safe_mode=False), "
@@ -25,9 +28,7 @@ _TRUSTED = (
 )
 
 
-def load(
-    model: str, weights: str | None = None, options: Mapping[str, Any] | None = None
-) -> Any:
+def load(model: str, weights: str | None = None, options: Mapping[str, Any] | None = None) -> Any:
     """Return a Keras model by its name or file.
 
     A file is loaded with ``safe_mode=True``, always: code that it carries does not run.
@@ -105,14 +106,14 @@ def _network(name: str) -> tuple[str, Callable[..., Any]]:
             return proper, function
     if Path(name).exists():
         return _refuse_file(Path(name))
-    lower = {proper.lower(): proper for proper in (*functions, _OURS)}
-    near = did_you_mean(name.lower(), lower)
-    for word, proper in lower.items():
-        near = near.replace(repr(word), repr(proper))
+    proper_names = {one.lower(): one for one in (_OURS, *sorted(functions))}
+    near = difflib.get_close_matches(name.lower(), proper_names, n=1, cutoff=0.5)
     raise ModelFileError(
         f"The model {name!r} was asked for.",
-        f"It is no .keras or .h5 file and none of {', '.join((_OURS, *sorted(functions)))}.",
-        near or "Take one of these, or the path of a model file.",
+        "It is neither a .keras or .h5 file nor a network of keras.applications.",
+        f"Did you mean {proper_names[near[0]]!r}?"
+        if near
+        else f"Take one of {', '.join(proper_names.values())}.",
         _READ,
     )
 
@@ -137,7 +138,7 @@ def _not_built(
     name: str, weights: str | None, options: dict[str, Any], error: Exception
 ) -> ModelFileError:
     wanted = "".join(f" {key}={value!r}" for key, value in options.items())
-    if "URL fetch failure" in str(error) or isinstance(error, OSError) and weights == "imagenet":
+    if "URL fetch failure" in str(error) or (isinstance(error, OSError) and weights == "imagenet"):
         return ModelFileError(
             f"The ImageNet weights of {name}{wanted} were asked for.",
             f"Keras could not download them: {_short(error)}.",
@@ -170,7 +171,8 @@ def _load_file(path: Path) -> Any:
         raise _wants_to_run_code(path)
     keras = require_keras()
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        with held_stderr():  # some errors make Keras look for TensorFlow, whatever its backend
+            return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
         text = str(error)
         if re.search(r"safe_mode|unsafe|arbitrary code", text):
@@ -256,11 +258,11 @@ def _wants_to_run_code(path: Path) -> ModelFileError:
 
 def _is_code(node: Any) -> bool:
     """Whether a piece of a model's configuration holds marshalled Python code."""
+    if isinstance(node, list):  # Keras 2's way: [code in base64, defaults, closure]
+        return len(node) == 3 and isinstance(node[0], str) and node[0].startswith(_MARSHALLED)
     if not isinstance(node, dict):
         return False
-    function = node.get("function")  # Keras 2 kept a lambda's code as [code, defaults, closure]
-    legacy = node.get("function_type") == "lambda" or isinstance(function, list)
-    return node.get("class_name") == "__lambda__" or legacy
+    return node.get("class_name") == "__lambda__" or node.get("function_type") == "lambda"
 
 
 def _nodes(config: Any) -> Iterator[Any]:

@@ -49,7 +49,8 @@ def _resize_one(one: np.ndarray, size: tuple[int, int], box: Box | None) -> np.n
     result = np.zeros(size, np.float32)
     if last > first and right > left:
         shape = (right - left, last - first)
-        result[first:last, left:right] = image.resize(shape, Image.Resampling.BILINEAR, box=part)
+        part_image = image.resize(shape, Image.Resampling.BILINEAR, box=part)
+        result[first:last, left:right] = np.asarray(part_image)
     return result
 
 

@@ -18,13 +18,15 @@ from keras_saliency.adapter import Adapter, Batch
 from keras_saliency.errors import TargetError
 from keras_saliency.targets import Output, Outputs, Target
 
+Kind = Literal["scores", "gradient"]
+
 _KEPT = 32  # compiled functions a model
 _cache: weakref.WeakKeyDictionary[Any, OrderedDict[Any, Any]] = weakref.WeakKeyDictionary()
 _lock = threading.RLock()
 
 
 def compiled(
-    kind: Literal["scores", "gradient"],
+    kind: Kind,
     adapter: Adapter,
     target: Target,
     explained: int,
@@ -45,8 +47,8 @@ def compiled(
     reference = weakref.ref(adapter.model)
     kept_target = target.for_cache()
 
-    def variables():
-        return reference().variables
+    def variables() -> list[Any]:
+        return reference().variables  # type: ignore[union-attr]  # it lives while it is explained
 
     def make():
         body = _scores(reference, kept_target, explained)
@@ -63,7 +65,7 @@ def survey(adapter: Adapter, target: Target, batch: Batch) -> layers.Survey:
     explained, seen = batch.explained, []
 
     def run(images, sides):
-        with logits.recorded(adapter.model) as record:
+        with layers.without_remat(adapter.model), logits.recorded(adapter.model) as record:
             outputs = adapter.forward(images, sides, explained)
         picked = adapter.picked(outputs, target.output)
         return [images, *sides], [*picked, *(record.of(tensor)[0] for tensor in picked)]
@@ -84,10 +86,11 @@ def survey(adapter: Adapter, target: Target, batch: Batch) -> layers.Survey:
 
 def output_shape(adapter: Adapter, target: Target, batch: Batch) -> tuple[int | None, ...]:
     """Return the shape of the target's output, channels last, with the batch axis."""
-    try:
-        shape = tuple(adapter.picked(adapter.model.output, target.output)[0].shape)
-    except (AttributeError, ValueError):  # a subclassed model: only a run can tell
+    symbolic = adapter.symbolic("output")
+    if symbolic is None:  # a subclassed model: only a run can tell
         shape = survey(adapter, target, batch).output_shape
+    else:
+        shape = tuple(adapter.picked(symbolic, target.output)[0].shape)
     if adapter.channels_first and len(shape) == 4:
         return shape[0], shape[2], shape[3], shape[1]
     return shape
@@ -99,7 +102,7 @@ def _scores(reference: Any, target: Target, explained: int) -> Callable[..., Any
 
     def body(images, rows, sides):
         adapter = Adapter(reference())
-        with logits.recorded(adapter.model) as record:
+        with layers.without_remat(adapter.model), logits.recorded(adapter.model) as record:
             outputs = adapter.forward(images, sides, explained)
 
         def pick(name):
@@ -107,13 +110,14 @@ def _scores(reference: Any, target: Target, explained: int) -> Callable[..., Any
             before, activation = record.of(values)
             if adapter.channels_first and len(values.shape) == 4:
                 values, before = (ops.transpose(t, (0, 2, 3, 1)) for t in (values, before))
-            return Output(values, before, activation)
+            return Output(precise(values, images), precise(before, images), activation)
 
         scores, learnt = target.scores(Outputs(outputs, pick), rows)
         _check_scores(scores, images)
-        if scores.dtype != images.dtype:  # half precision is no place for a sum
-            scores = ops.cast(scores, images.dtype)
-        return scores, learnt
+        return precise(scores, images), learnt
+
+    def precise(tensor, images):  # half precision is no place for a softmax or a sum
+        return tensor if tensor.dtype == images.dtype else ops.cast(tensor, images.dtype)
 
     return body
 

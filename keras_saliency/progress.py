@@ -14,7 +14,9 @@ _outer = threading.local()
 _PATIENCE = 2.0  # seconds of silence; what is over by then needs no bar
 
 
-def track(things: Iterable[T], total: int | None, label: str, wait: float = _PATIENCE) -> Iterator[T]:
+def track(
+    things: Iterable[T], total: int | None, label: str, wait: float = _PATIENCE
+) -> Iterator[T]:
     """Yield ``things``; show a bar from ``wait`` seconds on if a person is watching stderr.
 
     Args:
@@ -47,7 +49,13 @@ def track(things: Iterable[T], total: int | None, label: str, wait: float = _PAT
 
 def _bar():
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     return Progress(
         TextColumn("{task.description}"),

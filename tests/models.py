@@ -135,7 +135,9 @@ def activation_layer() -> keras.Model:
 def linear() -> tuple[keras.Model, np.ndarray]:
     """y_c = sum(w_c * x), and w (CLASSES, H, W, C)."""
     inputs = keras.Input((SIZE, SIZE, 3))
-    outputs = layers.Dense(CLASSES, use_bias=False)(layers.Flatten(data_format="channels_last")(inputs))
+    outputs = layers.Dense(CLASSES, use_bias=False)(
+        layers.Flatten(data_format="channels_last")(inputs)
+    )
     model = keras.Model(inputs, outputs, name="linear")
     w = np.random.default_rng(1).normal(size=(SIZE * SIZE * 3, CLASSES)).astype("float32")
     model.set_weights([w])

@@ -58,7 +58,7 @@ def conv_c():
         (4, 4, 1),
         layers.Conv2D(2, 3, name="conv"),
         layers.ReLU(name="relu"),
-        layers.Permute((3, 1, 2)),  # all of channel 0 first
+        layers.Permute((3, 1, 2), name="permute"),  # all of channel 0 first
         layers.Flatten(),
         layers.Dense(4, activation="relu"),
         weights=(
@@ -105,7 +105,7 @@ def quadratic(weights, slope=0.0):
     weights = np.asarray(weights, "float32")
     return _model(
         weights.shape,
-        lambda x: ops.sum(weights * x * x / 2 + slope * x, axis=(1, 2, 3))[:, None],
+        lambda x: ops.sum(x * x * (weights / 2) + x * slope, axis=(1, 2, 3))[:, None],
     )
 
 

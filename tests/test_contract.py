@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import laws
 import numpy as np
 import pytest
-
-import laws
 from cases import CASES, Case
+
 from keras_saliency import Explanation, explain, methods
 from keras_saliency.methods import Attribution
 

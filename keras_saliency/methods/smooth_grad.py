@@ -66,24 +66,14 @@ class SmoothGrad(Method):
 
     def attribute(self, engine: Engine, seed: int) -> Attribution:
         images = engine.images
-        count, mean, spread, info = np.zeros(len(images)), None, None, {}
+        moments, info = _Moments(len(images)), {}
         for rows, noisy in engine.chunks(self._noisy(images, seed), len(images) * self.samples):
             found = self.base.attribute(engine.at(rows, noisy), seed)
-            info = found.info
+            info = dict(found.info)
             values = found.values.astype(np.float64)
-            if self.reduce == "square":
-                values **= 2
-            if mean is None:
-                mean = np.zeros((len(images), *values.shape[1:]))
-                spread = np.zeros_like(mean)
-            for row, value in zip(rows, values, strict=True):
-                # Welford's update: one pass, no cancellation.
-                count[row] += 1
-                away = value - mean[row]
-                mean[row] += away / count[row]
-                spread[row] += away * (value - mean[row])
-        variance = self.reduce == "variance"
-        return Attribution(spread / self.samples if variance else mean, info=info)
+            moments.add(rows, values**2 if self.reduce == "square" else values)
+        wanted = moments.variance() if self.reduce == "variance" else moments.mean
+        return Attribution(wanted, info=info)
 
     def _noisy(self, images: np.ndarray, seed: int) -> Iterator[tuple[int, np.ndarray]]:
         for row, image in enumerate(images):
@@ -95,3 +85,24 @@ class SmoothGrad(Method):
 
     def to_map(self, attributions: np.ndarray) -> np.ndarray:
         return self.base.to_map(attributions)
+
+
+class _Moments:
+    """Mean and population variance of each picture's maps, in one pass (Welford), uncancelled."""
+
+    def __init__(self, count: int) -> None:
+        self._seen = np.zeros(count)
+        self.mean = self._spread = np.zeros(0)
+
+    def add(self, rows: list[int], values: np.ndarray) -> None:
+        if not self.mean.size:
+            self.mean = np.zeros((len(self._seen), *values.shape[1:]))
+            self._spread = np.zeros_like(self.mean)
+        for row, value in zip(rows, values, strict=True):
+            self._seen[row] += 1
+            away = value - self.mean[row]
+            self.mean[row] += away / self._seen[row]
+            self._spread[row] += away * (value - self.mean[row])
+
+    def variance(self) -> np.ndarray:
+        return self._spread / self._seen.reshape(-1, *[1] * (self._spread.ndim - 1))

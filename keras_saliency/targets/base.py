@@ -39,6 +39,16 @@ class Output:
         function = ops.softmax if score == "probability" else ops.log_softmax
         return function(self.logits, axis=-1)
 
+    def learnt(self) -> dict[str, Any]:
+        """Return, for each row, whether it looks like probabilities although nothing made it so."""
+        from keras import ops
+
+        if self.activation is not None or len(self.values.shape) != 2 or self.values.shape[-1] < 2:
+            return {}
+        values = ops.stop_gradient(self.values)
+        one = ops.abs(ops.sum(values, axis=-1) - 1) < 1e-3
+        return {"hidden": ops.logical_and(one, ops.all(values >= 0, axis=-1))}
+
 
 @dataclass(frozen=True)
 class Outputs:
@@ -83,6 +93,22 @@ class Target(ABC):
     @abstractmethod
     def scores(self, outputs: Outputs, rows: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """Return (B,) scores, and what was learnt on the way (``"index"``, ``"probability"``)."""
+
+    def check_learnt(self, learnt: dict[str, np.ndarray]) -> None:
+        """Refuse outputs whose values show that the score is not what it says.
+
+        Raises:
+            TargetError: They are probabilities made inside a subclassed ``call``.
+        """
+        if "hidden" in learnt and learnt["hidden"].all():
+            raise TargetError(
+                f"The {self.score.replace('_', ' ')} of a class was asked for.",
+                "The model's outputs look like probabilities (non-negative, summing to 1), but no "
+                "layer makes them: a softmax inside a call() hides the logits.",
+                "Explain a log probability: target=lambda y: keras.ops.log(y[:, 0]); or make the "
+                "softmax a layer.",
+                READ,
+            )
 
     def resolved(self, learnt: dict[str, np.ndarray]) -> Target:
         """Return this target with every choice made as on the given pictures."""

@@ -112,7 +112,8 @@ def _class_scores(output: Output, score: Score, index: Any) -> tuple[Any, dict[s
     from keras import ops
 
     probability = take(ops.stop_gradient(output.scored("probability")), index)
-    return take(output.scored(score), index), {"index": index, "probability": probability}
+    learnt = {"index": index, "probability": probability, **output.learnt()}
+    return take(output.scored(score), index), learnt
 
 
 @dataclass(frozen=True)
@@ -151,5 +152,6 @@ class Margin(Target):
         check_indices(self.other, shape[-1], "Class")
 
     def scores(self, outputs: Outputs, rows: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        values = outputs.pick(self.output).scored(self.score)
-        return take(values, rows["index"]) - take(values, rows["other"]), {}
+        output = outputs.pick(self.output)
+        values = output.scored(self.score)
+        return take(values, rows["index"]) - take(values, rows["other"]), output.learnt()

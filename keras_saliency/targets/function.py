@@ -34,7 +34,7 @@ class Function(Target):
             return ("function", self.function)
 
     def for_cache(self) -> Target:
-        reference = self.static[1]
+        reference: Any = self.static[1]
         if not isinstance(reference, weakref.ref):
             return self
         # The cache finds an entry only by a living function, so this one lives whenever it is used.

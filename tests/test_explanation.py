@@ -1,0 +1,192 @@
+"""What explain() returns: slices, frames, files."""
+
+from __future__ import annotations
+
+import json
+
+import keras
+import models
+import numpy as np
+import pytest
+
+from keras_saliency import Explanation, __version__, errors, explain, methods, storage
+
+
+@pytest.fixture(scope="module")
+def explained():
+    return explain(models.flat(), models.pictures(3), target=[0, 1, 2])
+
+
+def test_length_index_slice_and_iteration(explained):
+    assert len(explained) == 3
+    assert [len(one) for one in explained] == [1, 1, 1]
+    np.testing.assert_array_equal(explained[-1].values, explained.values[2:])
+    assert explained[1:].targets == (1, 2)
+    with pytest.raises(IndexError):
+        explained[3]
+
+
+def test_it_is_frozen_and_says_what_it_is(explained):
+    with pytest.raises(AttributeError):
+        explained.values = 0
+    assert repr(explained).startswith("<Explanation by gradient (3, 12, 12): class 0, logit ")
+    assert "(p = " in explained.title(0)
+
+
+def test_info_tells_the_whole_story(explained):
+    info = explain(
+        models.flat(), models.pictures(1), methods.SmoothGrad("grad_cam", 3), seed=5
+    ).info
+    assert info["method"] == "smooth_grad"
+    assert info["parameters"] == {"base": "grad_cam", "samples": 3, "noise": 0.15, "reduce": "mean"}
+    assert info["layer"] == "relu2"
+    assert info["seed"] == 5
+    assert info["backend"] == keras.config.backend()
+    assert info["versions"]["keras"] == keras.__version__
+    assert info["versions"]["keras-saliency"] == __version__
+    assert info["model"] == "flat"
+    assert info["seconds"] > 0
+
+
+def test_plot_and_notebook(explained):
+    pytest.importorskip("matplotlib").use("Agg")
+    for kind in ("pair", "overlay"):
+        figure = explained.plot(kind)
+        assert len(figure.axes) >= 3
+        import matplotlib.pyplot as plt
+
+        plt.close(figure)
+    assert explained._repr_png_().startswith(b"\x89PNG")
+    with pytest.raises(ValueError, match="'pear' was asked for; known: 'pair', 'overlay'"):
+        explained.plot("pear")
+
+
+def test_manifest(explained, tmp_path):
+    folder = explained.save(tmp_path / "deep" / "out")
+    assert {path.name for path in folder.iterdir()} == {
+        "explanation.npz", "figure.png", "manifest.json"
+    }  # fmt: skip
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["schema_version"] == 1
+    assert len(manifest["model_sha256"]) == 64
+    assert [row["target"] for row in manifest["pictures"]] == [0, 1, 2]
+    assert len({row["sha256"] for row in manifest["pictures"]}) == 3
+    assert (folder / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_hashes_tell_models_apart(tmp_path):
+    model = models.chain(name="hashed")
+    x = models.pictures(1)
+    one = explain(model, x).model_hash()
+    assert one == explain(model, x).model_hash()
+    model.set_weights([w + 1e-3 for w in model.get_weights()])
+    assert explain(model, x).model_hash() != one
+
+
+def test_saved_again_it_is_replaced(explained, tmp_path):
+    explained.save(tmp_path / "out")
+    explained[0].save(tmp_path / "out")
+    assert len(Explanation.load(tmp_path / "out")) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_other_peoples_files_are_left_alone(explained, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("years of work")
+    with pytest.raises(errors.SaveError, match="Something else is there"):
+        explained.save(tmp_path / "out")
+    assert (tmp_path / "out" / "thesis.txt").read_text() == "years of work"
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(errors.SaveError, match="Something else is there"):
+        explained.save(tmp_path / "file")
+    with pytest.raises(errors.SaveError, match="cannot be read|Name a place"):
+        explained.save(tmp_path / "file" / "below")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "out"]
+
+
+@pytest.mark.parametrize("fails", ["savez_compressed", "dumps", "replace"])
+def test_nothing_half_written(explained, tmp_path, monkeypatch, fails):
+    explained[:1].save(tmp_path / "old")
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    home = {"savez_compressed": np, "dumps": json, "replace": storage.os}[fails]
+    monkeypatch.setattr(home, fails, full)
+    for name in ("new", "old"):
+        with pytest.raises(errors.SaveError, match="No space left"):
+            explained.save(tmp_path / name)
+    monkeypatch.undo()
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+    assert len(Explanation.load(tmp_path / "old")) == 1
+
+
+@pytest.mark.parametrize("harm", ["no manifest", "no arrays", "not json", "later", "cut", "pickle"])
+def test_what_cannot_be_loaded(explained, tmp_path, harm):
+    folder = explained.save(tmp_path / "out")
+    manifest, arrays = folder / "manifest.json", folder / "explanation.npz"
+    if harm == "no manifest":
+        manifest.unlink()
+    elif harm == "no arrays":
+        arrays.unlink()
+    elif harm == "not json":
+        manifest.write_text("{")
+    elif harm == "later":
+        manifest.write_text(
+            manifest.read_text().replace('"schema_version": 1', '"schema_version": 9')
+        )
+    elif harm == "cut":
+        arrays.write_bytes(arrays.read_bytes()[:500])
+    else:
+        np.savez(arrays, values=np.array([object()]))
+    with pytest.raises(errors.SaveError, match="was asked for"):
+        Explanation.load(folder)
+    with pytest.raises(errors.SaveError, match="cannot be read"):
+        Explanation.load(tmp_path / "nowhere")
+
+
+def test_findings_are_said_aloud():
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.ReLU()(
+        keras.layers.Conv2D(2, 3, bias_initializer=keras.initializers.Constant(-99))(inputs)
+    )
+    dead = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(x)))
+    with pytest.warns(UserWarning, match="picture 0: the map is 0 everywhere"):
+        e = explain(dead, np.zeros((1, 8, 8, 3), "float32"), target=0)
+    assert e.checks[0]["findings"]
+    broken = keras.Model(inputs, keras.ops.sqrt(keras.ops.sum(inputs, axis=(1, 2))))
+    with pytest.warns(UserWarning, match="NaN or infinite"):
+        e = explain(broken, np.zeros((1, 8, 8, 3), "float32"), target=0)
+    assert "NaN" in e.checks[0]["findings"][0]
+
+
+def test_no_findings_on_a_good_map(explained):
+    assert all(check["findings"] == () for check in explained.checks)
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("grad_camm", "Did you mean 'grad_cam'"),
+        (3, "3 was given"),
+        (lambda: methods.SmoothGrad(samples=0), "samples must be a whole number above 0"),
+        (lambda: methods.SmoothGrad(noise=-1), "noise must be a number above 0"),
+        (lambda: methods.SmoothGrad("gradiant"), "Did you mean 'gradient'"),
+        (lambda: methods.SmoothGrad(reduce="max"), "reduce must be one of"),
+        (lambda: methods.IntegratedGradients(steps=0), "steps must be"),
+        (lambda: methods.IntegratedGradients(baseline="blak"), "Did you mean 'black'"),
+        (lambda: methods.IntegratedGradients(baseline=[]), "at least one baseline"),
+        (lambda: methods.IntegratedGradients(baseline="white"), "neither is white"),
+        (lambda: methods.IntegratedGradients(baseline=np.nan), "it is not finite"),
+        (lambda: methods.IntegratedGradients(tolerance=0), "tolerance must be"),
+        (lambda: methods.Occlusion(window=0), "window must be"),
+        (lambda: methods.Occlusion(stride=(1, 2, 3)), "stride must be"),
+        (lambda: methods.Occlusion(fill=np.zeros((5, 5))), "broadcasts to the pictures"),
+        (lambda: methods.GradCam(layer=3), "layer must be"),
+    ],
+)
+def test_bad_methods_and_options(method, message):
+    with pytest.raises(errors.MethodError, match=message):
+        explain(models.flat(), models.pictures(1), method() if callable(method) else method)
+    with pytest.raises(errors.MethodError, match="batch_size=0"):
+        explain(models.flat(), models.pictures(1), batch_size=0)

@@ -1,0 +1,186 @@
+"""Targets: each score against the model's own numbers, and what each refuses."""
+
+from __future__ import annotations
+
+import keras
+import models
+import numpy as np
+import pytest
+from keras import layers
+
+from keras_saliency import errors, explain, targets
+
+
+def outputs(model, x):
+    return keras.ops.convert_to_numpy(model(x)).astype("float64")
+
+
+@pytest.fixture(scope="module")
+def dense():
+    """A segmentation: (B, 12, 12, 3) by a softmax over channels."""
+    keras.utils.set_random_seed(2)
+    inputs = keras.Input((models.SIZE, models.SIZE, 3))
+    x = layers.Conv2D(6, 3, padding="same", activation="tanh", name="body")(inputs)
+    return keras.Model(inputs, layers.Conv2D(3, 3, padding="same", activation="softmax")(x))
+
+
+def test_top_class_is_the_predicted_one():
+    x = models.pictures(6)
+    e = explain(models.flat(), x)
+    assert list(e.targets) == outputs(models.flat(), x).argmax(-1).tolist()
+    assert e.labels[0] == f"class {e.targets[0]}"
+    same = explain(models.flat(), x, target=list(e.targets))
+    np.testing.assert_allclose(same.values, e.values, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("target", [2, np.int64(2), [2, 2], np.array([2, 2]), targets.Class(2)])
+def test_ways_to_name_a_class(target):
+    x = models.pictures(2)
+    logits = outputs(models.logits(), x)
+    np.testing.assert_allclose(explain(models.flat(), x, target=target).scores, logits[:, 2], 1e-5)
+
+
+def test_one_class_a_picture():
+    x = models.pictures(3)
+    e = explain(models.flat(), x, target=[0, 4, 2])
+    for i, c in enumerate([0, 4, 2]):
+        alone = explain(models.flat(), x[i], target=c)
+        np.testing.assert_allclose(e.values[i], alone.values[0], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("score", ["logit", "probability", "log_probability"])
+def test_margin(score):
+    x = models.pictures(2)
+    e = explain(models.flat(), x, target=targets.Margin([1, 2], 3, score))
+    one, other = (
+        explain(models.flat(), x, target=targets.Class(c, score)) for c in ([1, 2], [3, 3])
+    )
+    np.testing.assert_allclose(e.scores, one.scores - other.scores, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        e.attributions, one.attributions - other.attributions, rtol=1e-3, atol=1e-5
+    )
+    assert e.labels == ("", "")
+
+
+def test_pixel(dense):
+    x = models.pictures(2)
+    p = outputs(dense, x)
+    e = explain(dense, x, target=targets.Pixel(4, 7, channel=[0, 2], score="probability"))
+    np.testing.assert_allclose(e.scores, [p[0, 4, 7, 0], p[1, 4, 7, 2]], rtol=1e-5)
+    # Two 3x3 convolutions see two pixels around: all else is 0.
+    seen = np.zeros((models.SIZE, models.SIZE), bool)
+    seen[2:7, 5:10] = True
+    assert not e.values[:, ~seen].any()
+    assert e.values[:, seen].all()
+    strongest = explain(dense, x, target=targets.Pixel(4, 7))
+    np.testing.assert_array_equal(
+        strongest.scores,
+        explain(dense, x, target=targets.Pixel(4, 7, p[:, 4, 7].argmax(-1).tolist())).scores,
+    )
+
+
+def test_region(dense):
+    x = models.pictures(2)
+    p = outputs(dense, x)[..., 1]
+    box = (2, 3, 6, 9)
+    mask = np.zeros((models.SIZE, models.SIZE))
+    mask[2:6, 3:9] = 1
+    for region in (
+        targets.Region(box=box, channel=1, score="probability"),
+        targets.Region(mask=mask, channel=1, score="probability"),
+        targets.Region(mask=np.stack([mask, mask]), channel=1, score="probability"),
+    ):
+        e = explain(dense, x, target=region)
+        np.testing.assert_allclose(e.scores, p[:, 2:6, 3:9].mean((1, 2)), rtol=1e-5)
+    total = explain(dense, x, target=targets.Region(box, channel=1, reduce="sum"))
+    mean = explain(dense, x, target=targets.Region(box, channel=1))
+    np.testing.assert_allclose(total.scores, 24 * mean.scores, rtol=1e-4)
+
+
+def test_dense_channels_first():
+    keras.utils.set_random_seed(3)
+    first_in, last_in = keras.Input((3, 8, 8)), keras.Input((8, 8, 3))
+    first = keras.Model(first_in, layers.Conv2D(2, 3, data_format="channels_first")(first_in))
+    last = keras.Model(last_in, layers.Conv2D(2, 3)(last_in))
+    last.set_weights(first.get_weights())
+    x = np.random.default_rng(0).random((1, 8, 8, 3)).astype("float32")
+    target = targets.Pixel(1, 4, channel=1)
+    np.testing.assert_allclose(
+        explain(first, x, target=target).attributions,
+        explain(last, x, target=target).attributions,
+        atol=1e-6,
+    )
+
+
+def test_dense_without_channels():
+    inputs = keras.Input((8, 8, 3))
+    model = keras.Model(inputs, keras.ops.sum(inputs**2, axis=-1))
+    x = np.random.default_rng(0).random((1, 8, 8, 3)).astype("float32")
+    e = explain(model, x, target=targets.Pixel(2, 5))
+    wanted = np.zeros_like(x)
+    wanted[0, 2, 5] = 2 * x[0, 2, 5]
+    np.testing.assert_allclose(e.attributions, wanted, rtol=1e-5)
+
+
+def test_callable_gets_the_outputs_as_the_model_returns_them():
+    x = models.pictures(2)
+    p = outputs(models.flat(), x)
+    e = explain(models.flat(), x, target=lambda y: y[:, 0] - y[:, 3])
+    np.testing.assert_allclose(e.scores, p[:, 0] - p[:, 3], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (5, r"Class 5 was asked for.*numbered 0 to 4"),
+        (-1, r"Class -1 was asked for"),
+        ([0, 7], r"Class 7"),
+        ([0, 1, 2], r"on 2 pictures.*shape \(3,\)"),
+        (1.5, r"1.5 was given"),
+        ("dog", r"'dog' was given"),
+        ([0.5, 1.0], r"float64"),
+        (targets.Margin(0, 9), r"Class 9"),
+        (targets.Pixel(1, 1), r"asks for a dense output.*shape \(None, 5\)"),
+        (targets.Region((0, 0, 2, 2)), r"asks for a dense output"),
+        (lambda y: keras.ops.sum(y), r"one score a picture.*shape \(\) for 2"),
+        (lambda y: y, r"shape \(2, 5\)"),
+        (lambda y: 3.0, r"It gave float"),
+    ],
+)
+def test_refused_on_a_classifier(target, message):
+    with pytest.raises(errors.TargetError, match=message):
+        explain(models.flat(), models.pictures(2), target=target)
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (None, r"asks for an output \(B, classes\)"),
+        (3, r"asks for an output \(B, classes\)"),
+        (targets.Pixel(12, 0), r"Row 12.*0 to 11"),
+        (targets.Pixel(0, -1), r"Column -1"),
+        (targets.Pixel(0, 0, channel=3), r"Channel 3"),
+        (targets.Region((0, 0, 2, 2)), r"without a channel.*has 3 channels"),
+        (targets.Region((0, 0, 2, 20), channel=0), r"Column 19"),
+        (targets.Region(mask=np.ones((5, 5)), channel=0), r"shape \(5, 5\).*\(12, 12\)"),
+    ],
+)
+def test_refused_on_a_dense_output(dense, target, message):
+    with pytest.raises(errors.TargetError, match=message):
+        explain(dense, models.pictures(2), target=target)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: targets.Class(1, "logits"), r"'logits' was asked for.*Did you mean 'logit'"),
+        (lambda: targets.Region(), r"neither was given"),
+        (lambda: targets.Region((0, 0, 1, 1), mask=np.ones((2, 2))), r"a box and a mask"),
+        (lambda: targets.Region((2, 2, 2, 4)), r"is empty"),
+        (lambda: targets.Region(mask=np.zeros((2, 2))), r"mask is empty"),
+        (lambda: targets.Region((0, 0, 1, 1), reduce="max"), r"reduce='max'"),
+    ],
+)
+def test_refused_when_made(make, message):
+    with pytest.raises(errors.TargetError, match=message):
+        make()
