@@ -185,7 +185,8 @@ class Engine:
                 more = size - count
                 args = _map(lambda a, more=more: np.concatenate([a, a[-1:].repeat(more, 0)]), args)
             if call is not None:
-                args = (np.zeros((size, *call.shape[1:]), np.float32)  # type: ignore[type-var], *args)
+                zeros = np.zeros((size, *call.shape[1:]), np.float32)  # type: ignore[type-var]
+                args = (zeros, *args)
             result = backend.to_numpy(program(*args))
             parts.append(_map(lambda array, count=count: array[:count], result))
         return parts[0] if len(parts) == 1 else _map(lambda *a: np.concatenate(a), *parts)

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from keras_saliency import _keras
 from keras_saliency.errors import BackendError
 
+_show_all = "TF_CPP_MIN_LOG_LEVEL" in os.environ
+
 
 def start_keras() -> tuple[str, str]:
     """Choose a backend for this process and import Keras.
@@ -28,6 +30,7 @@ def start_keras() -> tuple[str, str]:
     if "keras" in sys.modules:
         return name, why
     os.environ["KERAS_BACKEND"] = name
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         with held_stderr():
             _keras.require_keras()
@@ -45,13 +48,12 @@ def start_keras() -> tuple[str, str]:
 def held_stderr() -> Iterator[None]:
     """Drop what TensorFlow says on stderr while it is imported.
 
-    Its C++ writes past ``sys.stderr``, and at that moment past ``TF_CPP_MIN_LOG_LEVEL`` too. Whoever
+    Its C++ writes past ``sys.stderr``, and at that moment past TF_CPP_MIN_LOG_LEVEL too. Whoever
     sets that variable sees everything; so does everybody if the import fails.
     """
-    if "tensorflow" in sys.modules or "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+    if "tensorflow" in sys.modules or _show_all:
         yield
         return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     sys.stderr.flush()
     with tempfile.TemporaryFile() as held:
         real = os.dup(2)
@@ -65,4 +67,3 @@ def held_stderr() -> Iterator[None]:
         finally:
             os.dup2(real, 2)
             os.close(real)
-            del os.environ["TF_CPP_MIN_LOG_LEVEL"]
