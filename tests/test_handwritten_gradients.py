@@ -99,7 +99,9 @@ def upsampled(grid, size):
         place = np.clip((np.arange(side) + 0.5) * n / side - 0.5, 0, n - 1)
         return np.maximum(1 - np.abs(place[:, None] - np.arange(n)), 0)
 
-    return np.einsum("yi,bij,xj->byx", matrix(grid.shape[1], size), grid, matrix(grid.shape[2], size))
+    return np.einsum(
+        "yi,bij,xj->byx", matrix(grid.shape[1], size), grid, matrix(grid.shape[2], size)
+    )
 
 
 # --- float32, real networks, from the file to the map

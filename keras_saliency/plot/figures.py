@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -94,26 +94,46 @@ def overlay(
     return sheet.finish(caption(panels, percentile))
 
 
+def _rows(given: Sequence[Any]) -> Sequence[Sequence[Panel]]:
+    """Return explanations, a column each, as rows of panels."""
+    if not given or not all(hasattr(one, "panels") for one in given):
+        return given
+    columns = [one.panels() for one in given]
+    if len(counts := {len(column) for column in columns}) > 1:
+        raise ImageError(
+            "A grid compares explanations of the same pictures.",
+            f"The explanations have {sorted(counts)} pictures.",
+            "Pass explanations of equally many pictures.",
+            "help(keras_saliency.plot.grid)",
+        )
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
 def grid(
-    rows: Sequence[Sequence[Panel]],
+    rows: Sequence[Any],
     figure: Figure | None = None,
     percentile: float = 99.0,
     size: float = 1.6,
 ) -> Figure:
-    """Compare maps of the same pictures: a row per picture, a column per method.
+    """Compare explanations of the same pictures: a row per picture, a column per explanation.
 
     The first column shows each row's picture under the title of its first panel. Methods are
     named over the first row, and again wherever a row departs from the one above.
 
     Args:
-        rows: One or more rows of one or more panels; the panels of a row share one picture.
+        rows: Explanations of the same pictures (whatever has ``panels()``), a column each; or
+            rows of panels, where the panels of a row share one picture.
         figure, percentile: As in :func:`pair`.
         size: Width of a square picture, in inches.
 
     Raises:
         ImageError: The panels of one row have different frames.
         MethodError: No rows, an empty row, or a percentile out of range.
+
+    Example:
+        >>> grid([explain(model, img, m) for m in ("gradient", "grad_cam")])  # doctest: +SKIP
     """
+    rows = _rows(rows)
     ends = [scales(row, percentile) for row in rows or [()]]
     for row in rows:
         if len(frames := {np.shape(panel.map) for panel in row}) > 1:

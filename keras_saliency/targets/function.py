@@ -38,7 +38,7 @@ class Function(Target):
         if not isinstance(reference, weakref.ref):
             return self
         # The cache finds an entry only by a living function, so this one lives whenever it is used.
-        return Function(lambda outputs: reference()(outputs))
+        return Function(lambda outputs: reference()(outputs))  # type: ignore[misc]
 
     def rows(self, count: int) -> dict[str, np.ndarray]:
         return {}

@@ -1,0 +1,61 @@
+"""Run the whole suite once on each installed backend: ``python -m tests [pytest arguments]``.
+
+Keras binds to one backend a process, so there are as many processes as backends. The last line
+counts all tests; the exit status is 0 only if every one passed on every backend.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import xml.etree.ElementTree as ElementTree
+from collections import Counter
+from importlib.util import find_spec
+from pathlib import Path
+
+BACKENDS = ("jax", "tensorflow", "torch")
+
+
+def run(backend: str, arguments: list[str], folder: str) -> Counter[str]:
+    """Run pytest under one backend and return how many tests passed, failed and were skipped."""
+    report = Path(folder) / f"{backend}.xml"
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": backend,
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads starve each other on few cores
+        "MPLBACKEND": "Agg",
+    }
+    print(f"\n===== {backend} =====", flush=True)
+    command = [sys.executable, "-m", "pytest", f"--junitxml={report}", *arguments]
+    status = subprocess.run(command, env=environment, cwd=Path(__file__).parents[1]).returncode
+    counts: Counter[str] = Counter()
+    if report.exists():
+        for suite in ElementTree.parse(report).getroot().iter("testsuite"):
+            failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+            skipped = int(suite.get("skipped", 0))
+            passed = int(suite.get("tests", 0)) - failed - skipped
+            counts.update(passed=passed, failed=failed, skipped=skipped)
+    if status and not counts["failed"]:
+        counts["failed"] += 1  # pytest itself did not get through
+    return counts
+
+
+def main() -> int:
+    """Run every backend; say what is missing."""
+    total: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory() as folder:
+        for backend in BACKENDS:
+            if find_spec(backend) is None:
+                print(f"\n===== {backend}: not installed, counted as failed =====", flush=True)
+                total["failed"] += 1
+                continue
+            total += run(backend, sys.argv[1:], folder)
+    print(f"\n{total['passed']} passed, {total['failed']} failed, {total['skipped']} skipped")
+    return 1 if total["failed"] or not total["passed"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
