@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ def describe() -> dict[str, Any]:
         **_threads_and_device(),
         "environment": {name: os.environ[name] for name in _SETTINGS if name in os.environ},
         "versions": {"python": platform.python_version(), **_versions()},
-        **_commit(),
+        **commit(),
     }
 
 
@@ -69,8 +70,12 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _commit() -> dict[str, Any]:
-    """Return the commit, and whether the package differs from it."""
+@cache
+def commit() -> dict[str, Any]:
+    """Return the commit, and whether the package differed from it, at the first call.
+
+    A worker asks before it imports the package: somebody may commit during a long run.
+    """
     return {
         "commit": _git("rev-parse", "HEAD") or "unknown",
         "dirty": bool(_git("status", "--porcelain", "--", "keras_saliency")),

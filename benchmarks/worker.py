@@ -16,6 +16,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from benchmarks import machine
+
 BACKENDS = ("jax", "tensorflow", "torch")
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -77,6 +79,7 @@ class Worker:
 def _serve() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what libraries print is no answer
+    machine.commit()
     for line in sys.stdin:
         function, arguments = json.loads(line)
         module, _, name = function.partition(":")

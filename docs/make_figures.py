@@ -1,4 +1,4 @@
-"""Draw the figures of README and docs from the sample photograph: ``python docs/make_figures.py``."""
+"""Draw the figures of README and docs: ``python docs/make_figures.py``."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ import numpy as np
 from keras_saliency import methods, postprocess, preprocessing, provenance, targets
 from keras_saliency._explanation import Explanation
 from keras_saliency.adapter import Adapter
+from keras_saliency.batch import prepare
 from keras_saliency.engine import Engine
 from keras_saliency.errors import MethodError
 from keras_saliency.methods import Attribution, Method
@@ -77,7 +78,7 @@ def explain(
         )
     chosen = methods.get(method)
     adapter = Adapter(model)
-    batch = adapter.prepare(image, preprocess)
+    batch = prepare(adapter, image, preprocess)
     engine = Engine(adapter, targets.get(target), batch, batch_size)
 
     found = chosen.attribute(engine, seed)

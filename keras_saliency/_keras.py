@@ -43,7 +43,7 @@ def configured_backend() -> tuple[str, str]:
 
 
 def usable_backend() -> str:
-    """Return the backend the command should use: Keras' choice if installed, else the first that is.
+    """Return the backend for the command: Keras' choice if installed, else the first that is.
 
     Raises:
         BackendError: ``KERAS_BACKEND`` names one that is absent, or none is installed.

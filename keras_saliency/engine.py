@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from keras_saliency import _backend, layers, perturb, programs, progress
-from keras_saliency.adapter import Adapter, Batch
+from keras_saliency.adapter import Adapter
+from keras_saliency.batch import Batch
 from keras_saliency.errors import LayerError
 from keras_saliency.targets import Target
 
@@ -174,7 +175,7 @@ class Engine:
     ) -> tuple[Any, ...]:
         """Run a compiled function over all images, padded to few sizes; join the results."""
         backend = _backend.current()
-        program = programs.compiled(kind, self._adapter, self.target, self._batch.explained, call)
+        program = programs.compiled(kind, self._adapter, self.target, self._batch.packing, call)
         parts = []
         for start in range(0, len(images), self._batch_size):
             chunk = slice(start, start + self._batch_size)

@@ -4,7 +4,7 @@
 
     KerasSaliencyError
     ├── BackendError      (ValueError)  Keras' backend cannot be imported
-    ├── ModelError        (TypeError)   not a Keras 3 model, or one that cannot be called on pictures
+    ├── ModelError        (TypeError)   not a Keras 3 model, or one that takes no pictures
     ├── ModelFileError    (ValueError)  a model or weights file that cannot be loaded
     ├── PretrainedError   (ValueError)  the embedded network's weights are absent or altered
     ├── ImageError        (ValueError)  a picture that cannot be read or does not fit the model

@@ -48,7 +48,7 @@ class Geometry:
         return cls(original, size, ((height - h) / 2, (width - w) / 2, h, w))
 
     def apply(self, picture: np.ndarray) -> np.ndarray:
-        """Return the picture as the model sees it: (H0, W0, C) uint8 to (H, W, C) uint8, bicubic."""
+        """Return a (H0, W0, C) uint8 picture as the model sees it, (H, W, C) uint8, bicubic."""
         top, left, height, width = self.window
         if self.size == self.original and (top, left) == (0, 0):
             return picture
@@ -57,7 +57,7 @@ class Geometry:
         )
 
     def undo(self, grid: np.ndarray) -> np.ndarray:
-        """Return a (H, W) map in the original picture's frame, (H0, W0); 0 where it was cut away."""
+        """Return a (H, W) map in the original's frame, (H0, W0); 0 where it was cut away."""
         top, left, height, width = self.window
         if self.size == self.original and (top, left) == (0, 0):
             return grid

@@ -17,7 +17,8 @@ Activation = Literal["softmax", "sigmoid"]
 
 # Operations that move values about without changing any: logits pass through them as outputs do.
 _CARRIERS = {
-    "Cast", "Dropout", "ExpandDims", "Flatten", "Identity", "Permute", "Reshape", "Squeeze", "Transpose"
+    "Cast", "Dropout", "ExpandDims", "Flatten", "Identity", "Permute", "Reshape", "Squeeze",
+    "Transpose",
 }  # fmt: skip
 
 

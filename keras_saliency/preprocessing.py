@@ -15,7 +15,7 @@ from keras_saliency.layers import walk
 
 _READ = "help(keras_saliency.preprocessing.Preprocess)"
 
-# Name of a network (as keras.applications names its models) and the module that preprocesses for it.
+# How keras.applications names its models, and the module that preprocesses for each.
 _NETWORKS = (
     (r"vgg16", "vgg16"),
     (r"vgg19", "vgg19"),

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from keras_saliency import _backend, layers, logits
-from keras_saliency.adapter import Adapter, Batch
+from keras_saliency.adapter import Adapter, Packing
+from keras_saliency.batch import Batch
 from keras_saliency.errors import TargetError
 from keras_saliency.targets import Output, Outputs, Target
 
@@ -29,7 +30,7 @@ def compiled(
     kind: Kind,
     adapter: Adapter,
     target: Target,
-    explained: int,
+    packing: Packing,
     call: layers.Call | None = None,
 ) -> Callable[..., Any]:
     """Return the compiled function of ``(images, rows, sides)``.
@@ -39,7 +40,7 @@ def compiled(
             gradient)``.
         adapter: The model.
         target: What is explained; only its fixed part is compiled in.
-        explained: Which input the images go into.
+        packing: Which input the images go into.
         call: With it the gradient is by this layer call's output. The function then takes a
             leading argument: zeros of that output's shape.
     """
@@ -51,22 +52,22 @@ def compiled(
         return reference().variables  # type: ignore[union-attr]  # it lives while it is explained
 
     def make():
-        body = _scores(reference, kept_target, explained)
+        body = _scores(reference, kept_target, packing)
         if kind == "scores":
             return backend.forward(body, variables)
         return backend.value_and_grad(body if call is None else _by_layer(body, call), variables)
 
     place = None if call is None else (call.path, call.index)
-    return _cached(adapter.model, (kind, place, target.static, explained), make)
+    return _cached(adapter.model, (kind, place, target.static, packing), make)
 
 
 def survey(adapter: Adapter, target: Target, batch: Batch) -> layers.Survey:
     """Return which layers are called, and which of them lead to the target's output."""
-    explained, seen = batch.explained, []
+    packing, seen = batch.packing, []
 
     def run(images, sides):
         with layers.without_remat(adapter.model), logits.recorded(adapter.model) as record:
-            outputs = adapter.forward(images, sides, explained)
+            outputs = adapter.forward(images, sides, packing)
         picked = adapter.picked(outputs, target.output)
         return [images, *sides], [*picked, *(record.of(tensor)[0] for tensor in picked)]
 
@@ -80,7 +81,7 @@ def survey(adapter: Adapter, target: Target, batch: Batch) -> layers.Survey:
         _backend.current().dry_run(body, lambda: adapter.model.variables, *first)
         return seen[-1]
 
-    key = ("survey", target.output, explained, batch.images.shape[1:])
+    key = ("survey", target.output, packing, batch.images.shape[1:])
     return _cached(adapter.model, key, make)
 
 
@@ -96,14 +97,14 @@ def output_shape(adapter: Adapter, target: Target, batch: Batch) -> tuple[int | 
     return shape
 
 
-def _scores(reference: Any, target: Target, explained: int) -> Callable[..., Any]:
+def _scores(reference: Any, target: Target, packing: Packing) -> Callable[..., Any]:
     """The whole way from pictures to scores, as a function of tensors."""
     from keras import ops
 
     def body(images, rows, sides):
         adapter = Adapter(reference())
         with layers.without_remat(adapter.model), logits.recorded(adapter.model) as record:
-            outputs = adapter.forward(images, sides, explained)
+            outputs = adapter.forward(images, sides, packing)
 
         def pick(name):
             (values,) = adapter.picked(outputs, name)
@@ -123,7 +124,7 @@ def _scores(reference: Any, target: Target, explained: int) -> Callable[..., Any
 
 
 def _by_layer(body: Callable[..., Any], call: layers.Call) -> Callable[..., Any]:
-    """The same as a function of a zero added to one layer's output, whose gradient is the layer's."""
+    """The same, of a zero added to one layer's output, whose gradient is the layer's."""
     from keras import ops
 
     def with_delta(delta, images, rows, sides):

@@ -111,7 +111,7 @@ def test_other_peoples_files_are_left_alone(explained, tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(errors.SaveError, match="Something else is there"):
         explained.save(tmp_path / "file")
-    with pytest.raises(errors.SaveError, match="cannot be read|Name a place"):
+    with pytest.raises(errors.SaveError, match="Name a place"):
         explained.save(tmp_path / "file" / "below")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "out"]
 

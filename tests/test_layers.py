@@ -48,6 +48,10 @@ def test_unknown_and_ambiguous(name, message):
         layers.find(model, name)
 
 
+def _main(outputs):
+    return outputs[0][:, 0]
+
+
 def test_grad_cam_errors():
     x = models.pictures(1)
     with pytest.raises(errors.LayerError, match="Did you mean 'conv1'"):
@@ -57,12 +61,12 @@ def test_grad_cam_errors():
     model, _ = models.linear()
     with pytest.raises(errors.LayerError, match="larger than 1x1"):
         explain(model, x, "grad_cam")
-    with pytest.raises(errors.GradientError):  # it comes after nothing the score depends on
-        inputs = keras.Input((models.SIZE, models.SIZE, 3))
-        side = kl.Conv2D(2, 3, name="side")(inputs)
-        main = kl.Flatten(data_format="channels_last")(inputs)
-        both = keras.Model(inputs, [kl.Dense(2, name="main")(main), side])
-        explain(both, x, methods.GradCam(layer="side"), target=lambda y: y[0][:, 0])
+    inputs = keras.Input((models.SIZE, models.SIZE, 3))
+    side = kl.Conv2D(2, 3, name="side")(inputs)
+    main = kl.Flatten(data_format="channels_last")(inputs)
+    both = keras.Model(inputs, [kl.Dense(2, name="main")(main), side])
+    with pytest.raises(errors.GradientError):  # the score does not depend on that layer
+        explain(both, x, methods.GradCam(layer="side"), target=_main)
 
 
 @pytest.mark.parametrize(

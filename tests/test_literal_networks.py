@@ -14,6 +14,7 @@ from networks import vector
 
 from keras_saliency import explain, methods, targets
 from keras_saliency.adapter import Adapter
+from keras_saliency.batch import prepare
 from keras_saliency.engine import Engine
 from keras_saliency.errors import MethodError
 
@@ -39,7 +40,7 @@ def close(found, wanted, tolerance=EXACT):
 def grid(model, x, layer, target=0):
     """Return Grad-CAM's own grid, before it is upsampled."""
     adapter = Adapter(model)
-    engine = Engine(adapter, targets.get(target), adapter.prepare(x))
+    engine = Engine(adapter, targets.get(target), prepare(adapter, x))
     return methods.GradCam(layer=layer).attribute(engine, 0).values
 
 

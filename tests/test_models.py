@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import warnings
 import weakref
 
 import keras
@@ -75,10 +76,9 @@ def test_a_saturated_softmax_still_has_a_logit_gradient():
 def test_sigmoid_head(form):
     body = models.chain(last=None)
     head = layers.Activation("sigmoid")(body.output)
-    if form == "activation":
-        model = models.chain(last="sigmoid")
-    else:
-        model = keras.Model(body.input, head)
+    model = {"activation": models.chain(last="sigmoid"), "layer": keras.Model(body.input, head)}[
+        form
+    ]
     x = models.pictures(2)
     e = explain(model, x, target=1)
     same(e.values, explain(models.logits(), x, target=1).values)
@@ -189,6 +189,27 @@ def test_side_input_that_is_no_picture():
         explain(model, {"image": pictures, "meta": numbers[:1]})
 
 
+@pytest.mark.parametrize("struct", ["dict", "tuple"])
+def test_subclassed_with_several_inputs(struct):
+    class Two(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.head = layers.Conv2D(3, 3, activation="tanh"), layers.Dense(2)
+
+        def call(self, inputs):
+            image, meta = (inputs["image"], inputs["meta"]) if struct == "dict" else inputs
+            return self.head(keras.ops.mean(self.conv(image), axis=(1, 2)) * meta)
+
+    model, x = Two(), models.pictures(2)
+    meta = np.array([[1, 1, 1], [0, 0, 0]], "float32")
+    given = {"image": x, "meta": meta} if struct == "dict" else (x, meta)
+    for method in ("gradient", "grad_cam"):
+        with pytest.warns(UserWarning, match="picture 1: the map is 0 everywhere"):
+            e = explain(model, given, method, target=0)
+        assert e.values.shape == (2, models.SIZE, models.SIZE)
+        assert not e.values[1].any()
+
+
 @pytest.mark.parametrize("struct", ["list", "dict"])
 def test_several_outputs_must_be_named(struct):
     body = models.chain(last=None)
@@ -228,7 +249,8 @@ def test_int8_quantised():
     model = models.chain(name="int8")
     x = models.pictures(2)
     before = explain(model, x, target=3)
-    model.quantize("int8")
+    with warnings.catch_warnings(action="ignore"):  # "InputLayer has no quantize", and so on
+        model.quantize("int8")
     after = explain(model, x, target=3)  # quantised since: the compiled function is a new one
     assert cosine(after.values, before.values) > 0.99
     wanted = keras.ops.convert_to_numpy(model(x))

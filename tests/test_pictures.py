@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from keras import layers
 from PIL import Image
 
-from keras_saliency import adapter, errors, explain, methods, pictures, preprocessing
+from keras_saliency import errors, explain, methods, pictures, preprocessing
+from keras_saliency.adapter import Adapter
+from keras_saliency.batch import prepare
 from keras_saliency.preprocessing import Preprocess
 
 RNG = np.random.default_rng(0)
@@ -187,7 +189,7 @@ def test_free_size_wants_pictures_of_one_size():
 def test_known_networks_get_their_preprocessing(name, wanted):
     model = models.chain(name=name)
     colour = np.broadcast_to(np.array([10, 20, 30], "uint8"), (models.SIZE, models.SIZE, 3))
-    batch = adapter.Adapter(model).prepare(colour)
+    batch = prepare(Adapter(model), colour)
     np.testing.assert_allclose(batch.images[0, 0], np.repeat(wanted, models.SIZE, 0), rtol=1e-5)
     assert colour[0, 0, 0] == 10
 
@@ -246,7 +248,7 @@ def test_black_is_black_in_picture_space():
 @settings(max_examples=40, deadline=None)
 def test_any_picture_fits_and_comes_back_in_its_frame(height, width, channels, fit):
     array = photo(height, width, channels)
-    batch = adapter.Adapter(models.flat()).prepare(array, Preprocess(fit=fit))
+    batch = prepare(Adapter(models.flat()), array, Preprocess(fit=fit))
     assert batch.images.shape == (1, models.SIZE, models.SIZE, 3)
     assert batch.images.min() >= 0
     assert batch.images.max() <= 255

@@ -11,11 +11,11 @@ import pytest
 from keras_saliency import explain
 
 # Photos whose top class is not acceptable, from the table in shared/weights/README.md; and how many
-# Grad-CAM peaks fall into a box, of 20, measured on all three backends: FLOORS
+# Grad-CAM peaks fall into a box, of 20, the same on all three backends (so the floor is the count)
 NETWORKS = {
-    "efficientnet_lite0": ({"palace"}, 0),
-    "mobilenet_v2": ({"bald_eagle", "corgi_poodle_cats"}, 0),
-    "mobilenet": ({"palace", "grace_hopper", "bald_eagle", "corgi_poodle_cats"}, 0),
+    "efficientnet_lite0": ({"palace"}, 18),
+    "mobilenet_v2": ({"bald_eagle", "corgi_poodle_cats"}, 15),
+    "mobilenet": ({"palace", "grace_hopper", "bald_eagle", "corgi_poodle_cats"}, 17),
     "squeezenet_v1_1": (
         {
             "boston_bull",
@@ -26,7 +26,7 @@ NETWORKS = {
             "dog_bicycle",
             "corgi_poodle_cats",
         },
-        0,
+        16,
     ),
 }
 every_network = pytest.mark.parametrize("name", NETWORKS)

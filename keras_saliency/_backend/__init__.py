@@ -1,12 +1,12 @@
-"""The only room that names a framework: ``jax.py``, ``tensorflow.py`` and ``torch.py`` hold the same.
+"""The only room that names a framework: the same in ``jax.py``, ``tensorflow.py``, ``torch.py``.
 
-===================  ================================================================================
+===================  ==============================================================================
 ``COMPILES``         whether a new batch size costs a compilation (then batches are padded)
 ``forward``          a function of arrays, compiled, without gradients
 ``value_and_grad``   a function ``(x, *rest) -> (scores, aux)``, compiled, with d sum(scores) / dx
-``dry_run``          run a function for its Python side effects, computing as little as possible
+``dry_run``          run a function for its side effects, computing as little as possible
 ``to_numpy``         tensors to arrays
-===================  ================================================================================
+===================  ==============================================================================
 
 In all of them ``variables()`` gives the model's variables at each call, whose present values are
 used, and nothing that runs can change the model's state.

@@ -37,7 +37,10 @@ class Occlusion(Method):
     signed = True
     needs_gradient = False
     local = False
-    reference = "Zeiler, Fergus: Visualizing and Understanding Convolutional Networks, 2013, arXiv:1311.2901"
+    reference = (
+        "Zeiler, Fergus: Visualizing and Understanding Convolutional Networks, 2013, "
+        "arXiv:1311.2901"
+    )
 
     window: int | tuple[int, int] | None = None
     stride: int | tuple[int, int] | None = None

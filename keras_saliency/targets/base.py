@@ -124,6 +124,7 @@ class Target(ABC):
 
 
 def check_score(score: Any) -> None:
+    """Raise TargetError for an unknown score."""
     if score not in SCORES:
         raise TargetError(
             f"The score {score!r} was asked for.",
@@ -134,6 +135,7 @@ def check_score(score: Any) -> None:
 
 
 def per_row(numbers: Any, count: int, what: str) -> np.ndarray:
+    """Return one whole number, or one for each picture, as ``count`` rows of int32."""
     array = np.atleast_1d(np.asarray(numbers))
     if array.ndim != 1 or array.dtype.kind not in "iu" or len(array) not in (1, count):
         raise TargetError(
@@ -146,6 +148,7 @@ def per_row(numbers: Any, count: int, what: str) -> np.ndarray:
 
 
 def check_indices(indices: Any, size: int | None, what: str) -> None:
+    """Raise TargetError for a number outside 0 .. size - 1 (None: unknown)."""
     for index in np.atleast_1d(indices).tolist():
         if size is not None and not 0 <= index < size:
             raise TargetError(
@@ -157,6 +160,7 @@ def check_indices(indices: Any, size: int | None, what: str) -> None:
 
 
 def take(values: Any, index: Any) -> Any:
+    """Return ``values[i, index[i]]`` for each row i."""
     from keras import ops
 
     return ops.squeeze(ops.take_along_axis(values, index[:, None], axis=-1), axis=-1)
