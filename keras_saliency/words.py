@@ -117,9 +117,11 @@ def target(words: tuple[str, list[str]] | None, score: Any, model: Any) -> Targe
     kind, parts = words
     if kind == "pixel":
         y, x, *channel = map(int, parts)
-        return targets.Pixel(y, x, channel[0] if channel else None, score)
+        return targets.Pixel(y, x, channel[0] if channel else None, score=score)
     first, *other = (_class_number(part, model) for part in parts)
-    return targets.Margin(first, other[0], score) if other else targets.Class(first, score)
+    return (
+        targets.Margin(first, other[0], score=score) if other else targets.Class(first, score=score)
+    )
 
 
 def _class_number(word: str, model: Any) -> int:

@@ -110,7 +110,7 @@ def quadratic(weights, slope=0.0):
 
 
 def tanh_net(first, second):
-    """tanh(x A) B: smooth, and four lines of NumPy away. ``first`` (H, W, C, K), ``second`` (K, N)."""
+    """tanh(x A) B: smooth, and four lines of NumPy away. A is (H, W, C, K), B (K, N)."""
     first = np.asarray(first)
     units = first.shape[-1]
     return _model(

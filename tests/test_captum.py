@@ -1,4 +1,4 @@
-"""Live oracle: captum on the very Keras object that is explained, the same weights, arrays compared.
+"""Live oracle: captum on the very Keras object that is explained, same weights, arrays compared.
 
 A Keras model on PyTorch is a ``torch.nn.Module``, so captum takes it as it is. captum explains what
 it is given, hence a twin without softmax. Errors are relative L2.

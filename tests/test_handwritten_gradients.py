@@ -60,7 +60,7 @@ def gradient_by_hand(model, x, classes):
 
 
 def cam_by_hand(model, layer, x, classes):
-    """Grad-CAM from a model split at ``layer``: what goes in front, and from there to the logits."""
+    """Grad-CAM from a model split at ``layer``: what goes in front, and the way to the logits."""
     output = model.get_layer(layer).output
     front, tail = keras.Model(model.input, output), keras.Model(output, model.output)
     maps = keras.ops.convert_to_numpy(front(x, training=False))
@@ -148,9 +148,9 @@ REAL64 = ["squeezenet_v1_1"] if BACKEND == "jax" else ["squeezenet_v1_1", "effic
 def float64(monkeypatch):
     """Let Keras really compute in float64.
 
-    Its rules of promotion make float64 float32 on JAX and PyTorch, so a layer of dtype float64 (batch
-    norm, global pooling, JAX's convolution) rounds to float32 in between: differences then miss the
-    gradient by 10 % and more. The table is Keras' own and private; if it moves, mend this line.
+    Its rules of promotion make float64 float32 on JAX and PyTorch, so a layer of dtype float64
+    (batch norm, global pooling, JAX's convolution) rounds to float32 in between: differences then
+    miss the gradient by 10 % and more. The table is Keras' own and private; if it moves, mend this line.
     """
     from keras.src.backend.common import dtypes
 

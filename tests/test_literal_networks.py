@@ -45,7 +45,7 @@ def grid(model, x, layer, target=0):
 
 
 def bilinear(one, size):
-    """Enlarge (h, w) to size: half-pixel centres, edges repeated. Written apart from the package."""
+    """Enlarge (h, w) to size: half-pixel centres, edges repeated. A twin, written apart."""
     result = np.zeros(size)
     (h, w), (rows, columns) = one.shape, size
     for i in range(rows):

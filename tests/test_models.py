@@ -58,7 +58,7 @@ def test_scores_of_every_kind():
             ("probability", p),
             ("log_probability", np.log(p)),
         ):
-            e = explain(model, x, target=targets.Class(3, score))
+            e = explain(model, x, target=targets.Class(3, score=score))
             same(e.scores, wanted[:, 3])
             same(e.probabilities, p[:, 3])
 
@@ -254,7 +254,7 @@ def test_int8_quantised():
     after = explain(model, x, target=3)  # quantised since: the compiled function is a new one
     assert cosine(after.values, before.values) > 0.99
     wanted = keras.ops.convert_to_numpy(model(x))
-    same(explain(model, x, target=targets.Class(2, "probability")).scores, wanted[:, 2], 1e-5)
+    same(explain(model, x, target=targets.Class(2, score="probability")).scores, wanted[:, 2], 1e-5)
     assert cosine(explain(model, x, "grad_cam", target=3).values,
                   explain(models.flat(), x, "grad_cam", target=3).values) > 0.99  # fmt: skip
 
@@ -292,7 +292,7 @@ def test_after_fit_and_predict():
     model.compile("sgd", "sparse_categorical_crossentropy")
     model.fit(x, np.array([0, 1, 2, 3]), epochs=1, verbose=0)
     model.predict(x, verbose=0)
-    e = explain(model, x, target=targets.Class(1, "probability"))
+    e = explain(model, x, target=targets.Class(1, score="probability"))
     same(e.scores, keras.ops.convert_to_numpy(model(x))[:, 1])
 
 

@@ -1,6 +1,6 @@
-"""Real networks on real photos: the right class where the weights' README says so, and Grad-CAM there.
+"""Real networks on real photos: the class that the README promises, and Grad-CAM on the object.
 
-Photos and weights lie in ``shared`` beside the checkout (``images/README.md``, ``weights/README.md``).
+Photos and weights lie in ``shared`` beside the checkout; see its images/ and weights/README.md.
 """
 
 import json

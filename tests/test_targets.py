@@ -51,9 +51,9 @@ def test_one_class_a_picture():
 @pytest.mark.parametrize("score", ["logit", "probability", "log_probability"])
 def test_margin(score):
     x = models.pictures(2)
-    e = explain(models.flat(), x, target=targets.Margin([1, 2], 3, score))
+    e = explain(models.flat(), x, target=targets.Margin([1, 2], 3, score=score))
     one, other = (
-        explain(models.flat(), x, target=targets.Class(c, score)) for c in ([1, 2], [3, 3])
+        explain(models.flat(), x, target=targets.Class(c, score=score)) for c in ([1, 2], [3, 3])
     )
     np.testing.assert_allclose(e.scores, one.scores - other.scores, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(
@@ -173,7 +173,7 @@ def test_refused_on_a_dense_output(dense, target, message):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: targets.Class(1, "logits"), r"'logits' was asked for.*Did you mean 'logit'"),
+        (lambda: targets.Class(1, score="logits"), r"'logits' was asked for.*Did you mean 'logit'"),
         (lambda: targets.Region(), r"neither was given"),
         (lambda: targets.Region((0, 0, 1, 1), mask=np.ones((2, 2))), r"a box and a mask"),
         (lambda: targets.Region((2, 2, 2, 4)), r"is empty"),

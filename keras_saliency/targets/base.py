@@ -58,16 +58,28 @@ class Outputs:
     pick: Callable[[str | int | None], Output]
 
 
+@dataclass(frozen=True, kw_only=True)
 class Target(ABC):
     """Turns a model's output into one score a picture.
 
     A target has a fixed part (`static`, known when a function is compiled) and numbers that may
     differ from picture to picture (`rows`, handed in at every call, so that another class costs no
-    compilation).
+    compilation). All take ``score=`` (``"logit"``, ``"probability"``, ``"log_probability"``) and
+    ``output=``, the name or number of the output for a model with several.
     """
 
-    score: Score
-    output: str | int | None
+    score: Score = "logit"
+    output: str | int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown score."""
+        if self.score not in SCORES:
+            raise TargetError(
+                f"The score {self.score!r} was asked for.",
+                f"Known: {', '.join(map(repr, SCORES))}.",
+                did_you_mean(str(self.score), SCORES) or "Take one of these.",
+                READ,
+            )
 
     @property
     @abstractmethod
@@ -121,17 +133,6 @@ class Target(ABC):
     def for_cache(self) -> Target:
         """Return what a compiled function may keep: this target, holding no model."""
         return self
-
-
-def check_score(score: Any) -> None:
-    """Raise TargetError for an unknown score."""
-    if score not in SCORES:
-        raise TargetError(
-            f"The score {score!r} was asked for.",
-            f"Known: {', '.join(map(repr, SCORES))}.",
-            did_you_mean(str(score), SCORES) or "Take one of these.",
-            READ,
-        )
 
 
 def per_row(numbers: Any, count: int, what: str) -> np.ndarray:

@@ -16,7 +16,6 @@ from keras_saliency.targets.base import (
     Score,
     Target,
     check_indices,
-    check_score,
     per_row,
     take,
 )
@@ -36,20 +35,9 @@ def _check_classes(shape: tuple[int | None, ...], name: str) -> None:
 class TopClass(Target):
     """The class with the highest score, picture by picture.
 
-    Args:
-        score: ``"logit"``, ``"probability"`` or ``"log_probability"``.
-        output: Name or number of the output, for a model with several.
-
     Example:
         >>> explain(model, img, target=TopClass(score="probability"))  # doctest: +SKIP
     """
-
-    score: Score = "logit"
-    output: str | int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse an unknown score."""
-        check_score(self.score)
 
     @property
     def static(self) -> tuple[Any, ...]:
@@ -69,7 +57,7 @@ class TopClass(Target):
         return _class_scores(output, self.score, index)
 
     def resolved(self, learnt: dict[str, np.ndarray]) -> Target:
-        return Class(learnt["index"].tolist(), self.score, self.output)
+        return Class(learnt["index"].tolist(), score=self.score, output=self.output)
 
 
 @dataclass(frozen=True)
@@ -78,17 +66,9 @@ class Class(Target):
 
     Args:
         index: Class number, or a list with one for each picture.
-        score: ``"logit"``, ``"probability"`` or ``"log_probability"``.
-        output: Name or number of the output, for a model with several.
     """
 
     index: int | Sequence[int]
-    score: Score = "logit"
-    output: str | int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse an unknown score."""
-        check_score(self.score)
 
     @property
     def static(self) -> tuple[Any, ...]:
@@ -123,18 +103,10 @@ class Margin(Target):
     Args:
         index: Class number, or one for each picture.
         other: The class it is held against, or one for each picture.
-        score: ``"logit"``, ``"probability"`` or ``"log_probability"``.
-        output: Name or number of the output, for a model with several.
     """
 
     index: int | Sequence[int]
     other: int | Sequence[int]
-    score: Score = "logit"
-    output: str | int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse an unknown score."""
-        check_score(self.score)
 
     @property
     def static(self) -> tuple[Any, ...]:

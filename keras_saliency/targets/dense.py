@@ -12,10 +12,8 @@ from keras_saliency.errors import TargetError
 from keras_saliency.targets.base import (
     READ,
     Outputs,
-    Score,
     Target,
     check_indices,
-    check_score,
     per_row,
     take,
 )
@@ -45,19 +43,11 @@ class Pixel(Target):
         y: Row in the output's own frame.
         x: Column in the output's own frame.
         channel: Channel (or one for each picture); the strongest at that point where it is None.
-        score: ``"logit"``, ``"probability"`` or ``"log_probability"`` (over channels).
-        output: Name or number of the output, for a model with several.
     """
 
     y: int
     x: int
     channel: int | Sequence[int] | None = None
-    score: Score = "logit"
-    output: str | int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse an unknown score."""
-        check_score(self.score)
 
     @property
     def static(self) -> tuple[Any, ...]:
@@ -101,20 +91,16 @@ class Region(Target):
             or a mask, not both.
         channel: Channel, for an output with several.
         reduce: ``"mean"`` or ``"sum"``.
-        score: ``"logit"``, ``"probability"`` or ``"log_probability"`` (over channels).
-        output: Name or number of the output, for a model with several.
     """
 
     box: tuple[int, int, int, int] | None = None
     mask: Any = None
     channel: int | None = None
     reduce: Literal["mean", "sum"] = "mean"
-    score: Score = "logit"
-    output: str | int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be a region."""
-        check_score(self.score)
+        super().__post_init__()
         problem = None
         if (self.box is None) == (self.mask is None):
             problem = "a box and a mask were given" if self.box is not None else "neither was given"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from keras_saliency.targets.base import Outputs, Score, Target
+from keras_saliency.targets.base import Outputs, Target
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,7 @@ class Function(Target):
     """
 
     function: Callable[[Any], Any]
-    score: Score = "logit"
-    output: str | int | None = "*"
+    output: str | int | None = field(default="*", kw_only=True)
 
     @property
     def static(self) -> tuple[Any, ...]:
