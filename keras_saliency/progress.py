@@ -64,4 +64,6 @@ def _bar():
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
+        # Results that are piped somewhere are no part of the bar's terminal.
+        redirect_stdout=sys.stdout.isatty(),
     )

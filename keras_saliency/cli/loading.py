@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from keras_saliency._keras import require_keras
+from keras_saliency.cli.startup import held_stderr
 from keras_saliency.errors import KerasSaliencyError, ModelFileError, did_you_mean
-from keras_saliency.startup import held_stderr
 
 _OURS = "efficientnet_lite0"
 _DEFAULT = ("imagenet", "pretrained")  # two words for the weights that a network is known by

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_saliency import startup
+from keras_saliency.cli import startup
 from keras_saliency.errors import BackendError, KerasSaliencyError
 
 _PACKAGES = (
