@@ -43,9 +43,13 @@ def tree(model: Any) -> str:
     """Return the paths of all layers, one a line, with their class names.
 
     Example:
-        >>> print(keras_saliency.layers.tree(model))  # doctest: +SKIP
-        backbone                        Functional
-        backbone/conv1                  Conv2D
+        >>> print(layers.tree(model))
+        image                      InputLayer
+        backbone                   Functional
+        backbone/pixels            InputLayer
+        backbone/conv5_block3_out  Conv2D
+        pool                       GlobalAveragePooling2D
+        classes                    Dense
     """
     rows = [(path, type(layer).__name__) for path, layer in walk(model)]
     width = max((len(path) for path, _ in rows), default=0)

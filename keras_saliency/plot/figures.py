@@ -131,7 +131,7 @@ def grid(
         MethodError: No rows, an empty row, or a percentile out of range.
 
     Example:
-        >>> grid([explain(model, img, m) for m in ("gradient", "grad_cam")])  # doctest: +SKIP
+        >>> figure = grid([explain(model, img, name) for name in ("gradient", "grad_cam")])
     """
     rows = _rows(rows)
     ends = [scales(row, percentile) for row in rows or [()]]

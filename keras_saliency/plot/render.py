@@ -22,7 +22,7 @@ def render_png(
         **options: Its further arguments, except ``figure``.
 
     Example:
-        >>> render_png(pair, [Panel(np.zeros((8, 8)), np.ones((8, 8)))], percentile=99.5)[1:4]
+        >>> render_png(plot.pair, [plot.Panel(np.zeros((8, 8)), np.ones((8, 8)))], percentile=99.5)[1:4]
         b'PNG'
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg

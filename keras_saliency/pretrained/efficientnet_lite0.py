@@ -75,7 +75,7 @@ def efficientnet_lite0(
         >>> model = efficientnet_lite0()
         >>> photo = keras.utils.load_img(sample_photo(), target_size=(224, 224))
         >>> x = preprocess_input(keras.utils.img_to_array(photo))
-        >>> class_names()[int(model.predict(x[None]).argmax())]
+        >>> class_names()[int(model.predict(x[None], verbose=0).argmax())]
         'espresso'
     """
     pretrained = isinstance(weights, str) and weights == "pretrained"

@@ -36,7 +36,9 @@ class TopClass(Target):
     """The class with the highest score, picture by picture.
 
     Example:
-        >>> explain(model, img, target=TopClass(score="probability"))  # doctest: +SKIP
+        >>> e = explain(model, img, target=targets.TopClass(score="probability"))
+        >>> bool(e.scores == e.probabilities)
+        True
     """
 
     @property
