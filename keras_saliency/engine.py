@@ -186,7 +186,7 @@ class Engine:
                 more = size - count
                 args = _map(lambda a, more=more: np.concatenate([a, a[-1:].repeat(more, 0)]), args)
             if call is not None:
-                zeros = np.zeros((size, *call.shape[1:]), np.float32)  # type: ignore[type-var]
+                zeros = np.zeros((size, *call.shape[1:]), images.dtype)  # type: ignore[type-var]
                 args = (zeros, *args)
             result = backend.to_numpy(program(*args))
             parts.append(_map(lambda array, count=count: array[:count], result))

@@ -84,6 +84,10 @@ def find(model: Any, name: str) -> tuple[str, Any]:
     )
 
 
+# What these give has the rank of a map, but its axes may be anything.
+_REARRANGING = ("Permute", "Transpose", "Reshape", "Moveaxis", "Swapaxes")
+
+
 @dataclass(frozen=True)
 class Call:
     """One call of one layer during a run: the ``index``-th of that layer, giving ``shape``.
@@ -132,7 +136,7 @@ class Survey:
         for number in reversed(range(len(self.calls))):
             if number in self.leading and number not in self.ending:
                 call = self.calls[self.first_makers[number]]
-                if max(call.map_size) > 1:
+                if max(call.map_size) > 1 and type(call.layer).__name__ not in _REARRANGING:
                     return call
         raise LayerError(
             f"Model {self.model!r} was asked for its last spatial layer.",

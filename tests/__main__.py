@@ -27,6 +27,10 @@ def run(backend: str, arguments: list[str], folder: str) -> Counter[str]:
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads starve each other on few cores
         "MPLBACKEND": "Agg",
+        # Tests build the same small networks again and again, some in processes of their own.
+        "JAX_COMPILATION_CACHE_DIR": str(Path(folder) / "compiled"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
     print(f"\n===== {backend} =====", flush=True)
     command = [sys.executable, "-m", "pytest", f"--junitxml={report}", *arguments]

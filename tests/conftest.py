@@ -10,16 +10,6 @@ import pytest
 
 SHARED = Path(__file__).parents[2] / "shared"
 
-# Keras 3's own code on NumPy 2: nothing that this package does or could mend.
-KERAS_WARNINGS = (
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",
-)
-
-
-def pytest_configure(config):
-    for warning in KERAS_WARNINGS:
-        config.addinivalue_line("filterwarnings", warning)
-
 
 @pytest.fixture(autouse=True)
 def _seeded():

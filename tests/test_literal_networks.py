@@ -100,7 +100,6 @@ def test_grad_cam_takes_the_last_map_by_itself():
     assert explain(networks.twin_classes(), x, "grad_cam", target=0).info["layer"] == "conv"
 
 
-@pytest.mark.xfail(strict=True, reason="layer=None takes what Permute gives, (K, h, w), for a map")
 def test_grad_cam_by_itself_passes_over_a_permute():
     x = np.arange(16, dtype="float32").reshape(4, 4, 1)
     assert explain(networks.conv_c(), x, "grad_cam", target=0).info["layer"] == "relu"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import roots_legendre
 
 from keras_saliency.methods.base import Attribution, Method
 
@@ -73,7 +74,7 @@ class IntegratedGradients(Method):
     def _integrals(
         self, engine: Engine, baselines: list[np.ndarray], rows: list[int], steps: int
     ) -> np.ndarray:
-        points, weights = np.polynomial.legendre.leggauss(steps)
+        points, weights = roots_legendre(steps)  # NumPy's takes 10 s for 1600
         points, weights = (points + 1) / 2, weights / 2  # from [-1, 1] to [0, 1]
         total = np.zeros((len(rows), *engine.images.shape[1:]))
         places = [(i, b, s) for i in range(len(rows)) for b in baselines for s in range(steps)]

@@ -22,7 +22,8 @@ def render_png(
         **options: Its further arguments, except ``figure``.
 
     Example:
-        >>> render_png(plot.pair, [plot.Panel(np.zeros((8, 8)), np.ones((8, 8)))], percentile=99.5)[1:4]
+        >>> panel = plot.Panel(np.zeros((8, 8)), np.ones((8, 8)))
+        >>> render_png(plot.pair, [panel], percentile=99.5)[1:4]
         b'PNG'
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
