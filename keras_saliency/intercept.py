@@ -63,7 +63,8 @@ def _install(layer: Any) -> None:
         if hasattr(layer, name):
             _set(layer, name, _dispatcher(id(layer), getattr(layer, name)))
     # Under remat the output would be born inside a checkpoint, where nobody outside may keep it.
-    _set(layer, "rematerialized_call", _plain_if_mine(id(layer), layer.rematerialized_call))
+    if hasattr(layer, "rematerialized_call"):  # Keras 3.12 has operations without
+        _set(layer, "rematerialized_call", _plain_if_mine(id(layer), layer.rematerialized_call))
 
 
 def _uninstall(layer: Any) -> None:

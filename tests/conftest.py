@@ -1,4 +1,4 @@
-"""What all tests share: seeds, the backend's name, the shared folder, pretrained networks."""
+"""What all tests share: seeds, the shared folder, pretrained networks."""
 
 import contextlib
 import functools
@@ -14,11 +14,6 @@ SHARED = Path(__file__).parents[2] / "shared"
 @pytest.fixture(autouse=True)
 def _seeded():
     keras.utils.set_random_seed(0)
-
-
-@pytest.fixture(scope="session")
-def backend():
-    return keras.config.backend()
 
 
 @pytest.fixture(scope="session")

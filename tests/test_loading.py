@@ -155,7 +155,6 @@ def test_nothing_is_downloaded_without_a_network(photo, refused, tmp_path, comma
 
 
 @needs_shared
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
