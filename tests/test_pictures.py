@@ -89,11 +89,11 @@ def test_grey_and_colour_fit_the_model(rescaling):
 
 def test_pictures_of_different_sizes(rescaling):
     many = [photo(20, 30), photo(41, 17), photo(12, 12)]
-    e = explain(rescaling, many, "grad_cam", target=1)
+    e = explain(rescaling, many, target=1)
     assert e.values.shape == (3, 12, 12)
     assert [one.shape for one in e.maps()] == [(20, 30), (41, 17), (12, 12)]
     for i, one in enumerate(many):
-        alone = explain(rescaling, one, "grad_cam", target=1)
+        alone = explain(rescaling, one, target=1)
         np.testing.assert_allclose(e.maps()[i], alone.maps()[0], atol=1e-5 * e.values.max())
 
 

@@ -151,6 +151,7 @@ def test_wrong_file_is_refused_before_it_is_read(content, tmp_path, monkeypatch)
     if content:
         (folder / "efficientnet-lite0-57934424.pth").write_bytes(content)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, PACKAGE, raising=False)  # another test may have imported it
     with pytest.raises(PretrainedError) as caught:
         weights_path()
     assert "--force-reinstall" in caught.value.fix
