@@ -13,13 +13,19 @@ from typing import Any, Literal
 from keras_saliency.intercept import Handler, intercept
 from keras_saliency.layers import walk
 
-Activation = Literal["softmax", "sigmoid"]
+# "softmax": over the channels, "other softmax": over anything else, such as all pixels.
+Activation = Literal["softmax", "other softmax", "sigmoid"]
 
 # Operations that move values about without changing any: logits pass through them as outputs do.
-_CARRIERS = {
-    "Cast", "Dropout", "ExpandDims", "Flatten", "Identity", "Permute", "Reshape", "Squeeze",
-    "Transpose",
-}  # fmt: skip
+_CARRIERS = ("Cast", "Dropout", "ExpandDims", "Flatten", "Identity", "Permute", "Reshape",
+             "Squeeze", "Transpose")  # fmt: skip
+
+# Layers whose output is their activation's. An RNN's cell has one too, but uses it on the way.
+_ENDING = (
+    "Dense", "EinsumDense",
+    *(f"{kind}Conv{n}D" for n in (1, 2, 3) for kind in ("", "Separable", "Depthwise")),
+    *(f"Conv{n}DTranspose" for n in (1, 2, 3)),
+)  # fmt: skip
 
 
 class Logits:
@@ -39,63 +45,60 @@ class Logits:
 
 
 @contextlib.contextmanager
-def recorded(model: Any) -> Iterator[Logits]:
-    """Run ``model`` inside this block, then ask the result for the logits of its outputs."""
+def recorded(model: Any, channels_first: bool = False) -> Iterator[Logits]:
+    """Run ``model`` inside this block, then ask the result for the logits of its outputs.
+
+    Args:
+        model: A Keras model.
+        channels_first: Whether its maps are (B, C, H, W).
+    """
     logits = Logits()
     sites = []
     for _, operation in walk(model):
-        handler = _handler(operation, logits)
+        handler = _handler(operation, logits, channels_first)
         if handler is not None:
             sites.append((operation, handler))
     with intercept(sites):
         yield logits
 
 
-def _handler(operation: Any, logits: Logits) -> Handler | None:
+def _handler(operation: Any, logits: Logits, channels_first: bool) -> Handler | None:
     import keras
 
     kind = type(operation).__name__
-    if not _is_keras(operation):
+    # What a subclass does with its activation nobody can know.
+    if not type(operation).call.__module__.startswith("keras."):
         return None
-    activation = _activation(operation)
-    if activation is not None:
-        if kind in ("Softmax", "Sigmoid", "Activation"):
-            return _after(logits, activation)
-        return _inside(operation, logits, activation)
-    linear = kind == "Activation" and operation.activation is keras.activations.linear
-    return _carry(logits) if linear or kind in _CARRIERS else None
-
-
-def _is_keras(operation: Any) -> bool:
-    """Whether ``call`` is Keras' own: what a subclass does with its activation nobody can know."""
-    return type(operation).call.__module__.startswith("keras.")
-
-
-def _activation(operation: Any) -> Activation | None:
-    import keras
-
-    kind = type(operation).__name__
-    if kind in ("Softmax", "Sigmoid"):
-        last = getattr(operation, "axis", -1) in (-1, (-1,), [-1])
-        return kind.lower() if last else None  # type: ignore[return-value]
-    if isinstance(operation, keras.layers.RNN):
-        return None  # its activation is applied at every step, not to its output
     function = getattr(operation, "activation", None)
-    if function is keras.activations.softmax:
-        return "softmax"
-    return "sigmoid" if function is keras.activations.sigmoid else None
+    softmax, sigmoid = (function is getattr(keras.activations, n) for n in ("softmax", "sigmoid"))
+    if kind in ("Softmax", "Sigmoid") or (kind == "Activation" and (softmax or sigmoid)):
+        name: Activation = "softmax" if softmax or kind == "Softmax" else "sigmoid"
+        return _after(operation, logits, name, channels_first)
+    if kind in _ENDING and (softmax or sigmoid):
+        return _inside(operation, logits, "softmax" if softmax else "sigmoid")
+    linear = kind == "Activation" and function is keras.activations.linear
+    return _carry(logits, kind) if linear or kind in _CARRIERS else None
 
 
-def _after(logits: Logits, activation: Activation) -> Handler:
+def _after(operation: Any, logits: Logits, activation: Activation, channels_first: bool) -> Handler:
+    """Handle an operation that does nothing but apply its activation."""
+    axis = getattr(operation, "axis", -1)
+
     def handler(original, *args, **kwargs):
         output = original(*args, **kwargs)
-        logits._note(output, args[0] if args else next(iter(kwargs.values())), activation)
+        rank = len(output.shape)
+        channels = 1 if channels_first and rank == 4 else rank - 1
+        among_channels = isinstance(axis, int) and axis % rank == channels
+        moved = activation == "softmax" and not among_channels
+        before = args[0] if args else next(iter(kwargs.values()))
+        logits._note(output, before, "other softmax" if moved else activation)
         return output
 
     return handler
 
 
 def _inside(layer: Any, logits: Logits, activation: Activation) -> Handler:
+    """Handle a layer that ends in its activation: run it without, then apply that."""
     import keras
 
     # A shallow copy shares every variable; only the copy's activation is replaced.
@@ -119,11 +122,16 @@ def _bare_copy(layer: Any) -> Any:
     return twin
 
 
-def _carry(logits: Logits) -> Handler:
+def _carry(logits: Logits, kind: str) -> Handler:
+    """Handle an operation that only moves values: what it does to outputs it does to logits."""
+
     def handler(original, *args, **kwargs):
         output = original(*args, **kwargs)
         if args and id(args[0]) in logits._seen and output is not args[0]:
             _, before, activation = logits._seen[id(args[0])]
+            moved = kind in ("Permute", "Transpose") or output.shape[-1] != before.shape[-1]
+            if activation == "softmax" and moved:
+                activation = "other softmax"
             logits._note(output, original(before, *args[1:], **kwargs), activation)
         return output
 

@@ -7,10 +7,11 @@ kept holds the model weakly: it goes when the user lets go of the model.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 from keras_saliency import _backend, layers, logits
@@ -66,7 +67,7 @@ def survey(adapter: Adapter, target: Target, batch: Batch) -> layers.Survey:
     packing, seen = batch.packing, []
 
     def run(images, sides):
-        with layers.without_remat(adapter.model), logits.recorded(adapter.model) as record:
+        with _watched(adapter) as record:
             outputs = adapter.forward(images, sides, packing)
         picked = adapter.picked(outputs, target.output)
         return [images, *sides], [*picked, *(record.of(tensor)[0] for tensor in picked)]
@@ -97,13 +98,21 @@ def output_shape(adapter: Adapter, target: Target, batch: Batch) -> tuple[int | 
     return shape
 
 
+@contextlib.contextmanager
+def _watched(adapter: Adapter) -> Iterator[logits.Logits]:
+    """Run a model inside this block as it is to be explained."""
+    model, channels_first = adapter.model, adapter.channels_first
+    with layers.without_remat(model), logits.recorded(model, channels_first) as record:
+        yield record
+
+
 def _scores(reference: Any, target: Target, packing: Packing) -> Callable[..., Any]:
     """The whole way from pictures to scores, as a function of tensors."""
     from keras import ops
 
     def body(images, rows, sides):
         adapter = Adapter(reference())
-        with layers.without_remat(adapter.model), logits.recorded(adapter.model) as record:
+        with _watched(adapter) as record:
             outputs = adapter.forward(images, sides, packing)
 
         def pick(name):

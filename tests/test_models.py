@@ -400,3 +400,18 @@ def test_integer_input_has_no_gradient():
     with pytest.raises(errors.GradientError, match="integer input"):
         explain(model, picture)
     assert explain(model, picture, methods.Occlusion(4)).values.any()
+
+
+def test_sigmoids_on_the_way_are_left_alone():
+    """An LSTM's cell and a squeeze-and-excite gate use theirs inside."""
+    inputs = keras.Input((models.SIZE, models.SIZE, 3))
+    x = layers.Conv2D(4, 3, name="conv")(inputs)
+    gate = layers.Dense(4, activation="sigmoid")(layers.GlobalAveragePooling2D()(x))
+    x = layers.Multiply()([x, layers.Reshape((1, 1, 4))(gate)])
+    x = layers.Reshape((-1, 4))(x)
+    x = layers.LSTM(3, activation="sigmoid")(x)
+    logits = layers.Dense(2)(x)
+    plain = keras.Model(inputs, logits)
+    soft = keras.Model(inputs, layers.Softmax()(logits))
+    z = models.pictures(1)
+    same(explain(soft, z, target=1).values, explain(plain, z, target=1).values)

@@ -184,3 +184,36 @@ def test_refused_on_a_dense_output(dense, target, message):
 def test_refused_when_made(make, message):
     with pytest.raises(errors.TargetError, match=message):
         make()
+
+
+@pytest.mark.parametrize("form", ["over pixels", "channels first", "permuted"])
+def test_a_softmax_over_other_axes_is_not_taken_for_one_over_classes(form):
+    keras.utils.set_random_seed(5)
+    first = form == "channels first"
+    inputs = keras.Input((3, 8, 8) if first else (8, 8, 3))
+    layout = "channels_first" if first else "channels_last"
+    x = layers.Conv2D(1 if form == "over pixels" else 3, 3, padding="same", data_format=layout)(
+        inputs
+    )
+    if form == "over pixels":  # a density, as of fixations
+        x = layers.Softmax()(layers.Flatten()(x))
+        x = layers.Reshape((8, 8, 1))(x)
+    elif first:
+        x = layers.Softmax(axis=1)(x)
+    else:
+        x = layers.Permute((2, 1, 3))(layers.Softmax()(x))
+    model = keras.Model(inputs, x)
+    z = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype("float32")
+    p = outputs(model, z.transpose(0, 3, 1, 2) if first else z)
+    p = p.transpose(0, 2, 3, 1) if first else p
+    for score, of in (("probability", np.asarray), ("log_probability", np.log)):
+        e = explain(model, z, target=targets.Pixel(2, 5, channel=0, score=score))
+        np.testing.assert_allclose(e.scores, of(p[:, 2, 5, 0]), rtol=1e-5)
+    # Logits differ as log probabilities do, where the softmax is shared.
+    other = (3, 1, 0) if form == "over pixels" else (2, 5, p.shape[-1] - 1)
+    one, two = (
+        explain(model, z, target=targets.Pixel(y, x, channel=c)).scores
+        for y, x, c in ((2, 5, 0), other)
+    )
+    wanted = np.log(p[:, 2, 5, 0]) - np.log(p[:, *other])
+    np.testing.assert_allclose(one - two, wanted, rtol=1e-3, atol=1e-4)

@@ -31,13 +31,14 @@ class Output:
 
         if score == "logit":
             return self.logits
-        one = self.logits.shape[-1] == 1 and self.activation is None
-        if self.activation == "sigmoid" or one:
-            return ops.sigmoid(self.logits) if score == "probability" else ops.log_sigmoid(
-                self.logits
-            )  # fmt: skip
-        function = ops.softmax if score == "probability" else ops.log_softmax
-        return function(self.logits, axis=-1)
+        if score == "probability" and self.activation is not None:
+            return self.values
+        if self.activation == "other softmax":  # over which axes, only the values tell
+            return ops.log(ops.maximum(self.values, 1e-30))
+        sigmoid = self.activation == "sigmoid"
+        if sigmoid or (self.activation is None and self.logits.shape[-1] == 1):
+            return (ops.sigmoid if score == "probability" else ops.log_sigmoid)(self.logits)
+        return (ops.softmax if score == "probability" else ops.log_softmax)(self.logits, axis=-1)
 
     def learnt(self) -> dict[str, Any]:
         """Return, for each row, whether it looks like probabilities although nothing made it so."""
