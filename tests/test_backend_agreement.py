@@ -1,7 +1,7 @@
 """The same weights, photo and seed on JAX, TensorFlow and PyTorch: the same map.
 
 Three processes, since Keras takes one backend a process. EfficientNet-Lite0 where its weights are
-installed, else a small seeded network. FEASIBILITY 6 measured hand-written float32 gradients of
+installed, else a small seeded network. Measured before: hand-written float32 gradients of
 trained networks against each other: cosine from 0.99998, relative L2 up to 6e-3 (a ReLU that flips
 its sign). Hence 0.9999 and 1e-2 here; measured with these methods: 2e-4
 to 4e-3 for gradients and their means, 1e-6 for Grad-CAM, 1e-5 for occlusion.

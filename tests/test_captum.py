@@ -26,7 +26,7 @@ pytestmark = [
 # difference of two float32 means).
 SMALL = 2e-6
 # Measured: 0 and 6e-8, but 5e-4 to 5e-3 where captum's batches are of another size than ours: other
-# kernels, other rounding, and a ReLU6 flips its sign. FEASIBILITY 6 saw up to 6e-3 as well.
+# kernels, other rounding, and a ReLU6 flips its sign. Backends differ by up to 6e-3 likewise.
 LARGE = 1e-2
 
 

@@ -1,8 +1,8 @@
 """explain() against gradients written by hand in each backend's own words, and against differences.
 
-float32: cosine and relative L2 as FEASIBILITY 6 judges them, since a ReLU that flips its sign under
-another rounding costs up to 6e-3. float64 has no such excuse: 1e-6, where what is left is
-that ``attributions`` are float32 (6e-8 a value; 3e-8 measured in relative L2).
+float32: judged by cosine and relative L2, not by the largest difference, since a ReLU that flips
+its sign under another rounding costs up to 6e-3. float64 has no such excuse: 1e-6, where what is
+left is that ``attributions`` are float32 (6e-8 a value; 3e-8 measured in relative L2).
 
 JAX computes in float64 only where JAX_ENABLE_X64 was set when it started, so these tests are run in
 a process of their own there.

@@ -1,0 +1,42 @@
+"""The bar on stderr: it changes nothing that passes through, and bars do not nest."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+
+from keras_saliency import progress
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_everything_passes_through(monkeypatch, watched):
+    stderr = _Terminal() if watched else io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stderr)
+    inner = [
+        list(progress.track("ab", 2, "inner", wait=0))
+        for _ in progress.track("xyz", 3, "outer", wait=0)
+    ]
+    assert inner == [["a", "b"]] * 3
+    assert ("outer" in stderr.getvalue()) == watched
+    assert "inner" not in stderr.getvalue()
+
+
+def test_what_is_soon_over_shows_no_bar(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", _Terminal())
+    assert list(progress.track(range(3), 3, "quick")) == [0, 1, 2]
+    assert sys.stderr.getvalue() == ""
+
+
+def test_a_bar_ends_with_an_exception(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", _Terminal())
+    with pytest.raises(ZeroDivisionError):
+        list(progress.track((1 / n for n in (1, 0)), 2, "fails", wait=0))
+    assert list(progress.track("ab", 2, "again", wait=0)) == ["a", "b"]
+    assert "again" in sys.stderr.getvalue()
