@@ -47,20 +47,24 @@ class Geometry:
         h, w = rows * scale, columns * scale
         return cls(original, size, ((height - h) / 2, (width - w) / 2, h, w))
 
+    @property
+    def _changes_nothing(self) -> bool:
+        return self.size == self.original
+
     def apply(self, picture: np.ndarray) -> np.ndarray:
         """Return a (H0, W0, C) uint8 picture as the model sees it, (H, W, C) uint8, bicubic."""
-        top, left, height, width = self.window
-        if self.size == self.original and (top, left) == (0, 0):
+        if self._changes_nothing:
             return picture
+        top, left, height, width = self.window
         return postprocess.resize_picture(
             picture, self.size, (left, top, left + width, top + height)
         )
 
     def undo(self, grid: np.ndarray) -> np.ndarray:
         """Return a (H, W) map in the original's frame, (H0, W0); 0 where it was cut away."""
-        top, left, height, width = self.window
-        if self.size == self.original and (top, left) == (0, 0):
+        if self._changes_nothing:
             return grid
+        top, left, height, width = self.window
         # The model-input point of each original pixel's centre is found by the same window.
         rows, columns = self.size
         scale = rows / height, columns / width

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -177,14 +177,13 @@ def tap(call: Call, handler: Callable[[Any], Any]) -> Iterator[None]:
         yield
 
 
-def without_remat(model: Any) -> contextlib.AbstractContextManager[None]:
-    """Run a model's layers plainly where they are set to compute their outputs twice.
+def without_remat(operations: Iterable[Any]) -> contextlib.AbstractContextManager[None]:
+    """Run layers and operations plainly where they are set to compute their outputs twice.
 
     Rematerialisation saves memory in training; Keras' way of doing it on TensorFlow fails inside a
     graph on every layer called with keywords.
     """
-    inside = [model, *(operation for _, operation in walk(model))]
-    remat = [operation for operation in inside if getattr(operation, "_remat_mode", None)]
+    remat = [operation for operation in operations if getattr(operation, "_remat_mode", None)]
     return intercept([(operation, _as_it_is) for operation in remat])
 
 

@@ -7,11 +7,10 @@ Whichever of these outputs turns out to *be* the model's output gives the logits
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 from keras_saliency.intercept import Handler, intercept
-from keras_saliency.layers import walk
 
 # "softmax": over the channels, "other softmax": over anything else, such as all pixels.
 Activation = Literal["softmax", "other softmax", "sigmoid"]
@@ -45,16 +44,16 @@ class Logits:
 
 
 @contextlib.contextmanager
-def recorded(model: Any, channels_first: bool = False) -> Iterator[Logits]:
-    """Run ``model`` inside this block, then ask the result for the logits of its outputs.
+def recorded(operations: Iterable[Any], channels_first: bool = False) -> Iterator[Logits]:
+    """Run a model inside this block, then ask the result for the logits of its outputs.
 
     Args:
-        model: A Keras model.
+        operations: The model's layers and operations.
         channels_first: Whether its maps are (B, C, H, W).
     """
     logits = Logits()
     sites = []
-    for _, operation in walk(model):
+    for operation in operations:
         handler = _handler(operation, logits, channels_first)
         if handler is not None:
             sites.append((operation, handler))

@@ -101,8 +101,11 @@ def output_shape(adapter: Adapter, target: Target, batch: Batch) -> tuple[int | 
 @contextlib.contextmanager
 def _watched(adapter: Adapter) -> Iterator[logits.Logits]:
     """Run a model inside this block as it is to be explained."""
-    model, channels_first = adapter.model, adapter.channels_first
-    with layers.without_remat(model), logits.recorded(model, channels_first) as record:
+    operations = [adapter.model, *(operation for _, operation in layers.walk(adapter.model))]
+    with (
+        layers.without_remat(operations),
+        logits.recorded(operations, adapter.channels_first) as record,
+    ):
         yield record
 
 
