@@ -1,0 +1,1 @@
+"""Human fixations: reading them, and feeding them to a model."""

@@ -1,0 +1,1 @@
+"""Where do people look? Models of fixation density: building, training, scoring, predicting."""
