@@ -13,6 +13,8 @@
     ├── TargetError       (ValueError)  a score that the model's outputs cannot give
     ├── MethodError       (ValueError)  no such method, or an option it cannot take
     ├── GradientError     (ValueError)  the score does not depend differentiably on the picture
+    ├── FixationError     (ValueError)  human fixations or their pictures cannot be used
+    ├── FixationModelError (ValueError) a fixation model that cannot be built, trained or scored so
     └── SaveError         (ValueError)  a folder that cannot be written or read back
 
 Every message has four parts: what was asked, what was found, the nearest fix, where to read.
@@ -82,6 +84,14 @@ class MethodError(KerasSaliencyError, ValueError):
 
 class GradientError(KerasSaliencyError, ValueError):
     """The score does not depend differentiably on the picture."""
+
+
+class FixationError(KerasSaliencyError, ValueError):
+    """Human fixations or the pictures they belong to cannot be used."""
+
+
+class FixationModelError(KerasSaliencyError, ValueError):
+    """A fixation model that cannot be built, trained or scored as asked."""
 
 
 class SaveError(KerasSaliencyError, ValueError):

@@ -1,11 +1,8 @@
-"""An explanation as a folder: npz, manifest and figure, written all or not at all."""
+"""An explanation as a folder: npz, manifest and figure."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 import zipfile
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_saliency import folder as files
 from keras_saliency import provenance
 from keras_saliency.errors import SaveError
 from keras_saliency.geometry import Geometry
@@ -24,36 +22,20 @@ _READ = "help(keras_saliency.Explanation.save)"
 
 
 def write(folder: Path, explanation: Any, figure: bytes) -> Path:
-    """Write an explanation beside its place, then move it there in one step.
+    """Write an explanation, all or nothing.
 
     Raises:
         SaveError: The place holds something else, or the disk does not take it.
     """
-    asked = f"An explanation was to be saved as the folder {str(folder)!r}."
-    if folder.exists() and not _is_ours(folder):
-        raise SaveError(
-            asked,
-            "Something else is there.",
-            "Name a new folder, or one that an explanation was saved to.",
-            _READ,
-        )
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    except OSError as error:
-        raise SaveError(asked, f"{error}.", "Name a place that can be written.", _READ) from error
-    try:
+
+    def fill(fresh: Path) -> None:
         np.savez_compressed(fresh / _ARRAYS, **_arrays(explanation))  # type: ignore[arg-type]
         (fresh / _FIGURE).write_bytes(figure)
         text = json.dumps(_manifest(explanation), indent=2, default=_plain, allow_nan=True)
         (fresh / _MANIFEST).write_text(text + "\n", encoding="utf-8")
-        fresh.chmod(0o777 & ~_umask())
-        _swap(fresh, folder)
-    except OSError as error:
-        raise SaveError(asked, f"{error}.", "Make room, or name another place.", _READ) from error
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-    return folder
+
+    asked = f"An explanation was to be saved as the folder {str(folder)!r}."
+    return files.write(folder, fill, (_ARRAYS, _MANIFEST, _FIGURE), asked, _READ)
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -84,36 +66,6 @@ def read(folder: Path) -> dict[str, Any]:
             "Name a folder written by Explanation.save.",
             _READ,
         ) from error
-
-
-def _is_ours(folder: Path) -> bool:
-    if not folder.is_dir():
-        return False
-    return {path.name for path in folder.iterdir()} <= {_ARRAYS, _MANIFEST, _FIGURE}
-
-
-def _swap(fresh: Path, folder: Path) -> None:
-    if not folder.exists():
-        os.replace(fresh, folder)
-        return
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
-    kept = aside / folder.name
-    try:
-        os.replace(folder, kept)
-        os.replace(fresh, folder)
-    except OSError:
-        if kept.exists():
-            os.replace(kept, folder)
-        raise
-    finally:
-        if folder.exists():
-            shutil.rmtree(aside, ignore_errors=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _arrays(explanation: Any) -> dict[str, np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import keras
 import models
@@ -123,7 +124,7 @@ def test_nothing_half_written(explained, tmp_path, monkeypatch, fails):
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    home = {"savez_compressed": np, "dumps": json, "replace": storage.os}[fails]
+    home = {"savez_compressed": np, "dumps": json, "replace": os}[fails]
     monkeypatch.setattr(home, fails, full)
     for name in ("new", "old"):
         with pytest.raises(errors.SaveError, match="No space left"):

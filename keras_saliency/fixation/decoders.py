@@ -1,0 +1,118 @@
+"""From an encoder's taps to the logits of a density."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import layers
+
+from keras_saliency.fixation.layers import CentreBias, Logarithm, Smoothing
+
+_LAST = {"data_format": "channels_last"}
+
+
+def _conv(x: Any, filters: int, kernel: int, name: str, drawn: bool, rate: int = 1) -> Any:
+    return layers.Conv2D(
+        filters,
+        kernel,
+        padding="same",
+        dilation_rate=rate,
+        activation="relu",
+        kernel_initializer="he_normal" if drawn else "zeros",
+        name=name,
+        **_LAST,
+    )(x)
+
+
+def _up(x: Any, factor: int, name: str) -> Any:
+    return layers.UpSampling2D(factor, interpolation="bilinear", name=name, **_LAST)(x)
+
+
+def readout(
+    taps: list[Any], mask: Any, filters: int = 128, dropout: float = 0.2, drawn: bool = True
+) -> Any:
+    """The multi-level readout: context at the coarsest tap, then finer taps joined on the way up.
+
+    Context by parallel dilated convolutions and the picture's mean (MSI-Net, Kroner et al. 2020,
+    1902.06634); levels joined by addition (Lin et al. 2017, 1612.03144) and read together
+    (EML-NET, Jia & Bruce 2020, 1805.01047); smoothing and centre bias learned (DeepGaze II,
+    Kümmerer et al. 2016, 1610.01563).
+
+    Args:
+        taps: Keras tensors at strides 8, 16, 32.
+        mask: Keras tensor (B, H, W, 1), 1 on the picture.
+        filters: Channels of the coarse levels.
+        dropout: Share of channels dropped in training.
+        drawn: Whether kernels are drawn; ``False`` leaves zeros, to be filled.
+
+    Returns:
+        Keras tensor (B, H, W, 1), logits.
+    """
+    fine, middle, coarse = taps
+    x = _conv(coarse, filters, 1, "coarse", drawn)
+    branches = [_conv(x, filters // 2, 3, f"context_{rate}", drawn, rate) for rate in (1, 2, 4)]
+    mean = layers.GlobalAveragePooling2D(keepdims=True, name="context_mean", **_LAST)(x)
+    mean = layers.Dense(
+        filters,
+        activation="relu",
+        kernel_initializer="glorot_uniform" if drawn else "zeros",
+        name="context_dense",
+    )(mean)
+    x = _conv(
+        layers.Concatenate(name="context")([x, *branches]), filters, 1, "context_joined", drawn
+    )
+    x = layers.Add(name="context_added")([x, mean])
+    x = layers.SpatialDropout2D(dropout, name="coarse_dropout", **_LAST)(x)
+
+    x = layers.Add(name="middle_added")(
+        [_up(x, 2, "coarse_up"), _conv(middle, filters, 1, "middle", drawn)]
+    )
+    x = _conv(x, filters, 3, "middle_read", drawn)
+    x = layers.SpatialDropout2D(dropout, name="middle_dropout", **_LAST)(x)
+
+    skip = _conv(fine, filters // 2, 1, "fine", drawn)
+    x = layers.Concatenate(name="fine_joined")([_up(x, 2, "middle_up"), skip])
+    x = _conv(x, filters // 2, 3, "fine_read", drawn)
+    x = _conv(x, filters // 4, 1, "readout", drawn)
+    x = layers.Conv2D(
+        1,
+        1,
+        use_bias=False,
+        kernel_initializer="glorot_uniform" if drawn else "zeros",
+        name="logits",
+        **_LAST,
+    )(x)
+    cells = layers.MaxPooling2D(8, name="cells", dtype="float32", **_LAST)(mask)
+    x = Smoothing(name="smoothing", dtype="float32")(x, cells)
+    x = _up(x, 8, "fine_up")
+    return CentreBias(name="centre_bias", dtype="float32")(x, mask)
+
+
+def plain(
+    taps: list[Any],
+    mask: Any,
+    filters: tuple[int, ...] = (1024, 512, 256, 128, 64),
+    drawn: bool = True,
+) -> Any:
+    """The plain decoder: five times a convolution and an upsampling, then a sigmoid.
+
+    The sigmoid's map, 0..1, is the output of the layer ``saliency``.
+
+    Args:
+        taps: Keras tensors at strides 8, 16, 32; only the last is read.
+        mask: Not used: there is no prior over places.
+        filters: Channels of the five stages.
+        drawn: Whether kernels are drawn; ``False`` leaves zeros, to be filled.
+
+    Returns:
+        Keras tensor (B, H, W, 1), the logarithm of the sigmoid.
+    """
+    x = taps[-1]
+    for stage, count in enumerate(filters, start=1):
+        x = _up(_conv(x, count, 3, f"stage{stage}", drawn), 2, f"stage{stage}_up")
+    x = layers.Conv2D(1, 1, activation="sigmoid", dtype="float32", name="saliency", **_LAST)(x)
+    return Logarithm(name="logarithm", dtype="float32")(x)
+
+
+DECODERS = {"readout": readout, "plain": plain}

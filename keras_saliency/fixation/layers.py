@@ -1,0 +1,156 @@
+"""The layers a fixation model needs and Keras has not: padding, smoothing, bias, log density."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+PACKAGE = "keras_saliency"
+EMPTY = -1e4  # log density of padding: exp() of it is 0, and unlike -inf it survives a product
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class Pixels(keras.layers.Layer):
+    """Pixels 0..255, NaN where a canvas holds no picture, to an encoder's input and a mask.
+
+    Args:
+        mean: Taken off each channel, in the order of the output's channels.
+        scale: Multiplied afterwards.
+        reverse: Whether the encoder wants blue first.
+    """
+
+    def __init__(self, mean: Any, scale: float, reverse: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.mean, self.scale, self.reverse = [float(m) for m in mean], scale, reverse
+
+    def call(self, pixels):
+        empty = ops.any(ops.isnan(pixels), axis=-1, keepdims=True)
+        x = ops.flip(pixels, axis=-1) if self.reverse else pixels
+        x = (x - ops.cast(np.array(self.mean, "float32"), x.dtype)) * self.scale
+        # Padding looks like the mean colour, so that its edge is as faint as can be.
+        return ops.where(empty, ops.zeros_like(x), x), ops.cast(~empty, "float32")
+
+    def compute_output_spec(self, pixels):
+        mask = (*pixels.shape[:-1], 1)
+        return keras.KerasTensor(pixels.shape, self.compute_dtype), keras.KerasTensor(mask)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "mean": self.mean,
+            "scale": self.scale,
+            "reverse": self.reverse,
+        }
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class Smoothing(keras.layers.Layer):
+    """A Gaussian blur whose width is learned (Cornia et al. 2018; Kümmerer et al. 2016).
+
+    Maps are (B, h, w, 1); what lies outside the picture takes no part.
+
+    Args:
+        sigma: Standard deviation in cells at the start.
+        radius: Cells the kernel reaches.
+    """
+
+    def __init__(self, sigma: float = 1.0, radius: int = 6, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.sigma, self.radius = sigma, radius
+
+    def build(self, *_):
+        self.log_sigma = self.add_weight(
+            name="log_sigma",
+            shape=(),
+            initializer=keras.initializers.Constant(float(np.log(self.sigma))),
+        )
+
+    def call(self, maps, mask):
+        mask = ops.cast(mask, maps.dtype)
+        return self._blur(maps * mask) / (self._blur(mask) + 1e-3)
+
+    def _blur(self, maps):
+        reach = ops.arange(-self.radius, self.radius + 1, dtype="float32")
+        sigma = ops.exp(ops.cast(self.log_sigma, "float32"))
+        kernel = ops.exp(-0.5 * ops.square(reach / sigma))
+        kernel = ops.cast(kernel / ops.sum(kernel), maps.dtype)
+        for shape in ((-1, 1, 1, 1), (1, -1, 1, 1)):
+            maps = ops.conv(
+                maps, ops.reshape(kernel, shape), padding="same", data_format="channels_last"
+            )
+        return maps
+
+    def compute_output_spec(self, maps, mask):
+        return keras.KerasTensor(maps.shape, maps.dtype)
+
+    def get_config(self):
+        return {**super().get_config(), "sigma": self.sigma, "radius": self.radius}
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class CentreBias(keras.layers.Layer):
+    """Add a learned log prior over places in the picture (Kümmerer et al. 2015, 1411.1045).
+
+    The prior is a grid of ``nodes`` x ``nodes`` values spread over the picture, not over its
+    canvas, and linear between them; so it fits any size, aspect ratio and padding.
+    """
+
+    def __init__(self, nodes: int = 9, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.nodes = nodes
+
+    def build(self, *_):
+        def gaussian(shape, dtype=None):
+            place = np.linspace(-2.0, 2.0, self.nodes)  # the edges are two sigma from the centre
+            return ops.cast(-0.5 * (place[:, None] ** 2 + place**2), dtype or "float32")
+
+        self.grid = self.add_weight(
+            name="grid", shape=(self.nodes, self.nodes), initializer=gaussian, dtype="float32"
+        )
+
+    def call(self, logits, mask):
+        rows = self._tents(ops.max(mask, axis=(2, 3)))
+        columns = self._tents(ops.max(mask, axis=(1, 3)))
+        prior = ops.einsum("bhk,kl,bwl->bhw", rows, ops.cast(self.grid, "float32"), columns)
+        return ops.cast(logits, "float32") + prior[..., None]
+
+    def _tents(self, inside):
+        """How much each node of one side weighs at each place, (B, n, nodes); a row sums to 1."""
+        count = ops.maximum(ops.sum(inside, axis=1, keepdims=True), 1.0)
+        place = ops.clip((ops.cumsum(inside, axis=1) - 0.5) / count, 0.0, 1.0) * (self.nodes - 1)
+        nodes = ops.arange(self.nodes, dtype="float32")
+        return ops.relu(1.0 - ops.abs(place[..., None] - nodes))
+
+    def compute_output_spec(self, logits, mask):
+        return keras.KerasTensor(logits.shape, "float32")
+
+    def get_config(self):
+        return {**super().get_config(), "nodes": self.nodes}
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class LogDensity(keras.layers.Layer):
+    """Logits (B, H, W, 1) to a log density over the picture: exp() sums to 1, 0 on padding."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"dtype": "float32", **kwargs})
+
+    def call(self, logits, mask):
+        shape = ops.shape(logits)
+        flat = ops.reshape(ops.where(mask > 0, logits, EMPTY), (shape[0], -1))
+        flat = ops.maximum(ops.log_softmax(flat, axis=-1), EMPTY)
+        return ops.reshape(flat, shape)
+
+    def compute_output_spec(self, logits, mask):
+        return keras.KerasTensor(logits.shape, "float32")
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class Logarithm(keras.layers.Layer):
+    """The natural logarithm of values in 0..1; 0 gives -16."""
+
+    def call(self, values):
+        return ops.log(ops.maximum(values, 1e-7))
