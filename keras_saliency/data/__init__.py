@@ -1,1 +1,62 @@
-"""Human fixations: reading them, and feeding them to a model."""
+"""Human fixations: reading them, and feeding them to a model.
+
+Data sets in the form of a table, such as one's own: ``read_table`` and ``write_table``. CAT2000,
+SALICON and MIT1003: the builders ``CAT2000``, ``SALICON``, ``MIT1003``, and ``read_prepared`` for
+what they have written; these need the extra ``data``, but not TensorFlow.
+
+Importing this package loads nothing else; the first use of a name does.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keras_saliency.data.cat2000 import CAT2000
+    from keras_saliency.data.mit1003 import MIT1003
+    from keras_saliency.data.pipeline import FixationBatches
+    from keras_saliency.data.prepared import read_prepared
+    from keras_saliency.data.recording import Recording
+    from keras_saliency.data.salicon import SALICON
+    from keras_saliency.data.table import read_table
+    from keras_saliency.data.table_writer import write_table
+    from keras_saliency.data.view import Augment
+
+__all__ = [
+    "CAT2000",
+    "MIT1003",
+    "SALICON",
+    "Augment",
+    "FixationBatches",
+    "Recording",
+    "read_prepared",
+    "read_table",
+    "write_table",
+]
+
+_LAZY = {
+    "Augment": "view",
+    "FixationBatches": "pipeline",
+    "CAT2000": "cat2000",
+    "MIT1003": "mit1003",
+    "SALICON": "salicon",
+    "Recording": "recording",
+    "read_prepared": "prepared",
+    "read_table": "table",
+    "write_table": "table_writer",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the module behind a name when the name is first used (PEP 562)."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return sorted({*globals(), *__all__})

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from keras_saliency import density
+from keras_saliency.data.pixels import Picture, read
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +18,8 @@ class Recording:
         name: Unique within its data set.
         dataset: The data set's name, such as ``"osie"``.
         split: ``"train"``, ``"val"`` or another.
-        picture: The picture's file, or its pixels (H, W, 3) uint8.
+        picture: The picture's file, the bytes of one, a function that returns these bytes, or
+            its pixels (H, W, 3) uint8; read it with ``pixels()``.
         size: Height and width of the picture in pixels.
         y: (N,) float32, rows in pixels, 0-based, ``0 <= y < H``; the pixel is the floor.
         x: (N,) float32, columns likewise.
@@ -30,7 +31,7 @@ class Recording:
     name: str
     dataset: str
     split: str
-    picture: Path | np.ndarray
+    picture: Picture
     size: tuple[int, int]
     y: np.ndarray
     x: np.ndarray
@@ -38,6 +39,33 @@ class Recording:
     subject: np.ndarray | None = None
     category: str | None = None
 
+    def __repr__(self) -> str:
+        """Return one line: what it is, and how much of it."""
+        height, width = self.size
+        return (
+            f"<Recording {self.dataset}/{self.name} ({self.split}): {width}x{height}, "
+            f"{len(self.y)} fixations>"
+        )
+
     def density(self) -> np.ndarray:
         """Return the ground truth, (H, W) float64, sum 1: fixations blurred by ``sigma``."""
         return density.blurred(self.y, self.x, self.size, self.sigma)
+
+    def pixels(self) -> np.ndarray:
+        """Return the picture as it is stored, (H, W, 3) uint8; EXIF turns nothing.
+
+        Raises:
+            FixationError: It is missing, truncated, not 8-bit, or not of ``size``.
+        """
+        return read(self.picture, self.size, f"{self.dataset}/{self.name}")
+
+
+def inside(y: np.ndarray, x: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return which fixations fall on a picture of ``size`` (H, W): (N,) bool, False for NaN.
+
+    Example:
+        >>> inside([0.0, 1.9, 2.0, -0.1], [0.0, 2.9, 0.0, 0.0], (2, 3)).tolist()
+        [True, True, False, False]
+    """
+    y, x = np.asarray(y), np.asarray(x)
+    return (y >= 0) & (y < size[0]) & (x >= 0) & (x < size[1])
