@@ -33,11 +33,16 @@ def _version(name: str) -> str:
     return "unknown"
 
 
-def of_run(model: Any) -> dict[str, Any]:
-    """Return the model's name, the backend and the versions."""
+def of_backend() -> dict[str, Any]:
+    """Return the backend and the versions."""
     import keras
 
-    return {"model": model.name, "backend": keras.config.backend(), "versions": versions()}
+    return {"backend": keras.config.backend(), "versions": versions()}
+
+
+def of_run(model: Any) -> dict[str, Any]:
+    """Return the model's name, the backend and the versions."""
+    return {"model": model.name, **of_backend()}
 
 
 def model_hash(model: Any) -> Callable[[], str]:

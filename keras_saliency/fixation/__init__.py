@@ -13,15 +13,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from keras_saliency.fixation.losses import FixationLoss
     from keras_saliency.fixation.model import FixationModel
+    from keras_saliency.fixation.predict import predict_fixations
+    from keras_saliency.fixation.prediction import FixationPrediction
+    from keras_saliency.fixation.training import train
     from keras_saliency.fixation.trained import load_model, save_model
 
-__all__ = ["FixationLoss", "FixationModel", "load_model", "save_model"]
+__all__ = ["FixationLoss", "FixationModel", "FixationPrediction", "load_model", "predict_fixations", "save_model", "train"]
 
 _NAMES = {
     "FixationLoss": "losses",
     "FixationModel": "model",
+    "FixationPrediction": "prediction",
     "load_model": "trained",
+    "predict_fixations": "predict",
     "save_model": "trained",
+    "train": "training",
 }
 
 

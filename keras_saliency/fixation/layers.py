@@ -70,7 +70,7 @@ class Smoothing(keras.layers.Layer):
 
     def call(self, maps, mask):
         mask = ops.cast(mask, maps.dtype)
-        return self._blur(maps * mask) / (self._blur(mask) + 1e-3)
+        return self._blur(maps * mask) / (self._blur(mask) + 1e-6)
 
     def _blur(self, maps):
         reach = ops.arange(-self.radius, self.radius + 1, dtype="float32")

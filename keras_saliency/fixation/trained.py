@@ -106,7 +106,8 @@ def save_model(
     arrays = {}
     for path, variable in _named(model).items():
         value = keras.ops.convert_to_numpy(variable.value)
-        arrays[path] = value.astype(dtype if value.ndim > 1 else "float32")
+        with np.errstate(over="ignore"):  # what does not fit is told below
+            arrays[path] = value.astype(dtype if value.ndim > 1 else "float32")
         if not np.isfinite(arrays[path]).all():
             raise FixationModelError(
                 f"The weights of {model.name!r} were to be saved.",

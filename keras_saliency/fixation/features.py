@@ -1,0 +1,116 @@
+"""An encoder's features, computed once and kept on disk, for as long as the encoder stands still."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_saliency import progress
+
+_DONE = "done.json"
+_CHUNK = 16
+
+
+class CachedFeatures:
+    """Batches for a decoder alone: features in the place of pictures, float16 on disk.
+
+    Args:
+        model: A fixation model; its ``pixels`` and ``encoder`` are read.
+        batches: Batches without windows, such as ``FixationBatches.without_windows()``.
+        folder: Where the features go. A finished set for the same views is used again.
+        label: What the progress bar says.
+    """
+
+    def __init__(self, model: keras.Model, batches: Any, folder: Path, label: str) -> None:
+        self._batches, self._folder = batches, folder
+        views = batches.every_view()
+        self._place: dict[Any, tuple[str, int]] = {}
+        canvases: dict[tuple[int, int], list[Any]] = {}
+        for view in views:
+            rows = canvases.setdefault(view.letterbox.canvas, [])
+            self._place[view] = (_name(view.letterbox.canvas), len(rows))
+            rows.append(view)
+        told = {"views": [repr(view) for view in views], "taps": len(_encoder(model).outputs) - 1}
+        if _read(folder / _DONE) != told:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            _compute(_encoder(model), batches, canvases, folder, label)
+            (folder / _DONE).write_text(json.dumps(told), encoding="utf-8")
+        self._arrays = {
+            name: [np.load(folder / f"{name}_{i}.npy", mmap_mode="r") for i in range(told["taps"])]
+            for name in map(_name, canvases)
+        }
+
+    @property
+    def epoch(self) -> int:
+        """The epoch whose order and mirror images the batches have; may be set."""
+        return self._batches.epoch
+
+    @epoch.setter
+    def epoch(self, epoch: int) -> None:
+        self._batches.epoch = epoch
+
+    def __len__(self) -> int:
+        """Return the number of batches an epoch."""
+        return len(self._batches)
+
+    def __getitem__(self, index: int) -> tuple[list[np.ndarray], np.ndarray]:
+        """Return what the decoder takes, features and mask, and the truth."""
+        views = self._batches.views(index)
+        places = [self._place[view] for view in views]
+        arrays, rows = self._arrays[places[0][0]], [row for _, row in places]
+        taps = [np.stack([array[row] for row in rows]).astype(np.float32) for array in arrays]
+        mask = np.stack([view.mask() for view in views])
+        return [*taps, mask], np.stack([self._batches.truth(view) for view in views])
+
+
+def _encoder(model: keras.Model) -> keras.Model:
+    pixels, mask = model.get_layer("pixels")(model.inputs[0])
+    return keras.Model(model.inputs, [*model.get_layer("encoder")(pixels), mask])
+
+
+def _name(canvas: tuple[int, int]) -> str:
+    return f"{canvas[0]}x{canvas[1]}"
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _compute(encoder: keras.Model, batches: Any, canvases: Any, folder: Path, label: str) -> None:
+    chunks = [
+        (canvas, start, views[start : start + _CHUNK])
+        for canvas, views in canvases.items()
+        for start in range(0, len(views), _CHUNK)
+    ]
+    files: dict[str, list[np.ndarray]] = {}
+    for canvas, start, views in progress.track(chunks, len(chunks), label):
+        pictures = np.stack([batches.picture(view) for view in views])
+        # The last chunk is filled up: another batch size would be compiled for it alone.
+        full = np.resize(pictures, (_CHUNK, *pictures.shape[1:]))
+        taps = [np.asarray(tap, np.float16) for tap in encoder.predict_on_batch(full)[:-1]]
+        name = _name(canvas)
+        if name not in files:
+            files[name] = [
+                np.lib.format.open_memmap(
+                    folder / f"{name}_{i}.npy",
+                    mode="w+",
+                    dtype=np.float16,
+                    shape=(len(canvases[canvas]), *tap.shape[1:]),
+                )
+                for i, tap in enumerate(taps)
+            ]
+        for file, tap in zip(files[name], taps, strict=True):
+            file[start : start + len(views)] = tap[: len(views)]
+    for group in files.values():
+        for file in group:
+            file.flush()  # type: ignore[attr-defined]
+
