@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from keras_saliency.fixation.layers import CentreBias, Logarithm, Smoothing
+from keras_saliency.fixation.layers import Bilinear, CentreBias, Logarithm, Smoothing
 
 _LAST = {"data_format": "channels_last"}
 
@@ -23,10 +23,6 @@ def _conv(x: Any, filters: int, kernel: int, name: str, drawn: bool, rate: int =
         name=name,
         **_LAST,
     )(x)
-
-
-def _up(x: Any, factor: int, name: str) -> Any:
-    return layers.UpSampling2D(factor, interpolation="bilinear", name=name, **_LAST)(x)
 
 
 def readout(
@@ -66,13 +62,13 @@ def readout(
     x = layers.SpatialDropout2D(dropout, name="coarse_dropout", **_LAST)(x)
 
     x = layers.Add(name="middle_added")(
-        [_up(x, 2, "coarse_up"), _conv(middle, filters, 1, "middle", drawn)]
+        [Bilinear(2, name="coarse_up")(x), _conv(middle, filters, 1, "middle", drawn)]
     )
     x = _conv(x, filters, 3, "middle_read", drawn)
     x = layers.SpatialDropout2D(dropout, name="middle_dropout", **_LAST)(x)
 
     skip = _conv(fine, filters // 2, 1, "fine", drawn)
-    x = layers.Concatenate(name="fine_joined")([_up(x, 2, "middle_up"), skip])
+    x = layers.Concatenate(name="fine_joined")([Bilinear(2, name="middle_up")(x), skip])
     x = _conv(x, filters // 2, 3, "fine_read", drawn)
     x = _conv(x, filters // 4, 1, "readout", drawn)
     x = layers.Conv2D(
@@ -85,7 +81,7 @@ def readout(
     )(x)
     cells = layers.MaxPooling2D(8, name="cells", dtype="float32", **_LAST)(mask)
     x = Smoothing(name="smoothing", dtype="float32")(x, cells)
-    x = _up(x, 8, "fine_up")
+    x = Bilinear(8, name="fine_up", dtype="float32")(x)
     return CentreBias(name="centre_bias", dtype="float32")(x, mask)
 
 
@@ -110,7 +106,8 @@ def plain(
     """
     x = taps[-1]
     for stage, count in enumerate(filters, start=1):
-        x = _up(_conv(x, count, 3, f"stage{stage}", drawn), 2, f"stage{stage}_up")
+        x = _conv(x, count, 3, f"stage{stage}", drawn)
+        x = Bilinear(2, name=f"stage{stage}_up")(x)
     x = layers.Conv2D(1, 1, activation="sigmoid", dtype="float32", name="saliency", **_LAST)(x)
     return Logarithm(name="logarithm", dtype="float32")(x)
 

@@ -47,6 +47,44 @@ class Pixels(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
+class Bilinear(keras.layers.Layer):
+    """Enlarge maps (B, h, w, C) by a whole factor: linear between cells' centres, edges repeated.
+
+    The same as ``UpSampling2D(interpolation="bilinear")``, and it also works where TensorFlow
+    traces a graph for pictures of any size.
+    """
+
+    def __init__(self, factor: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.factor = factor
+
+    def call(self, maps):
+        return self._enlarge(self._enlarge(maps, 1), 2)
+
+    def _enlarge(self, maps, axis):
+        first, last = ((slice(None),) * axis + (part,) for part in (slice(0, 1), slice(-1, None)))
+        but_last = (slice(None),) * axis + (slice(0, -1),)
+        but_first = (slice(None),) * axis + (slice(1, None),)
+        before = ops.concatenate([maps[first], maps[but_last]], axis)
+        after = ops.concatenate([maps[but_first], maps[last]], axis)
+        parts = []
+        for k in range(self.factor):
+            away = (k + 0.5) / self.factor - 0.5  # from the cell's centre, in cells
+            parts.append((1 - abs(away)) * maps + abs(away) * (before if away < 0 else after))
+        shape = list(ops.shape(maps))
+        shape[axis] = shape[axis] * self.factor
+        return ops.reshape(ops.stack(parts, axis + 1), shape)
+
+    def compute_output_spec(self, maps):
+        batch, height, width, channels = maps.shape
+        sides = (side and side * self.factor for side in (height, width))
+        return keras.KerasTensor((batch, *sides, channels), self.compute_dtype)
+
+    def get_config(self):
+        return {**super().get_config(), "factor": self.factor}
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
 class Smoothing(keras.layers.Layer):
     """A Gaussian blur whose width is learned (Cornia et al. 2018; Kümmerer et al. 2016).
 

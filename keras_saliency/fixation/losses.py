@@ -16,6 +16,9 @@ from keras_saliency.fixation.layers import EMPTY, PACKAGE
 
 _PIXELS = (1, 2, 3)
 _TINY = 1e-12
+# Of the variance, that of the uniform density being the unit: at a flat prediction the gradients of
+# correlation and NSS would be infinite.
+_FLAT = 1e-5
 
 
 def kl_divergence(truth: Any, log_density: Any) -> Any:
@@ -50,8 +53,9 @@ def correlation(truth: Any, log_density: Any) -> Any:
     q = (truth[..., :1] - 1 / count) * mask
     # Densities are of the order of 1 / count: without the factor their squares leave float32.
     p, q = p * count, q * count
-    product = ops.sum(p * q, axis=_PIXELS)
-    return product / ops.sqrt(ops.sum(p * p, axis=_PIXELS) * ops.sum(q * q, axis=_PIXELS) + _TINY)
+    count = ops.reshape(count, (-1,))
+    together, of_p, of_q = (ops.sum(x, axis=_PIXELS) / count for x in (p * q, p * p, q * q))
+    return together / ops.sqrt((of_p + _FLAT) * (of_q + _FLAT))
 
 
 def scanpath_saliency(truth: Any, log_density: Any) -> Any:
@@ -63,7 +67,7 @@ def scanpath_saliency(truth: Any, log_density: Any) -> Any:
     """
     mask, count = _picture(log_density)
     p = (ops.exp(log_density) * count - 1.0) * mask
-    deviation = ops.sqrt(ops.sum(p * p, axis=_PIXELS, keepdims=True) / count + _TINY)
+    deviation = ops.sqrt(ops.sum(p * p, axis=_PIXELS, keepdims=True) / count + _FLAT)
     return ops.sum(truth[..., 1:] * p / deviation, axis=_PIXELS)
 
 
