@@ -9,7 +9,6 @@ its own, with what the loaded model took before the first call beside it.
 from __future__ import annotations
 
 import argparse
-import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -33,10 +32,10 @@ def measure(model: str, pictures: int, sizes: list[int], rounds: int) -> dict[st
 def peak(model: str, pictures: int, size: int) -> dict[str, float]:
     """Return the peak of memory in MB after two calls, and what of it the calls added."""
     call = _call(model, pictures, size)
-    before = _peak_mb()
+    before = machine.peak_mb()
     call()
     call()
-    return {"peak_mb": _peak_mb(), "above_model_mb": _peak_mb() - before}
+    return {"peak_mb": machine.peak_mb(), "above_model_mb": machine.peak_mb() - before}
 
 
 def _call(model: str, pictures: int, size: int) -> Any:
@@ -44,13 +43,6 @@ def _call(model: str, pictures: int, size: int) -> Any:
 
     network, images = networks.network(model), networks.pictures(model, pictures)
     return lambda: explain(network, images, batch_size=size).attributions
-
-
-def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << (20 if _IS_MAC else 10))
-
-
-_IS_MAC = sys.platform == "darwin"
 
 
 def main(words: list[str] | None = None) -> int:

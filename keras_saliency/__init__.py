@@ -1,7 +1,8 @@
-"""Where does a Keras 3 model look? The same code on JAX, TensorFlow and PyTorch.
+"""Where does a Keras 3 model look, and where do people? On JAX, TensorFlow and PyTorch.
 
-    >>> from keras_saliency import explain
+    >>> from keras_saliency import explain, predict_fixations
     >>> explain(model, "dog.jpg").plot()  # doctest: +SKIP
+    >>> predict_fixations("dog.jpg").plot()  # doctest: +SKIP
 
 Importing this loads neither Keras nor a framework nor matplotlib; the first use does.
 """
@@ -14,20 +15,54 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from keras_saliency import errors, layers, methods, plot, preprocessing, pretrained, targets
+    from keras_saliency import (
+        data,
+        errors,
+        fixation,
+        layers,
+        methods,
+        metrics,
+        plot,
+        preprocessing,
+        pretrained,
+        targets,
+    )
     from keras_saliency._explain import explain
     from keras_saliency._explanation import Explanation
+    from keras_saliency.fixation.predict import predict_fixations
+    from keras_saliency.fixation.prediction import FixationPrediction
 
-_NAMES = {"explain": "_explain", "Explanation": "_explanation"}
-_ROOMS = ("errors", "layers", "methods", "plot", "preprocessing", "pretrained", "targets")
+_NAMES = {
+    "explain": "_explain",
+    "Explanation": "_explanation",
+    "predict_fixations": "fixation.predict",
+    "FixationPrediction": "fixation.prediction",
+}
+_ROOMS = (
+    "data",
+    "errors",
+    "fixation",
+    "layers",
+    "methods",
+    "metrics",
+    "plot",
+    "preprocessing",
+    "pretrained",
+    "targets",
+)
 
 __all__ = [
     "Explanation",
+    "FixationPrediction",
+    "data",
     "errors",
     "explain",
+    "fixation",
     "layers",
     "methods",
+    "metrics",
     "plot",
+    "predict_fixations",
     "preprocessing",
     "pretrained",
     "targets",

@@ -66,9 +66,8 @@ class Letterbox:
         canvas = np.full((*self.canvas, 3), np.nan, np.float32)
         corners = (left, top, left + width, top + height)
         size = (self.box[3], self.box[2])
-        canvas[self._inside] = Image.fromarray(picture).resize(
-            size, Image.Resampling.BICUBIC, box=corners
-        )
+        shown = Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC, box=corners)
+        canvas[self._inside] = np.asarray(shown)
         return canvas
 
     def points(self, y: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

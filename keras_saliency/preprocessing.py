@@ -36,6 +36,7 @@ _NETWORKS = (
 )
 _IMAGENET_STYLES = ("caffe", "tf", "torch")
 _RESCALING = ("Rescaling", "Normalization")
+_PIXELS = "keras_saliency>Pixels"  # as Keras registers the first layer of a fixation model
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,11 @@ def _known(model: Any) -> Preprocess | None:
     import keras
 
     module = network(model)
-    if any(type(layer).__name__ in _RESCALING for _, layer in walk(model)):
+    registered = keras.saving.get_registered_name
+    if any(
+        type(layer).__name__ in _RESCALING or registered(type(layer)) == _PIXELS
+        for _, layer in walk(model)
+    ):
         return Preprocess(name="none (the model rescales)")
     if module == "efficientnet_lite0":
         from keras_saliency.pretrained.efficientnet_lite0 import preprocess_input

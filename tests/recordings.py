@@ -18,6 +18,8 @@ def disc(number, size=(60, 80), observers=6, split="train", dataset="disc"):
     picture[inside] = (250, 220, 40)
     count = 4 * observers
     points = centre[:, None] + rng.normal(0, 0.05 * min(size), (2, count))
-    y, x = (np.clip(p, 0, side - 1e-3).astype(np.float32) for p, side in zip(points, size, strict=True))
+    y, x = (
+        np.clip(p, 0, side - 1e-3).astype(np.float32) for p, side in zip(points, size, strict=True)
+    )
     subject = np.repeat(np.arange(observers), 4)
     return Recording(f"{number:03d}", dataset, split, picture, size, y, x, 0.04 * width, subject)

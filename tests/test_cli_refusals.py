@@ -162,7 +162,7 @@ def test_usage_error(given, run, photo, here):
 
 def test_no_verb_is_a_usage_error(capsys):
     assert main([]) == 2
-    assert "explain | methods | doctor" in capsys.readouterr().err
+    assert "explain | predict | " in capsys.readouterr().err
 
 
 def test_keras_backend_names_one_that_is_missing(photo, refused, command):

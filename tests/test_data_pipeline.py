@@ -31,14 +31,17 @@ def test_a_batch_is_pictures_with_nan_around_and_two_distributions():
         assert pictures.dtype == truth.dtype == np.float32
         np.testing.assert_allclose(truth.sum((1, 2)), 1, rtol=1e-5)
         padding = np.isnan(pictures).any(-1)
-        assert padding.any() and not truth[padding].any()
-        assert np.nanmin(pictures) >= 0 and np.nanmax(pictures) <= 255
+        assert padding.any()
+        assert not truth[padding].any()
+        assert np.nanmin(pictures) >= 0
+        assert np.nanmax(pictures) <= 255
 
 
 def test_every_picture_is_shown_once_and_the_last_batch_is_filled_up():
     data = batches(count=10)
     numbers = [view.number for i in range(len(data)) for view in data.views(i)]
-    assert len(numbers) == 12 and set(numbers) == set(range(10))
+    assert len(numbers) == 12
+    assert set(numbers) == set(range(10))
     plain = batches(count=10, augment=None, shuffle=False)
     assert [v.number for i in range(len(plain)) for v in plain.views(i)] == list(range(10))
     assert len(plain[len(plain) - 1][0]) == 2
@@ -124,7 +127,9 @@ def test_the_truth_of_the_whole_picture_is_the_density_of_the_moved_points():
 def test_mirrored_is_mirrored_to_the_pixel():
     one, letterbox = disc(1), Letterbox.fitted((60, 80), CANVAS)
     plain, mirrored = View(0, letterbox), View(0, letterbox, mirrored=True)
-    np.testing.assert_array_equal(plain.picture(one.picture)[:, ::-1], mirrored.picture(one.picture))
+    np.testing.assert_array_equal(
+        plain.picture(one.picture)[:, ::-1], mirrored.picture(one.picture)
+    )
     np.testing.assert_array_equal(
         plain.truth(one.y, one.x, 3.0)[:, ::-1], mirrored.truth(one.y, one.x, 3.0)
     )
@@ -175,7 +180,8 @@ def test_undo_gives_a_density_of_the_picture(size):
     top, left, height, width = letterbox.box
     canvas[top : top + height, left : left + width] = rng.normal(size=(height, width))
     back = letterbox.undo(canvas, size)
-    assert back.shape == size and back.min() > -100  # nothing of the padding came in
+    assert back.shape == size
+    assert back.min() > -100
     assert np.exp(back).sum() == pytest.approx(1)
 
 

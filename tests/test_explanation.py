@@ -10,7 +10,7 @@ import models
 import numpy as np
 import pytest
 
-from keras_saliency import Explanation, __version__, errors, explain, methods, storage
+from keras_saliency import Explanation, __version__, errors, explain, methods
 
 
 @pytest.fixture(scope="module")

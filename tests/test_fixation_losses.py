@@ -102,7 +102,8 @@ def test_descent_leads_from_anywhere_to_the_truth():
     first = float(np.asarray(model.train_on_batch(zeros, truth[None])))
     for _ in range(400):
         last = float(np.asarray(model.train_on_batch(zeros, truth[None])))
-    assert np.isfinite(last) and last < first - 0.9
+    assert np.isfinite(last)
+    assert last < first - 0.9
     found = np.exp(np.asarray(model.predict_on_batch(zeros)))[0, ..., 0]
     assert metrics.cc(found, blurred) > 0.95
 

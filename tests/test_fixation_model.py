@@ -83,7 +83,8 @@ def test_every_encoder(encoder):
 def test_the_one_this_package_was_asked_for():
     with no_random_kernels():
         built = FixationModel(weights=None)
-    assert built.input_shape == (None, 512, 512, 3) and built.output_shape == (None, 512, 512, 1)
+    assert built.input_shape == (None, 512, 512, 3)
+    assert built.output_shape == (None, 512, 512, 1)
     assert built.get_layer("encoder").count_params() == 23_587_712  # ResNet-50 without its top
 
 
@@ -120,7 +121,8 @@ def test_pixels_prepare_as_keras_applications_do():
 
 def test_padding_looks_like_the_mean_colour():
     found, mask = call(Pixels((10.0, 20.0, 30.0), 0.5), picture(padding=16))
-    assert not found[:, :16].any() and not mask[:, :16].any()
+    assert not found[:, :16].any()
+    assert not mask[:, :16].any()
     assert mask[:, 16:].all()
 
 

@@ -1,4 +1,4 @@
-"""How a picture is shown in training: which part, mirrored or not, with its fixations moved along."""
+"""How a picture is shown in training: a part, perhaps mirrored, its fixations moved along."""
 
 from __future__ import annotations
 

@@ -11,19 +11,33 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from keras_saliency.fixation.evaluation import Evaluation
     from keras_saliency.fixation.losses import FixationLoss
     from keras_saliency.fixation.model import FixationModel
     from keras_saliency.fixation.predict import predict_fixations
     from keras_saliency.fixation.prediction import FixationPrediction
-    from keras_saliency.fixation.training import train
+    from keras_saliency.fixation.scoring import evaluate
     from keras_saliency.fixation.trained import load_model, save_model
+    from keras_saliency.fixation.training import train
 
-__all__ = ["FixationLoss", "FixationModel", "FixationPrediction", "load_model", "predict_fixations", "save_model", "train"]
+__all__ = [
+    "Evaluation",
+    "FixationLoss",
+    "FixationModel",
+    "FixationPrediction",
+    "evaluate",
+    "load_model",
+    "predict_fixations",
+    "save_model",
+    "train",
+]
 
 _NAMES = {
+    "Evaluation": "evaluation",
     "FixationLoss": "losses",
     "FixationModel": "model",
     "FixationPrediction": "prediction",
+    "evaluate": "scoring",
     "load_model": "trained",
     "predict_fixations": "predict",
     "save_model": "trained",

@@ -1,11 +1,11 @@
-"""All of a training's state in one file, replaced in one step: a kill at any moment loses nothing."""
+"""A training's whole state in one file, replaced in one step: a kill loses nothing."""
 
 from __future__ import annotations
 
 import json
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ _TOLD = "told"
 _READ = "help(keras_saliency.fixation.train)"
 
 
-def save(path: Path, told: dict[str, Any], groups: dict[str, Sequence[np.ndarray]]) -> None:
+def save(path: Path, told: dict[str, Any], groups: Mapping[str, Sequence[np.ndarray]]) -> None:
     """Write numbers and arrays beside the file's place, then move them there.
 
     Args:

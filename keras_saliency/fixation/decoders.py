@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-import keras
 from keras import layers
 
 from keras_saliency.fixation.layers import Bilinear, CentreBias, Logarithm, Smoothing
@@ -112,4 +112,4 @@ def plain(
     return Logarithm(name="logarithm", dtype="float32")(x)
 
 
-DECODERS = {"readout": readout, "plain": plain}
+DECODERS: dict[str, Callable[..., Any]] = {"readout": readout, "plain": plain}

@@ -81,6 +81,13 @@ class Evaluation:
         own = [row for row in self.rows if row["predictor"] == self.model]
         return sorted(own, key=lambda row: sign * row[key])
 
+    def json(self) -> str:
+        """Return means, and means by category where there are any, as JSON."""
+        told = {"model": self.model, **self.info, "means": self.means()}
+        if any(row["category"] for row in self.rows):
+            told["categories"] = self.means("category")
+        return json.dumps(told, indent=2)
+
     def save(self, folder: str | PathLike[str], figure: bytes | None = None) -> Path:
         """Write ``evaluation.json``, ``pictures.csv``, ``table.md`` and, if given, the figure.
 
@@ -89,10 +96,7 @@ class Evaluation:
         """
 
         def fill(fresh: Path) -> None:
-            told = {"model": self.model, **self.info, "means": self.means()}
-            if any(row["category"] for row in self.rows):
-                told["categories"] = self.means("category")
-            (fresh / _JSON).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+            (fresh / _JSON).write_text(self.json() + "\n", encoding="utf-8")
             with (fresh / _CSV).open("w", newline="", encoding="utf-8") as file:
                 writer = csv.DictWriter(file, self.rows[0])
                 writer.writeheader()
@@ -109,9 +113,7 @@ def _mean(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return {key: float(np.mean([row[key] for row in rows])) for key in METRICS}
 
 
-def _share(
-    group: Mapping[str, Sequence[Mapping[str, Any]]], model: str
-) -> dict[str, float] | None:
+def _share(group: Mapping[str, Sequence[Mapping[str, Any]]], model: str) -> dict[str, float] | None:
     """How far from centre bias (0) to humans (1) the model comes, by the means of each metric."""
     if "humans" not in group or "centre bias" not in group:
         return None

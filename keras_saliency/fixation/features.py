@@ -1,4 +1,4 @@
-"""An encoder's features, computed once and kept on disk, for as long as the encoder stands still."""
+"""An encoder's features, computed once and kept on disk while the encoder stands still."""
 
 from __future__ import annotations
 
@@ -35,14 +35,15 @@ class CachedFeatures:
             rows = canvases.setdefault(view.letterbox.canvas, [])
             self._place[view] = (_name(view.letterbox.canvas), len(rows))
             rows.append(view)
-        told = {"views": [repr(view) for view in views], "taps": len(_encoder(model).outputs) - 1}
+        taps = len(_encoder(model).outputs) - 1
+        told = {"views": [repr(view) for view in views], "taps": taps}
         if _read(folder / _DONE) != told:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
             _compute(_encoder(model), batches, canvases, folder, label)
             (folder / _DONE).write_text(json.dumps(told), encoding="utf-8")
         self._arrays = {
-            name: [np.load(folder / f"{name}_{i}.npy", mmap_mode="r") for i in range(told["taps"])]
+            name: [np.load(folder / f"{name}_{i}.npy", mmap_mode="r") for i in range(taps)]
             for name in map(_name, canvases)
         }
 
@@ -113,4 +114,3 @@ def _compute(encoder: keras.Model, batches: Any, canvases: Any, folder: Path, la
     for group in files.values():
         for file in group:
             file.flush()  # type: ignore[attr-defined]
-

@@ -22,7 +22,12 @@ def card(name: str, about: str, training: dict[str, Any]) -> str:
     """Return the text that goes with a model: what it is and how it came about."""
     rows = training["history"]
     best = min(rows, key=lambda row: row["validation_loss"]) if rows else None
-    lines = [f"# {name}", "", about or "A fixation model: picture in, density of fixations out.", ""]
+    lines = [
+        f"# {name}",
+        "",
+        about or "A fixation model: picture in, density of fixations out.",
+        "",
+    ]
     lines += ["## Recipe", ""]
     for key in ("preset", "command", "data", "seed", "minutes", "backend"):
         if key in training:

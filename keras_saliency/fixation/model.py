@@ -16,7 +16,7 @@ STRIDE = 32  # of the coarsest tap: heights and widths are multiples of it
 _READ = "help(keras_saliency.fixation.FixationModel)"
 
 
-def FixationModel(  # noqa: N802 (a builder, named as Keras names its own)
+def FixationModel(
     encoder: str = "resnet50",
     decoder: str = "readout",
     *,

@@ -57,17 +57,20 @@ class Preset:
     side: int = 384
     mirror: bool = False
     batch_size: int = 8
-    loss: Mapping[str, float] = field(default_factory=lambda: {"kld": 1.0})
+    loss: dict[str, float] = field(default_factory=lambda: {"kld": 1.0})
     about: str = ""
 
 
 PRESETS: dict[str, Preset] = {
     "default": Preset(
-        build={"encoder": "efficientnet_lite0", "decoder": "readout"},
+        build={"encoder": "efficientnet_lite0", "decoder": "readout", "dropout": 0.3},
         stages=(
-            Stage("readout", encoder=False, epochs=8, rate=1e-3),
-            Stage("all", encoder=True, epochs=8, rate=5e-5, ema=0.995),
+            Stage("readout", encoder=False, epochs=7, rate=1e-3, ema=0.99),
+            Stage("all", encoder=True, epochs=4, rate=5e-5, ema=0.99),
         ),
+        canvases=((384, 512),),
+        side=512,
+        about="Where people look in the first seconds of free viewing, at photographs.",
     ),
     "resnet50": Preset(
         build={"encoder": "resnet50", "decoder": "readout"},

@@ -124,7 +124,7 @@ def save_model(
     }
 
     def fill(fresh: Path) -> None:
-        np.savez_compressed(fresh / WEIGHTS, **arrays)  # type: ignore[arg-type]
+        np.savez_compressed(fresh / WEIGHTS, **arrays)
         text = json.dumps(manifest, indent=2)
         (fresh / MANIFEST).write_text(text + "\n", encoding="utf-8")
         (fresh / CARD).write_text(card or f"# {model.name}\n", encoding="utf-8")

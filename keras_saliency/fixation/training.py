@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -147,14 +148,16 @@ class _Run:
             )
         _freeze_normalisation(self.model)
         optimizer = _optimizer(stage, len(batches))
-        model.compile(optimizer=optimizer, loss=FixationLoss(**self.preset.loss))
+        model.compile(optimizer=optimizer, loss=self._loss())
         optimizer.build(model.trainable_variables)
         if self._stored is not None and "optimizer" in self._stored:
             checkpoint.assign(optimizer.variables, self._stored["optimizer"])
         self._stored = None
         while self.told["epoch"] < stage.epochs and not self._tired(stage):
             self._epoch(model, stage, batches, validation)
-        _put(self.model, self.best)
+        if self.best:
+            checkpoint.assign(self.model.weights, self.best)
+        shutil.rmtree(self.folder / "features", ignore_errors=True)
         self.told.update(stage=number + 1, epoch=0, step=0, sum=0.0, best=None)
         self.best = []
         self._save(None)
@@ -172,13 +175,7 @@ class _Run:
         )
         for x, truth in steps:
             loss = float(np.asarray(model.train_on_batch(x, truth)))
-            if not np.isfinite(loss):
-                raise FixationModelError(
-                    f"Epoch {epoch + 1} of the stage {stage.name!r} was under way.",
-                    f"The loss became {loss}.",
-                    "Train with a lower rate.",
-                    _READ,
-                )
+            _check_finite(loss, label)
             self.told["step"] += 1
             self.told["sum"] += loss
             if time.monotonic() - self._clock > self.every:
@@ -187,6 +184,7 @@ class _Run:
                 self._save(model.optimizer)
         learned = self.told["sum"] / len(batches)
         found = self._validate(model, stage, validation)
+        _check_finite(found, label)
         self._count(started)
         row = {
             "stage": stage.name,
@@ -208,7 +206,7 @@ class _Run:
             raw = checkpoint.values(model.trainable_variables)
             model.optimizer.finalize_variable_values(model.trainable_variables)
         total, count = 0.0, 0
-        loss = FixationLoss(**self.preset.loss, reduction=None)
+        loss = self._loss(reduction=None)
         for x, truth in _prefetched(validation, 0):
             losses = loss(truth, model.predict_on_batch(x))
             total += float(np.sum(keras.ops.convert_to_numpy(losses), dtype=np.float64))
@@ -220,6 +218,9 @@ class _Run:
         if raw is not None:
             checkpoint.assign(model.trainable_variables, raw)
         return found
+
+    def _loss(self, **options: Any) -> FixationLoss:
+        return FixationLoss(**{**self.preset.loss, **options})
 
     def _count(self, started: float) -> None:
         self.told["seconds"] += time.monotonic() - started
@@ -264,6 +265,16 @@ def _plain(value: Any) -> Any:
     return [_plain(one) for one in value] if isinstance(value, tuple | list) else value
 
 
+def _check_finite(loss: float, label: str) -> None:
+    if not np.isfinite(loss):
+        raise FixationModelError(
+            f"{label.capitalize()} was under way.",
+            f"The loss became {loss}.",
+            "Train with a lower rate; the last checkpoint is kept.",
+            _READ,
+        )
+
+
 def _freeze_normalisation(model: keras.Model) -> None:
     """Keep the encoder's statistics: those of eight pictures are worth less than ImageNet's."""
     for layer in model.get_layer("encoder").layers:
@@ -287,11 +298,6 @@ def _optimizer(stage: Stage, steps: int) -> keras.optimizers.Optimizer:
         use_ema=stage.ema is not None,
         ema_momentum=stage.ema or 0.99,
     )
-
-
-def _put(model: keras.Model, best: list[np.ndarray]) -> None:
-    if best:
-        checkpoint.assign(model.weights, best)
 
 
 def _prefetched(batches: Any, first: int) -> Iterator[Any]:

@@ -6,6 +6,7 @@ never modified, and drawn beside their colour scale. Matplotlib is imported when
 
 from __future__ import annotations
 
+from keras_saliency.plot.comparison import comparison
 from keras_saliency.plot.figures import grid, overlay, pair
 from keras_saliency.plot.fixations import density
 from keras_saliency.plot.losses import losses
@@ -13,4 +14,15 @@ from keras_saliency.plot.panel import Panel
 from keras_saliency.plot.render import render_png
 from keras_saliency.plot.scale import colormap, limits
 
-__all__ = ["Panel", "colormap", "density", "grid", "limits", "losses", "overlay", "pair", "render_png"]
+__all__ = [
+    "Panel",
+    "colormap",
+    "comparison",
+    "density",
+    "grid",
+    "limits",
+    "losses",
+    "overlay",
+    "pair",
+    "render_png",
+]

@@ -20,6 +20,8 @@ def losses(rows: Sequence[Mapping[str, Any]], figure: Figure | None = None) -> F
         >>> row = {"stage": "readout", "loss": 0.9, "validation_loss": 0.8}
         >>> figure = losses([row])
     """
+    from matplotlib.ticker import MaxNLocator
+
     if figure is None:
         from matplotlib import pyplot
 
@@ -48,7 +50,7 @@ def losses(rows: Sequence[Mapping[str, Any]], figure: Figure | None = None) -> F
             fontsize=8.5,
         )
     axes.set_xlim(0.5, len(rows) + 0.5)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch")
     axes.set_ylabel("loss")
     axes.spines[["top", "right"]].set_visible(False)

@@ -81,15 +81,16 @@ def label(panel: Panel, scale: tuple[float, float], percentile: float) -> str:
     values = np.asarray(panel.map)[np.isfinite(panel.map)]
     if not values.any():
         return "attribution, zero everywhere"
-    return "attribution" + _clipping(percentile) * bool((values != values.clip(*scale)).any())
+    return "attribution" + clipping(percentile) * bool((values != values.clip(*scale)).any())
 
 
 def caption(panels: Sequence[Panel], percentile: float) -> str:
     """Say what the colour bars of a whole figure measure."""
     own = ", each map on its own scale" * (len(panels) > 1)
-    return f"Attribution{own}{_clipping(percentile) * (percentile < 100)}."
+    return f"Attribution{own}{clipping(percentile) * (percentile < 100)}."
 
 
-def _clipping(percentile: float) -> str:
+def clipping(percentile: float) -> str:
+    """Say at which percentile colour bars end, to be added to a caption."""
     endings = {} if percentile in (11, 12, 13) else {1.0: "st", 2.0: "nd", 3.0: "rd"}
     return f", clipped at the {percentile:g}{endings.get(percentile % 10, 'th')} percentile"

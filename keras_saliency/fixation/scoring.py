@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_saliency import progress, provenance
+from keras_saliency import plot, progress, provenance
 from keras_saliency.errors import FixationError
 from keras_saliency.fixation.evaluation import Evaluation
 from keras_saliency.fixation.predict import predict_fixations
@@ -53,7 +53,8 @@ def evaluate(
         FixationError: There is no recording with a fixation.
 
     Source:
-        The meaning of the metrics: the MIT/Tuebingen benchmark, Kuemmerer et al. 2018, arXiv:1704.08615.
+        The meaning of the metrics is that of the MIT/Tuebingen benchmark: Kuemmerer, Wallis,
+        Bethge 2018, arXiv:1704.08615.
 
     Example:
         >>> from keras_saliency import data
@@ -69,8 +70,8 @@ def evaluate(
             "Name a split that has fixations.",
             _READ,
         )
-    own = model if callable(model) and not hasattr(model, "layers") else None
-    label = name or (model if isinstance(model, str) else getattr(model, "name", "model"))
+    own = _function(model)
+    label = name or (model if isinstance(model, str) else str(getattr(model, "name", "model")))
     rows: list[dict[str, Any]] = []
     notes: dict[str, str] = {}
     if len(seen) < len(recordings):
@@ -90,6 +91,37 @@ def evaluate(
         if humans:
             rows += _humans(group, bias, seed)
     return Evaluation(label, tuple(rows), {**provenance.of_backend(), "notes": notes, "seed": seed})
+
+
+def best_and_worst(
+    found: Evaluation, recordings: Sequence[Any], model: Any = "default", count: int = 3
+) -> bytes:
+    """Return a figure of the pictures with the most and the least information gain, as PNG.
+
+    Args:
+        found: What `evaluate` returned.
+        recordings: What it was given.
+        model: Likewise.
+        count: Of the best, and of the worst.
+    """
+    order = found.ordered()
+    chosen = [*order[:count], *order[max(count, len(order) - count) :]]
+    known = {(one.dataset, one.name): one for one in recordings}
+    group = [known[row["dataset"], row["picture"]] for row in chosen]
+    own = _function(model)
+    maps = map(own, group) if own else _predicted(group, model, None)
+    rows = []
+    for one, row, log_density in zip(group, chosen, maps, strict=True):
+        picture = one.pixels()
+        title = f"{one.dataset} {one.name}: {row['IG']:.2f} bit, NSS {row['NSS']:.2f}"
+        measured = plot.Panel(picture, one.density(), title, f"measured ({len(one.y)} fixations)")
+        rows.append([measured, plot.Panel(picture, np.exp(log_density), title, "predicted")])
+    return plot.render_png(plot.comparison, rows)
+
+
+def _function(model: Any) -> Any:
+    """A model that is a function from a recording to a log density, or None."""
+    return model if callable(model) and not hasattr(model, "layers") else None
 
 
 def _predicted(group: Sequence[Any], model: Any, mirror: bool | None) -> Iterator[np.ndarray]:
@@ -151,5 +183,3 @@ def _half(humans: Humans, a: Any, b: Any, away: Any, bias: CentreBias) -> dict[s
         **_of_map(humans.saliency(a), b, humans.saliency(b), away),
         "IG": metrics.information_gain(log_density, bias.log_density(b.size), b.y, b.x),
     }
-
-

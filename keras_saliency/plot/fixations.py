@@ -1,0 +1,176 @@
+"""The figure of a density of fixations: picture, heat map over it, areas that hold most of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_saliency.errors import MethodError
+from keras_saliency.plot.panel import Panel
+from keras_saliency.plot.pixels import blend, rgb, shrink
+from keras_saliency.plot.scale import clipping, colormap, limits, scales
+from keras_saliency.plot.sheet import MARGIN, Sheet
+from keras_saliency.plot.text import height, width, write
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_GAP, _ALPHA = 0.2, 0.75
+_WIDE = 2.2  # a picture of this ratio or wider has its three views below each other
+_READ = "help(keras_saliency.plot.density)"
+
+
+def density(
+    panels: Sequence[Panel],
+    figure: Figure | None = None,
+    percentile: float = 99.0,
+    shares: Sequence[float] = (0.25, 0.5, 0.75, 0.9),
+) -> Figure:
+    """Draw where people are expected to look: a row a picture, with three views of it.
+
+    The picture; the density over it, as a multiple of the uniform density; and the outlines of the
+    smallest areas that hold given shares of all fixations. Panoramas have the views below each
+    other.
+
+    Args:
+        panels: One or more, whose maps are densities: at least 0, any sum above 0.
+        figure: Figure to draw on; it is cleared and resized to fit. None makes one in pyplot.
+        percentile: Where each colour scale ends, in (0, 100]; see :func:`limits`.
+        shares: Of the fixations that each outlined area holds, rising, each in (0, 1).
+
+    Raises:
+        MethodError: No panels, a map that is no density, a percentile out of range, or shares that
+            do not rise within (0, 1).
+
+    Example:
+        >>> heap = np.exp(-np.hypot(*np.mgrid[-8:9, -8:9]))
+        >>> figure = density([Panel(np.zeros((17, 17)), heap, "crossing.jpg")])
+    """
+    scales(panels, percentile)
+    _check(panels, shares)
+    ratios = [np.shape(panel.map)[1] / np.shape(panel.map)[0] for panel in panels]
+    wide = float(np.median(ratios)) >= _WIDE
+    sheet = Sheet(figure, panels, size=3.6 if wide else 2.4)
+    heads = ("density, times uniform", "areas that hold most fixations")
+    for panel in panels:
+        titles = (panel.title or "picture", *heads)
+        words = [] if wide else sheet.row(0.2, *titles)
+        views: tuple[Any, ...] = (
+            _picture,
+            partial(_heat, percentile=percentile),
+            partial(_areas, shares=shares),
+        )
+        for k, draw in enumerate(views):
+            x = MARGIN + (0 if wide else k * (sheet.column + _GAP))
+            lines = sheet.row(0.14 if k else 0.2, titles[k])[0] if wide else words[k]
+            draw(sheet, x, panel, lines)
+    return sheet.finish(_caption(panels, percentile, shares))
+
+
+def levels(density: np.ndarray, shares: Sequence[float]) -> list[float]:
+    """Return, for each share, the density at the edge of the smallest area that holds it.
+
+    Example:
+        >>> levels(np.array([[4.0, 3.0], [2.0, 1.0]]), (0.4, 0.9))
+        [4.0, 2.0]
+    """
+    falling = np.sort(density, axis=None)[::-1].astype(np.float64)
+    held = np.cumsum(falling)
+    places = np.searchsorted(held, np.asarray(shares) * held[-1])
+    return falling[np.minimum(places, falling.size - 1)].tolist()
+
+
+def _picture(sheet: Sheet, x: float, panel: Panel, words: Any) -> None:
+    sheet.image(x, panel, rgb(panel.picture), words)
+
+
+def _heat(sheet: Sheet, x: float, panel: Panel, words: Any, percentile: float) -> None:
+    from matplotlib.colors import ListedColormap
+
+    times = shrink(panel.map)
+    times = times / times.mean()
+    _, top = limits(times, False, percentile)
+    share = np.minimum(times / top, 1.0)
+    sheet.image(x, panel, blend(_grey(panel), share, False, _ALPHA), words)
+    bar = blend(np.full(256, 0.6), np.linspace(0, 1, 256), False, _ALPHA)
+    sheet.flat_bar(x, panel, (0.0, top), ListedColormap(bar))
+
+
+def _areas(sheet: Sheet, x: float, panel: Panel, words: Any, shares: Sequence[float]) -> None:
+    from matplotlib.patheffects import withStroke
+
+    grey = 0.25 + 0.6 * _grey(panel)
+    sheet.image(x, panel, np.repeat(grey[..., None], 3, axis=-1), words)
+    axes = sheet.boxes[-1][0]
+    heap = shrink(panel.map)
+    sides = zip(heap.shape, np.shape(panel.map), strict=True)
+    rows, columns = ((np.arange(n) + 0.5) * side / n - 0.5 for n, side in sides)
+    colours = colormap(False)(np.linspace(0.95, 0.5, len(shares)))
+    held = dict(zip(levels(heap, shares), colours, strict=True))  # fewer where the map has steps
+    edges = sorted(level for level in held if heap.min() < level < heap.max())
+    if edges and min(heap.shape) > 1:
+        lines = axes.contour(
+            columns, rows, heap, edges, colors=[held[edge] for edge in edges], linewidths=1.4
+        )
+        lines.set_path_effects([withStroke(linewidth=2.6, foreground="0.1")])
+    _legend(sheet, x, shares, colours)
+
+
+def _legend(sheet: Sheet, x: float, shares: Sequence[float], colours: Any) -> None:
+    """Name each outline under the picture, in as many lines as the picture's width asks for."""
+    from matplotlib.patheffects import withStroke
+
+    axes, _, top, across, down = sheet.boxes[-1]
+    at, line, step = 0.0, 0, height(1)
+    for share, colour in zip(shares, colours, strict=True):
+        label = f"{100 * share:g} %"
+        needed = 0.14 + width(label)
+        if at and at + needed > across:
+            at, line = 0.0, line + 1
+        below = -72 * (0.1 + line * step)
+        dash = {"color": colour, "path_effects": [withStroke(linewidth=1.2, foreground="0.1")]}
+        write(axes, "\u2501", (0, 0), (72 * at, below), size=11, va="center", **dash)
+        write(axes, label, (0, 0), (72 * (at + 0.14), below), va="center")
+        sheet.right = max(sheet.right, x + at + needed)
+        at += needed + 0.12
+    sheet.bottom = max(sheet.bottom, top + down + 0.1 + (line + 1) * step)
+
+
+def _grey(panel: Panel) -> np.ndarray:
+    return rgb(panel.picture) @ np.array([0.299, 0.587, 0.114]) / 255
+
+
+def _caption(panels: Sequence[Panel], percentile: float, shares: Sequence[float]) -> str:
+    *most, last = (f"{100 * share:g}" for share in shares)
+    several = f"areas that hold {', '.join(most)} and {last} %"
+    areas = several if most else f"area that holds {last} %"
+    own = ", each on its own scale" * (len(panels) > 1)
+    clipped = clipping(percentile) * (percentile < 100)
+    return (
+        f"Colour: density as a multiple of the uniform density{own}{clipped}. "
+        f"Outlined: the smallest {areas} of all expected fixations."
+    )
+
+
+def _check(panels: Sequence[Panel], shares: Sequence[float]) -> None:
+    for panel in panels:
+        values = np.asarray(panel.map)
+        if not np.isfinite(values).all() or (values < 0).any() or not values.any():
+            raise MethodError(
+                "A density was to be drawn.",
+                f"The map {panel.title!r} goes from {values.min():.3g} to {values.max():.3g}.",
+                "Pass a finite map that is nowhere below 0 and somewhere above; plot.pair draws "
+                "any map.",
+                _READ,
+            )
+    rising = len(shares) > 0 and all(a < b for a, b in zip((0, *shares), (*shares, 1), strict=True))
+    if not rising:
+        raise MethodError(
+            "The smallest areas with given shares of the fixations were to be drawn.",
+            f"The shares given are {tuple(shares)!r}.",
+            "Pass rising numbers between 0 and 1, such as (0.25, 0.5, 0.75, 0.9).",
+            _READ,
+        )
