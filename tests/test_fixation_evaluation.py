@@ -42,9 +42,7 @@ def test_a_row_for_each_picture_and_predictor(found):
     one, log_density = SCORED[0], knowing(SCORED[0])
     bias = centre_bias(TRAINING).log_density(one.size)
     assert row["NSS"] == pytest.approx(metrics.nss(np.exp(log_density), one.y, one.x))
-    assert row["IG"] == pytest.approx(
-        metrics.information_gain(log_density, bias, one.y, one.x)
-    )
+    assert row["IG"] == pytest.approx(metrics.information_gain(log_density, bias, one.y, one.x))
     away = metrics.others(SCORED, 0)
     assert row["sAUC"] == pytest.approx(
         metrics.shuffled_auc(np.exp(log_density), one.y, one.x, *away)
@@ -76,7 +74,8 @@ def test_the_share_lies_between_centre_bias_and_humans(found):
 def test_a_model_that_knows_nothing_is_seen_to(found):
     flat = means(evaluate(SCORED, TRAINING, ignorant, name="flat", humans=False), "flat")
     assert (flat["NSS"], flat["AUC"], flat["sAUC"], flat["CC"]) == (0, 0.5, 0.5, 0)
-    assert flat["IG"] < 0 and flat["share"] is None
+    assert flat["IG"] < 0
+    assert flat["share"] is None
 
 
 def test_each_data_set_has_its_own_centre_bias_and_negatives():

@@ -100,7 +100,7 @@ def test_it_leaves_a_model_a_history_and_a_card(uninterrupted):
 def test_it_learns():
     recipe = Preset(
         build={**RECIPE.build, "dropout": 0.0},
-        stages=(Stage("all", encoder=True, epochs=25, rate=1e-2, rise=5, patience=99),),
+        stages=(Stage("all", encoder=True, epochs=15, rate=1e-2, rise=5, patience=99),),
         canvases=(CANVAS,),
         batch_size=4,
     )
@@ -109,7 +109,7 @@ def test_it_learns():
     with tempfile.TemporaryDirectory() as folder:
         model = run(Path(folder), recipe, feed(8, augment=None))
         rows = json.loads((model / "model.json").read_text())["training"]["history"]
-    assert rows[-1]["loss"] < 0.4 * rows[0]["loss"]
+    assert rows[-1]["loss"] < 0.5 * rows[0]["loss"]
 
 
 # ---------------------------------------------------------------------- killed and gone on
@@ -157,10 +157,9 @@ class Mortal:
             raise Killed
 
 
-@pytest.mark.parametrize("every", [0.0, 1e9])  # seconds between checkpoints within an epoch
 @pytest.mark.parametrize(
-    ("stage", "epoch", "index"),
-    [("readout", 0, 1), ("readout", 1, 2), ("all", 0, 0), ("all", 1, 2)],
+    ("stage", "epoch", "index", "every"),  # every: seconds between checkpoints within an epoch
+    [("readout", 0, 1, 1e9), ("readout", 1, 2, 0.0), ("all", 0, 0, 1e9), ("all", 1, 2, 0.0)],
 )
 def test_gone_on_after_a_kill_is_the_same(tmp_path, uninterrupted, stage, epoch, index, every):
     with pytest.raises(Killed):

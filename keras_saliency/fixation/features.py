@@ -35,7 +35,7 @@ class CachedFeatures:
             rows = canvases.setdefault(view.letterbox.canvas, [])
             self._place[view] = (_name(view.letterbox.canvas), len(rows))
             rows.append(view)
-        taps = len(_encoder(model).outputs) - 1
+        taps = len(_encoder(model).outputs)
         told = {"views": [repr(view) for view in views], "taps": taps}
         if _read(folder / _DONE) != told:
             shutil.rmtree(folder, ignore_errors=True)
@@ -71,8 +71,9 @@ class CachedFeatures:
 
 
 def _encoder(model: keras.Model) -> keras.Model:
-    pixels, mask = model.get_layer("pixels")(model.inputs[0])
-    return keras.Model(model.inputs, [*model.get_layer("encoder")(pixels), mask])
+    image = model.inputs[0]
+    pixels, _ = model.get_layer("pixels")(image)
+    return keras.Model(image, model.get_layer("encoder")(pixels))
 
 
 def _name(canvas: tuple[int, int]) -> str:
@@ -97,7 +98,7 @@ def _compute(encoder: keras.Model, batches: Any, canvases: Any, folder: Path, la
         pictures = np.stack([batches.picture(view) for view in views])
         # The last chunk is filled up: another batch size would be compiled for it alone.
         full = np.resize(pictures, (_CHUNK, *pictures.shape[1:]))
-        taps = [np.asarray(tap, np.float16) for tap in encoder.predict_on_batch(full)[:-1]]
+        taps = [np.asarray(tap, np.float16) for tap in encoder.predict_on_batch(full)]
         name = _name(canvas)
         if name not in files:
             files[name] = [

@@ -203,8 +203,11 @@ class _Run:
         """Return the validation loss; keep the weights where they are the best so far."""
         raw = None
         if stage.ema:
-            raw = checkpoint.values(model.trainable_variables)
-            model.optimizer.finalize_variable_values(model.trainable_variables)
+            learned = model.trainable_variables
+            raw = checkpoint.values(learned)
+            model.optimizer.finalize_variable_values(learned)
+            # On JAX weights and averages are one buffer now, which predict_on_batch gives away.
+            checkpoint.assign(learned, checkpoint.values(learned))
         total, count = 0.0, 0
         loss = self._loss(reduction=None)
         for x, truth in _prefetched(validation, 0):
