@@ -17,7 +17,8 @@ if sys.argv[2] == "2":
     keras.distribution.set_distribution(keras.distribution.DataParallel())
 import test_fixation_training as t
 t.tiny_encoder.register()
-recipe = t.Preset(build=t.RECIPE.build, stages=t.RECIPE.stages[1:], canvases=(t.CANVAS,), batch_size=4)
+one = t.RECIPE
+recipe = t.Preset(build=one.build, stages=one.stages[1:], canvases=one.canvases, batch_size=4)
 model = t.run(t.Path(sys.argv[1]), recipe)
 print(json.dumps([len(jax.devices()), str(model)]))
 """
