@@ -16,7 +16,9 @@ import tiny_encoder
 from recordings import disc
 
 from keras_saliency import data, errors
-from keras_saliency.fixation import checkpoint, load_model, train
+from keras_saliency.fixation import FixationModel, checkpoint, load_model, train
+from keras_saliency.fixation import features as feature_files
+from keras_saliency.fixation.features import CachedFeatures
 from keras_saliency.fixation.presets import PRESETS, Preset, Stage, find
 
 CANVAS = (64, 96)
@@ -220,7 +222,93 @@ def test_early_stopping_keeps_the_best(tmp_path):
     assert len(rows) == best + 2 < 9
 
 
+def test_a_stage_that_makes_it_worse_changes_nothing(tmp_path):
+    first = Stage("good", encoder=True, epochs=3, rate=3e-3, rise=2)
+    worse = Stage("bad", encoder=True, epochs=9, rate=3.0, rise=1, patience=2)
+    build, canvases = RECIPE.build, (CANVAS,)
+    folders = []
+    for name, stages in (("one", (first,)), ("two", (first, worse))):
+        recipe = Preset(build=build, stages=stages, canvases=canvases, batch_size=4)
+        folders.append(run(tmp_path / name, recipe))
+    rows = json.loads((folders[1] / "model.json").read_text())["training"]["history"]
+    best = min(rows, key=lambda row: row["validation_loss"])
+    assert best["stage"] == "good"
+    assert len(rows) == 3 + worse.patience
+    assert_same(*folders)
+
+
+def test_a_kill_between_checkpoint_and_history_loses_no_row(tmp_path, monkeypatch):
+    recipe = Preset(build=RECIPE.build, stages=RECIPE.stages[1:], canvases=(CANVAS,), batch_size=4)
+
+    def die(_, rows):
+        if len(rows) == 2:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("keras_saliency.fixation.history.write", die)
+        with pytest.raises(Killed):
+            run(tmp_path, recipe)
+    run(tmp_path, recipe)
+    assert len((tmp_path / "history.csv").read_text().splitlines()) == 3
+
+
+# ---------------------------------------------------------------------- features kept on disk
+
+
+def features(folder, seed=0, first=0):
+    keras.utils.set_random_seed(seed)
+    model = FixationModel("tiny", filters=8, weights=None, input_shape=(None, None, 3))
+    encoder = model.get_layer("encoder")
+    for variable in encoder.trainable_weights:
+        variable.assign(variable.value * (1 + seed))
+    batches = data.FixationBatches([disc(first + i) for i in range(3)], [CANVAS], 3)
+    (*taps, mask), truth = CachedFeatures(model, batches, folder, "test")[0]
+    pictures, wanted = batches[0]
+    pixels, _ = model.get_layer("pixels")(pictures)
+    for tap, direct in zip(taps, encoder(pixels), strict=True):
+        direct = keras.ops.convert_to_numpy(direct)
+        np.testing.assert_allclose(tap, direct, rtol=2e-3, atol=2e-3)
+    np.testing.assert_array_equal(mask[..., 0], ~np.isnan(pictures[..., 0]))
+    np.testing.assert_array_equal(truth, wanted)
+
+
+def test_features_are_those_of_this_encoder_and_these_pictures(tmp_path):
+    features(tmp_path / "f")
+    features(tmp_path / "f", seed=1)  # of another encoder, in the same place
+    features(tmp_path / "f", seed=1, first=50)  # of other pictures of the same size
+
+
+def test_features_are_not_computed_twice(tmp_path, monkeypatch):
+    features(tmp_path / "f")
+    monkeypatch.setattr("keras_saliency.fixation.features._compute", None)
+    features(tmp_path / "f")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_under_features_is_told(tmp_path, monkeypatch):
+    begun = feature_files._begun
+
+    def full(path, count, tap):
+        begun(path, count, tap).close()
+        return open("/dev/full", "wb", buffering=0)
+
+    monkeypatch.setattr(feature_files, "_begun", full)
+    with pytest.raises(errors.SaveError, match="No space left"):
+        features(tmp_path / "f")
+
+
 # ---------------------------------------------------------------------- what goes wrong
+
+
+def test_other_pictures_do_not_go_on(uninterrupted):
+    with pytest.raises(errors.FixationModelError, match="another dataset"):
+        run(uninterrupted[0].parent, batches=feed(8))
+
+
+def test_a_file_in_the_place_of_the_folder_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(errors.SaveError, match="File exists"):
+        run(tmp_path / "file")
 
 
 def test_another_recipe_does_not_go_on(uninterrupted):

@@ -39,7 +39,9 @@ class Evaluation:
         """Return the means over pictures, a row for each predictor and data set (or category).
 
         Rows of the model also have ``share``: (model - centre bias) / (humans - centre bias) for
-        each metric, over the pictures that have all three.
+        each metric, over the pictures that have all three; metrics by which humans are not better
+        than the centre bias have none. A truth of half the observers is a noisy one: by CC, SIM and
+        KLD a model can pass humans.
         """
         keys = ("dataset",) if by == "dataset" else ("dataset", "category")
         groups: dict[tuple, dict[str, list[Mapping[str, Any]]]] = {}
@@ -67,7 +69,8 @@ class Evaluation:
             lines.append([*place, row["predictor"], str(row["pictures"]),
                           *(f"{row[key]:.3f}" for key in METRICS)])  # fmt: skip
             if row.get("share"):
-                share = (f"{100 * row['share'][key]:.0f} %" for key in METRICS)
+                shares = row["share"]
+                share = (f"{100 * shares[key]:.0f} %" if key in shares else "-" for key in METRICS)
                 lines.append([*place, "share of the way to humans", str(row["pictures"]), *share])
         return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -122,7 +125,9 @@ def _share(group: Mapping[str, Sequence[Mapping[str, Any]]], model: str) -> dict
         _mean([row for row in group[who] if row["picture"] in known])
         for who in ("centre bias", model, "humans")
     )
+    # Where humans are not above the centre bias there is no way to go: KLD, with half the fixations.
     return {
-        key: (own[key] - low[key]) / (high[key] - low[key]) if high[key] != low[key] else np.nan
+        key: (own[key] - low[key]) / (high[key] - low[key])
         for key in METRICS
+        if (low[key] > high[key] if key == "KLD" else high[key] > low[key])
     }
