@@ -23,7 +23,24 @@ Every message has four parts: what was asked, what was found, the nearest fix, w
 from __future__ import annotations
 
 import difflib
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Iterable
+
+# What NumPy and Keras raise on an archive that is missing, truncated or altered.
+UNREADABLE = (
+    AttributeError,
+    EOFError,
+    KeyError,
+    NotImplementedError,
+    OSError,
+    TypeError,
+    ValueError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 class KerasSaliencyError(Exception):

@@ -21,7 +21,7 @@ def write(
     Args:
         folder: The place.
         fill: Writes the files into the folder it is given.
-        ours: Names of the files that may be replaced.
+        ours: Names of the files that may be replaced; none where only an empty folder may.
         asked: The first sentence of an error.
         read: Where an error says to read more.
 
@@ -32,9 +32,10 @@ def write(
         SaveError: The place holds something else, or the disk does not take it.
     """
     if folder.exists() and not _holds_only(folder, ours):
-        raise SaveError(
-            asked, "Something else is there.", "Name a new folder, or one written so before.", read
-        )
+        found, fix = "Something is there.", "Name a new or an empty folder."
+        if ours:
+            found, fix = "Something else is there.", "Name a new folder, or one written so before."
+        raise SaveError(asked, found, fix, read)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))

@@ -81,13 +81,6 @@ class Letterbox:
         x = np.minimum(x, np.nextafter(self.box[3], 0.0)) + self.box[1]
         return y, x
 
-    def mirrored(self) -> Letterbox:
-        """Return where the window lies once the whole canvas is mirrored left to right."""
-        top, left, height, width = self.box
-        return Letterbox(
-            self.window, (top, self.canvas[1] - left - width, height, width), self.canvas
-        )
-
     def undo(self, log_density: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """Return a log density on the canvas as one on the whole picture, exp() summing to 1.
 

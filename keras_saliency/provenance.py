@@ -48,7 +48,7 @@ def of_run(model: Any) -> dict[str, Any]:
 def model_hash(model: Any) -> Callable[[], str]:
     """Return a function that gives the SHA-256 of a model's weights, names and shapes.
 
-    Only `Explanation.save` calls it: hashing 100 MB at each explain() would cost more than a small
+    For saving, not for each call: hashing 100 MB at each explain() would cost more than a small
     network's gradient. It tells the weights as they stand at that moment.
     """
 

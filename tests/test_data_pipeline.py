@@ -1,5 +1,7 @@
 """The pipeline: pictures and fixations move together, and a seed decides everything."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from recordings import disc
@@ -8,6 +10,7 @@ from keras_saliency import density
 from keras_saliency.data import Augment, FixationBatches
 from keras_saliency.data.pipeline import largest_on
 from keras_saliency.data.view import View
+from keras_saliency.errors import FixationError
 from keras_saliency.letterbox import Letterbox
 
 CANVAS = (64, 96)
@@ -55,8 +58,17 @@ def test_pictures_of_other_shapes_get_the_canvas_they_fill_best():
 
 
 def test_nothing_to_show_is_an_error():
-    with pytest.raises(ValueError, match="at least one recording"):
+    with pytest.raises(FixationError, match="0 recordings"):
         FixationBatches([], [CANVAS])
+    unseen = dataclasses.replace(disc(1), y=np.array([]), x=np.array([]))
+    with pytest.raises(FixationError, match="1 have no fixation, such as 'disc/001'"):
+        FixationBatches([disc(0), unseen], [CANVAS])
+
+
+@pytest.mark.parametrize("wrong", [{"canvases": []}, {"canvases": [(64, 100)]}, {"batch_size": 0}])
+def test_no_such_batches(wrong):
+    with pytest.raises(FixationError, match="multiples of 32"):
+        FixationBatches([disc(0)], **{"canvases": [CANVAS], **wrong})
 
 
 # ---------------------------------------------------------------------- determinism

@@ -262,6 +262,7 @@ def test_mixed_precision():
         ({"input_shape": (500, 512, 3)}, "multiples of 32"),
         ({"input_shape": (512, 512, 1)}, "3 channels"),
         ({"encoder": "vgg16", "input_shape": (64, 64, 3), "depth": 3}, "no such option"),
+        ({"encoder": "vgg16", "decoder": "plain", "filters": (8, 8)}, "five stages"),
     ],
 )
 def test_what_cannot_be_built_is_told(arguments, told):

@@ -392,7 +392,7 @@ def test_the_default_looks_at_the_cup():
 
 @pytest.fixture(scope="module")
 def small():
-    return load_model(input_shape=(96, 128, 3))
+    return load_model(input_shape=(256, 384, 3))
 
 
 @pytest.mark.parametrize(
@@ -401,18 +401,18 @@ def small():
         "gradient",
         methods.IntegratedGradients(steps=4, baseline="mean"),
         methods.GradCam(layer="encoder/block7a_project_bn"),
-        methods.Occlusion(window=48, stride=48),
+        methods.Occlusion(window=128, stride=128),
     ],
     ids=lambda method: getattr(method, "name", method),
 )
 @pytest.mark.filterwarnings("ignore:picture 0. attributions miss")  # four steps are few
 def test_a_prediction_is_explained_at_a_pixel(small, method):
     sure = method == "gradient" or method.name == "integrated_gradients"
-    target = targets.Pixel(40, 60, 0 if sure else None)  # these two then share what is compiled
+    target = targets.Pixel(100, 170, 0 if sure else None)  # these two then share what is compiled
     e = explain(small, sample_photo(), method, target=target, batch_size=1)
-    assert e.values.shape == (1, 96, 128)
+    assert e.values.shape == (1, 256, 384)
     assert np.abs(e.values).max() > 1e-6  # rounding errors of a sum of zero are below that
-    pixels = Image.open(sample_photo()).resize((128, 96), Image.Resampling.BICUBIC)
-    known = small.predict_on_batch(np.asarray(pixels, "float32")[None])[0, 40, 60, 0]
+    pixels = Image.open(sample_photo()).resize((384, 256), Image.Resampling.BICUBIC)
+    known = small.predict_on_batch(np.asarray(pixels, "float32")[None])[0, 100, 170, 0]
     np.testing.assert_allclose(e.scores, known, atol=1e-3)
     assert e.info["preprocess"] == "none (the model rescales)"

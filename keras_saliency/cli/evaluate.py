@@ -45,7 +45,7 @@ def add(verbs: Any) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     scored = recordings.read(args.data, args.val_split, args.datasets)
-    fitted = recordings.read(args.data, args.train_split, args.datasets)
+    fitted = recordings.read_for_baseline(args.data, args.train_split, args.datasets)
     say(f"scoring on {recordings.told(scored)}")
     backend, why = startup.start_keras()
     if why.endswith("not installed"):
@@ -54,9 +54,11 @@ def _run(args: argparse.Namespace) -> int:
         from keras_saliency.fixation.scoring import best_and_worst, evaluate
 
         found = evaluate(scored, fitted, args.model, mirror=args.mirror, seed=args.seed)
-        folder = found.save(args.out, best_and_worst(found, scored, args.model))
     for what, note in found.info["notes"].items():
         say(f"note: {what}: {note}")
     print(found.json() if args.json else found.table(args.by), flush=True)
+    with quiet():  # last: a place that cannot be written shall not cost the numbers
+        figure = best_and_worst(found, scored, args.model, mirror=args.mirror)
+        folder = found.save(args.out, figure)
     say(str(folder))
     return 0

@@ -14,7 +14,7 @@ from typing import Any
 
 from keras_saliency._keras import require_keras
 from keras_saliency.cli.startup import held_stderr
-from keras_saliency.errors import KerasSaliencyError, ModelFileError, did_you_mean
+from keras_saliency.errors import UNREADABLE, KerasSaliencyError, ModelFileError, did_you_mean
 
 _OURS = "efficientnet_lite0"
 _DEFAULT = ("imagenet", "pretrained")  # two words for the weights that a network is known by
@@ -210,7 +210,7 @@ def _config(path: Path, asked: str) -> Any:
 
         with h5py.File(path, "r") as file:
             text = file.attrs.get("model_config")
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise ModelFileError(
             asked,
             f"It is no {path.suffix} file, or a broken one "

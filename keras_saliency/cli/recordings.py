@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from keras_saliency.cli.output import quiet, say
 from keras_saliency.errors import FixationError
+
+_NAMED = 10  # of pictures; the count is of all
 
 
 def add_arguments(verb: Any) -> None:
@@ -28,8 +31,19 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
+def read_for_baseline(
+    places: Sequence[str], split: str, datasets: Sequence[str] | None
+) -> list[Any]:
+    """Return the recordings that a centre bias is fitted on; none where there is no such split."""
+    try:
+        return read(places, split, datasets)
+    except FixationError as error:
+        say(f"note: no training pictures, so the centre bias is that of the scored ones. {error}")
+        return []
+
+
 def read(places: Sequence[str], split: str, datasets: Sequence[str] | None) -> list[Any]:
-    """Return the recordings of a split from everywhere, those without fixations left out.
+    """Return the recordings of a split from everywhere; those without fixations are told.
 
     Raises:
         FixationError: There is none, or a place holds no data.
@@ -37,9 +51,10 @@ def read(places: Sequence[str], split: str, datasets: Sequence[str] | None) -> l
     from keras_saliency import data
 
     found: list[Any] = []
-    for place in places:
-        table = Path(place, "index.csv").exists() or Path(place).suffix == ".zip"
-        found += data.read_table(place, split=split) if table else data.read_prepared(place, split)
+    with quiet():
+        for place in places:
+            read_one = data.read_prepared if _prepared(place) else data.read_table
+            found += read_one(place, split=split)
     chosen = [one for one in found if not datasets or one.dataset in datasets]
     if missing := set(datasets or ()) - {one.dataset for one in found}:
         raise FixationError(
@@ -56,7 +71,21 @@ def read(places: Sequence[str], split: str, datasets: Sequence[str] | None) -> l
             "Name another split: --train-split, --val-split.",
             "keras-saliency train --help",
         )
+    if len(seen) < len(chosen):
+        names = [f"{one.dataset}/{one.name}" for one in chosen if not len(one.y)]
+        more = ", ..." * (len(names) > _NAMED)
+        say(f"{len(names)} pictures have no fixation: {', '.join(names[:_NAMED])}{more}")
     return seen
+
+
+def _prepared(place: str) -> bool:
+    """Whether a data set of TFDS is meant; an error about a table says what a folder holds."""
+    from keras_saliency.data.prepared import BUILDERS
+
+    path = Path(place)
+    if not path.exists() or place in BUILDERS:
+        return not (path / "index.csv").exists()
+    return (path / "dataset_info.json").exists()
 
 
 def counted(recordings: Sequence[Any]) -> dict[str, int]:

@@ -7,6 +7,7 @@ that was killed go on where it stopped.
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 
 from keras_saliency.data.recording import Recording
 from keras_saliency.data.view import Augment, View
+from keras_saliency.errors import FixationError
 from keras_saliency.letterbox import Letterbox
 
 
@@ -39,7 +41,8 @@ class FixationBatches(keras.utils.PyDataset):
         epoch: Whose order and variation the batches have; may be set. ``fit`` counts it up.
 
     Raises:
-        ValueError: There is no recording.
+        FixationError: There is no recording, or nobody looked at one; a canvas' sides are no
+            multiples of 32; or a batch has no picture.
 
     Example:
         >>> from keras_saliency.data import Recording
@@ -62,8 +65,24 @@ class FixationBatches(keras.utils.PyDataset):
         workers: int = 2,
     ) -> None:
         super().__init__(workers=workers, use_multiprocessing=False, max_queue_size=8)
-        if not len(recordings):
-            raise ValueError("FixationBatches needs at least one recording; none was given.")
+        unseen = [f"{one.dataset}/{one.name}" for one in recordings if not len(one.y)]
+        if unseen or not len(recordings):
+            raise FixationError(
+                f"Batches of {len(recordings)} recordings were asked for.",
+                f"{len(unseen)} have no fixation, such as {unseen[0]!r}."
+                if unseen
+                else "There is none.",
+                "Give recordings of pictures that somebody looked at.",
+                "help(keras_saliency.data.FixationBatches)",
+            )
+        sides = [side for canvas in canvases for side in canvas]
+        if not sides or batch_size < 1 or any(side < 32 or side % 32 for side in sides):
+            raise FixationError(
+                f"Batches of {batch_size} on canvases {tuple(canvases)} were asked for.",
+                "Heights and widths must be multiples of 32, batches have a picture or more.",
+                "Give such as canvases=[(384, 512)], batch_size=8.",
+                "help(keras_saliency.data.FixationBatches)",
+            )
         self.recordings, self.batch_size = list(recordings), batch_size
         self.augment, self.shuffle, self.seed = augment, shuffle, seed
         self._groups: dict[tuple[int, int], list[int]] = defaultdict(list)
@@ -126,6 +145,15 @@ class FixationBatches(keras.utils.PyDataset):
             for number in numbers
             for mirror in mirrored
         ]
+
+    def fingerprint(self) -> str:
+        """Return a SHA-256 of what the batches depend on; of pictures, their names and sizes."""
+        options = (self.batch_size, self.augment, self.shuffle, self.seed, dict(self._groups))
+        sha = hashlib.sha256(repr(options).encode())
+        for one in self.recordings:
+            sha.update(repr((one.dataset, one.name, tuple(one.size), float(one.sigma))).encode())
+            sha.update(np.stack([one.y, one.x]).astype("<f4").tobytes())
+        return sha.hexdigest()
 
     def picture(self, view: View) -> np.ndarray:
         """Return what a view shows, (H, W, 3) float32, 0..255, NaN around the picture."""

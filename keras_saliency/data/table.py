@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-import zipfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from keras_saliency.data import degree, pixels
 from keras_saliency.data.recording import Recording, inside
 from keras_saliency.data.skipped import Skipped
 from keras_saliency.data.unpacked import require
-from keras_saliency.errors import FixationError, did_you_mean
+from keras_saliency.errors import UNREADABLE, FixationError, did_you_mean
 
 INDEX, FIXATIONS = "index.csv", "fixations.npz"
 
@@ -209,7 +208,7 @@ def _arrays(file: Path) -> dict[str, np.ndarray]:
                 k: loaded[k] for k in ("x", "y", "offsets", "subject", "image") if k in loaded
             }
             names = list(loaded)
-    except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         found = f"It cannot be read ({type(error).__name__}: {error})."
         raise _wrong(file, found, "Write it with numpy.savez, without pickled objects.") from error
     missing = [name for name in ("x", "y", "offsets") if name not in arrays]

@@ -5,18 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import os
-import shutil
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image
 
+from keras_saliency import folder as files
 from keras_saliency.data import pixels
 from keras_saliency.data.recording import Recording, inside
 from keras_saliency.data.table import FIXATIONS, INDEX
-from keras_saliency.errors import FixationError, SaveError
+from keras_saliency.errors import FixationError
 
 _COLUMNS = (
     "image", "name", "dataset", "split", "category", "file", "width", "height", "degree",
@@ -55,24 +54,8 @@ def write_table(recordings: Iterable[Recording], folder: str | os.PathLike) -> P
     """
     folder = Path(folder)
     asked = f"A table of fixations was to be written to {str(folder)!r}."
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise SaveError(asked, "Something is there.", "Name a new or an empty folder.", _READ)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    except OSError as error:
-        raise SaveError(asked, f"{error}.", "Name a place that can be written.", _READ) from error
-    try:
-        _write(list(recordings), fresh, asked)
-        fresh.chmod(0o755)  # mkdtemp gives 0o700
-        if folder.exists():
-            folder.rmdir()  # empty; Windows does not replace a folder
-        os.replace(fresh, folder)
-    except OSError as error:
-        raise SaveError(asked, f"{error}.", "Make room, or name another place.", _READ) from error
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-    return folder
+    known = list(recordings)
+    return files.write(folder, lambda fresh: _write(known, fresh, asked), (), asked, _READ)
 
 
 def _write(recordings: list[Recording], folder: Path, asked: str) -> None:

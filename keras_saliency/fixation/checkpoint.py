@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_saliency.errors import FixationModelError, SaveError
+from keras_saliency.errors import UNREADABLE, FixationModelError, SaveError
 
 _TOLD = "told"
 _READ = "help(keras_saliency.fixation.train)"
@@ -63,7 +62,7 @@ def load(path: Path) -> tuple[dict[str, Any], dict[str, list[np.ndarray]]] | Non
             names = (name.rsplit("/", 1) for name in stored.files if name != _TOLD)
             for group, number in sorted(names, key=lambda pair: (pair[0], int(pair[1]))):
                 groups.setdefault(group, []).append(stored[f"{group}/{number}"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise FixationModelError(
             f"The training was to go on from {str(path)!r}.",
             f"The file is broken ({type(error).__name__}: {error}).",

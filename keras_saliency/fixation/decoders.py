@@ -7,6 +7,7 @@ from typing import Any
 
 from keras import layers
 
+from keras_saliency.errors import FixationModelError
 from keras_saliency.fixation.layers import Bilinear, CentreBias, Logarithm, Smoothing
 
 _LAST = {"data_format": "channels_last"}
@@ -103,7 +104,17 @@ def plain(
 
     Returns:
         Keras tensor (B, H, W, 1), the logarithm of the sigmoid.
+
+    Raises:
+        FixationModelError: The stages are not five.
     """
+    if len(filters) != 5:
+        raise FixationModelError(
+            f"The plain decoder was asked for with filters={filters}.",
+            f"Its five stages enlarge 32 times; these are {len(filters)}.",
+            "Give five numbers of channels.",
+            "help(keras_saliency.fixation.FixationModel)",
+        )
     x = taps[-1]
     for stage, count in enumerate(filters, start=1):
         x = _conv(x, count, 3, f"stage{stage}", drawn)

@@ -125,7 +125,7 @@ def _share(group: Mapping[str, Sequence[Mapping[str, Any]]], model: str) -> dict
         _mean([row for row in group[who] if row["picture"] in known])
         for who in ("centre bias", model, "humans")
     )
-    # Where humans are not above the centre bias there is no way to go: KLD, with half the fixations.
+    # Where humans are not above the centre bias there is no way to go (KLD, with half of them).
     return {
         key: (own[key] - low[key]) / (high[key] - low[key])
         for key in METRICS

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import keras
 import numpy as np
 
-from keras_saliency import progress
+from keras_saliency import progress, provenance
+from keras_saliency.errors import SaveError
 
 _DONE = "done.json"
 _CHUNK = 16
@@ -22,8 +24,12 @@ class CachedFeatures:
     Args:
         model: A fixation model; its ``pixels`` and ``encoder`` are read.
         batches: Batches without windows, such as ``FixationBatches.without_windows()``.
-        folder: Where the features go. A finished set for the same views is used again.
+        folder: Where the features go. A finished set for the same encoder and pictures
+            is used again.
         label: What the progress bar says.
+
+    Raises:
+        SaveError: The disk does not take them.
     """
 
     def __init__(self, model: keras.Model, batches: Any, folder: Path, label: str) -> None:
@@ -35,13 +41,26 @@ class CachedFeatures:
             rows = canvases.setdefault(view.letterbox.canvas, [])
             self._place[view] = (_name(view.letterbox.canvas), len(rows))
             rows.append(view)
-        taps = len(_encoder(model).outputs)
-        told = {"views": [repr(view) for view in views], "taps": taps}
+        encoder = _encoder(model)
+        taps = len(encoder.outputs)
+        told = {
+            "encoder": provenance.model_hash(encoder)(),
+            "batches": batches.fingerprint(),
+            "views": [repr(view) for view in views],
+        }
         if _read(folder / _DONE) != told:
             shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
-            _compute(_encoder(model), batches, canvases, folder, label)
-            (folder / _DONE).write_text(json.dumps(told), encoding="utf-8")
+            try:
+                folder.mkdir(parents=True)
+                _compute(encoder, batches, canvases, folder, label)
+                (folder / _DONE).write_text(json.dumps(told), encoding="utf-8")
+            except OSError as error:
+                raise SaveError(
+                    f"An encoder's features were to be kept in {str(folder)!r}.",
+                    f"{error}.",
+                    "Make room, and run the same command again.",
+                    "help(keras_saliency.fixation.train)",
+                ) from error
         self._arrays = {
             name: [np.load(folder / f"{name}_{i}.npy", mmap_mode="r") for i in range(taps)]
             for name in map(_name, canvases)
@@ -93,25 +112,28 @@ def _compute(encoder: keras.Model, batches: Any, canvases: Any, folder: Path, la
         for canvas, views in canvases.items()
         for start in range(0, len(views), _CHUNK)
     ]
-    files: dict[str, list[np.ndarray]] = {}
-    for canvas, start, views in progress.track(chunks, len(chunks), label):
-        pictures = np.stack([batches.picture(view) for view in views])
-        # The last chunk is filled up: another batch size would be compiled for it alone.
-        full = np.resize(pictures, (_CHUNK, *pictures.shape[1:]))
-        taps = [np.asarray(tap, np.float16) for tap in encoder.predict_on_batch(full)]
-        name = _name(canvas)
-        if name not in files:
-            files[name] = [
-                np.lib.format.open_memmap(
-                    folder / f"{name}_{i}.npy",
-                    mode="w+",
-                    dtype=np.float16,
-                    shape=(len(canvases[canvas]), *tap.shape[1:]),
-                )
-                for i, tap in enumerate(taps)
-            ]
-        for file, tap in zip(files[name], taps, strict=True):
-            file[start : start + len(views)] = tap[: len(views)]
-    for group in files.values():
-        for file in group:
-            file.flush()  # type: ignore[attr-defined]
+    files: dict[str, list[IO[bytes]]] = {}
+    # Files are written, not mapped: on a full disk a write to mapped memory ends the process.
+    with ExitStack() as opened:
+        for canvas, start, views in progress.track(chunks, len(chunks), label):
+            pictures = np.stack([batches.picture(view) for view in views])
+            # The last chunk is filled up: another batch size would be compiled for it alone.
+            full = np.resize(pictures, (_CHUNK, *pictures.shape[1:]))
+            taps = [np.asarray(tap, np.float16) for tap in encoder.predict_on_batch(full)]
+            name, count = _name(canvas), len(canvases[canvas])
+            if start == 0:
+                files[name] = [
+                    opened.enter_context(_begun(folder / f"{name}_{i}.npy", count, tap))
+                    for i, tap in enumerate(taps)
+                ]
+            for file, tap in zip(files[name], taps, strict=True):
+                file.write(tap[: len(views)].tobytes())
+
+
+def _begun(path: Path, count: int, tap: np.ndarray) -> IO[bytes]:
+    """Open a ``.npy`` file of ``count`` rows such as those of ``tap``, its header written."""
+    file = path.open("wb")
+    descr = np.lib.format.dtype_to_descr(tap.dtype)
+    header = {"descr": descr, "fortran_order": False, "shape": (count, *tap.shape[1:])}
+    np.lib.format.write_array_header_1_0(file, header)
+    return file

@@ -25,8 +25,8 @@ def kl_divergence(truth: Any, log_density: Any) -> Any:
     """Return the divergence of the prediction from the density of fixations, in nat, (B,).
 
     Example:
-        >>> truth = np.full((1, 2, 2, 2), 0.25, "float32")
-        >>> flat = np.log(np.full((1, 2, 2, 1), 0.25, "float32"))
+        >>> truth = keras.ops.full((1, 2, 2, 2), 0.25)
+        >>> flat = keras.ops.log(keras.ops.full((1, 2, 2, 1), 0.25))
         >>> abs(float(kl_divergence(truth, flat)[0])) < 1e-6
         True
     """

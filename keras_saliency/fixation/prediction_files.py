@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 
 from keras_saliency import folder as files
 from keras_saliency import provenance
-from keras_saliency.errors import SaveError
+from keras_saliency.errors import UNREADABLE, SaveError
 from keras_saliency.letterbox import Letterbox
 
 SCHEMA_VERSION = 1
@@ -74,7 +73,7 @@ def read(folder: Path) -> dict[str, Any]:
             )
         with np.load(folder / _ARRAYS, allow_pickle=False) as arrays:
             return _fields(manifest, dict(arrays))
-    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         if isinstance(error, SaveError):
             raise
         raise SaveError(

@@ -18,7 +18,8 @@ class Stage:
         encoder: Whether the encoder learns too. Where it does not, its features are computed
             once and kept on disk. Its batch normalisation never learns.
         epochs: How many at most.
-        rate: Peak learning rate of AdamW; a cosine brings it down to 2 % of that.
+        rate: Peak learning rate of AdamW, reached from a tenth of it; a cosine brings it down to
+            a fifth.
         rise: Steps over which the rate rises to its peak.
         patience: Epochs without a better validation loss before the stage ends.
         ema: Momentum of the average over the weights, which is what is validated and kept; None

@@ -94,7 +94,12 @@ def evaluate(
 
 
 def best_and_worst(
-    found: Evaluation, recordings: Sequence[Any], model: Any = "default", count: int = 3
+    found: Evaluation,
+    recordings: Sequence[Any],
+    model: Any = "default",
+    count: int = 3,
+    *,
+    mirror: bool | None = None,
 ) -> bytes:
     """Return a figure of the pictures with the most and the least information gain, as PNG.
 
@@ -103,13 +108,14 @@ def best_and_worst(
         recordings: What it was given.
         model: Likewise.
         count: Of the best, and of the worst.
+        mirror: What `evaluate` was given.
     """
     order = found.ordered()
     chosen = [*order[:count], *order[max(count, len(order) - count) :]]
     known = {(one.dataset, one.name): one for one in recordings}
     group = [known[row["dataset"], row["picture"]] for row in chosen]
     own = _function(model)
-    maps = map(own, group) if own else _predicted(group, model, None)
+    maps = map(own, group) if own else _predicted(group, model, mirror)
     rows = []
     for one, row, log_density in zip(group, chosen, maps, strict=True):
         picture = one.pixels()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import keras
 import numpy as np
 
 from keras_saliency import folder as files
-from keras_saliency.errors import FixationModelError, ModelFileError
+from keras_saliency.errors import UNREADABLE, FixationModelError, ModelFileError
 from keras_saliency.fixation.encoders import BLANK
 from keras_saliency.fixation.model import FixationModel
 
@@ -148,7 +147,7 @@ def _fill(model: keras.Model, path: Path, manifest: dict[str, Any]) -> None:
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         found = f"The file is missing or broken ({type(error).__name__}: {error})."
         raise ModelFileError(asked, found, "Train or copy the model again.", _READ) from error
     wrong = sorted(variables.keys() ^ arrays.keys()) or sorted(
@@ -171,6 +170,6 @@ def _from_keras_file(path: Path) -> keras.Model:
         raise ModelFileError(asked, "There is no such file.", "Check the path.", _READ)
     try:
         return keras.models.load_model(path, compile=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except UNREADABLE as error:
         found = f"Keras cannot load it: {error}"
         raise ModelFileError(asked, found, "Save it again with model.save().", _READ) from error

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from keras_saliency import progress, provenance
-from keras_saliency.errors import FixationModelError
+from keras_saliency.errors import FixationModelError, SaveError
 from keras_saliency.fixation import checkpoint, history
 from keras_saliency.fixation.features import CachedFeatures
 from keras_saliency.fixation.losses import FixationLoss
@@ -72,7 +72,8 @@ def train(
         >>> train("default", batches, validation, "run")  # doctest: +SKIP
     """
     name, preset = (preset, find(preset)) if isinstance(preset, str) else ("own", preset)
-    run = _Run(name, preset, Path(folder), seed, weights, every, tell)
+    data = [one.fingerprint() for one in (batches, validation)]
+    run = _Run(name, preset, data, Path(folder), seed, weights, every, tell)
     for number, stage in enumerate(preset.stages):
         run.stage(number, stage, batches, validation)
     return run.finish(about or {})
@@ -85,6 +86,7 @@ class _Run:
         self,
         name: str,
         preset: Preset,
+        data: list[str],
         folder: Path,
         seed: int,
         weights: Any,
@@ -92,12 +94,21 @@ class _Run:
         tell: Callable[[str], None],
     ) -> None:
         self.preset, self.folder, self.every, self._tell = preset, folder, every, tell
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SaveError(
+                f"A training was to be kept in {str(folder)!r}.",
+                f"{error}.",
+                "Name a folder that can be written.",
+                _READ,
+            ) from error
         keras.utils.set_random_seed(seed)
         self.told: dict[str, Any] = {
             "preset": name,
             "recipe": _plain(asdict(preset)),
             "seed": seed,
+            "dataset": data,
             "backend": keras.config.backend(),
             "stage": 0,
             "epoch": 0,
@@ -124,8 +135,8 @@ class _Run:
         self._clock = time.monotonic()
 
     def _check(self, found: dict[str, Any]) -> None:
-        for key in ("preset", "recipe", "seed", "backend"):
-            if found[key] != self.told[key]:
+        for key in ("preset", "recipe", "seed", "dataset", "backend"):
+            if found.get(key) != self.told[key]:
                 raise FixationModelError(
                     f"A training was to go on in {str(self.folder)!r}.",
                     f"It was begun with another {key}.",
@@ -158,13 +169,14 @@ class _Run:
         if self.best:
             checkpoint.assign(self.model.weights, self.best)
         shutil.rmtree(self.folder / "features", ignore_errors=True)
-        self.told.update(stage=number + 1, epoch=0, step=0, sum=0.0, best=None)
-        self.best = []
+        if self.told["best"] is not None:  # still the best: the next stage may be worse
+            self.told["best"]["epoch"] = -1
+        self.told.update(stage=number + 1, epoch=0, step=0, sum=0.0)
         self._save(None)
 
     def _tired(self, stage: Stage) -> bool:
-        best = self.told["best"]
-        return best is not None and self.told["epoch"] - best["epoch"] > stage.patience
+        epoch = self.told["epoch"]
+        return epoch > 0 and epoch - self.told["best"]["epoch"] > stage.patience
 
     def _epoch(self, model: Any, stage: Stage, batches: Any, validation: Any) -> None:
         epoch, started = self.told["epoch"], time.monotonic()
@@ -238,7 +250,9 @@ class _Run:
     # ------------------------------------------------------------------ the end
 
     def finish(self, about: dict[str, Any]) -> Path:
-        """Write the model with its card."""
+        """Write the history, and the model with its card."""
+        if self.told["history"]:  # again: a kill may have come between checkpoint and history
+            history.write(self.folder, self.told["history"])
         training = {
             "preset": self.told["preset"],
             "recipe": self.told["recipe"],
@@ -290,7 +304,7 @@ def _optimizer(stage: Stage, steps: int) -> keras.optimizers.Optimizer:
     schedule = keras.optimizers.schedules.CosineDecay(
         stage.rate * 0.1,
         max(1, steps * stage.epochs - rise),
-        alpha=0.2,  # of the initial rate, a tenth of the peak
+        alpha=0.2,  # of the peak
         warmup_target=stage.rate,
         warmup_steps=rise,
     )
