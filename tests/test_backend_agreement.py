@@ -28,7 +28,7 @@ def _run(model_file, result):
     """What each of the processes does."""
     import keras
 
-    from keras_saliency import explain, methods
+    from keras_saliency import explain, methods, predict_fixations
     from keras_saliency.pretrained import efficientnet_lite0, sample_photo
 
     # 128 pixels: a third of the time of 224.
@@ -49,6 +49,7 @@ def _run(model_file, result):
         e = explain(model, sample_photo(), method, seed=5, batch_size=1, **options)
         maps[name] = e.values
         maps[f"{name}_scores"] = e.scores
+    maps["fixations"] = predict_fixations(sample_photo()).maps()[0]
     np.savez(result, **maps)
 
 
@@ -93,6 +94,15 @@ def test_backends_agree(maps, method, other):
     assert relative <= 1e-2
     scores = [maps[name][f"{method}_scores"] for name in ("jax", other)]
     np.testing.assert_allclose(*scores, rtol=1e-4)  # float32 through 50 layers: 1e-6 seen
+
+
+@pytest.mark.parametrize("other", ["tensorflow", "torch"])
+def test_backends_predict_the_same_fixations(maps, other):
+    if other not in maps:
+        pytest.skip(f"{other} is not installed")
+    one, two = (maps[name]["fixations"] for name in ("jax", other))
+    assert one.sum() == pytest.approx(1, abs=1e-4)
+    assert np.linalg.norm(one - two) / np.linalg.norm(one) <= 1e-4  # 2e-6 seen
 
 
 if __name__ == "__main__":
