@@ -54,5 +54,5 @@ def losses(rows: Sequence[Mapping[str, Any]], figure: Figure | None = None) -> F
     axes.set_xlabel("epoch")
     axes.set_ylabel("loss")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8.5)
+    axes.legend(facecolor="white", edgecolor="none", framealpha=1.0, fontsize=8.5)
     return figure
