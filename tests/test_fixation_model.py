@@ -3,17 +3,25 @@
 import keras
 import numpy as np
 import pytest
+import tiny_encoder
 from conftest import no_random_kernels
 
 from keras_saliency import errors
 from keras_saliency.fixation import FixationModel, load_model, save_model
 from keras_saliency.fixation.layers import EMPTY, CentreBias, LogDensity, Pixels, Smoothing
 
-BUILD = {"encoder": "mobilenet_v2", "decoder": "readout", "filters": 16}
+BUILD = {"encoder": "tiny", "decoder": "readout", "filters": 16}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tiny():
+    tiny_encoder.register()
+    yield
+    del tiny_encoder.ENCODERS["tiny"]
 
 
 def small(seed=0, shape=(64, 96, 3), **build):
-    """A network of the real kind, its kernels drawn in NumPy: JAX takes long to draw them."""
+    """A small network with a small encoder; kernels drawn in NumPy: JAX takes long to draw them."""
     with no_random_kernels():
         model = FixationModel(**{**BUILD, **build}, input_shape=shape, weights=None)
     rng = np.random.default_rng(seed)
