@@ -214,17 +214,12 @@ def _fit(
 
 def _read_all(picture: Any) -> list[np.ndarray]:
     """Return a picture, a batch or a list of pictures as a list of (H, W, C) arrays."""
-    if pictures.is_one(picture):
-        return [pictures.read(picture)]
-    if hasattr(picture, "__array__") and len(picture.shape) == 4:
-        picture = list(np.asarray(picture))
-    if not isinstance(picture, list | tuple):
-        return [pictures.read(picture)]  # says what is wrong with it
-    if not picture:
+    given = pictures.apart(picture)
+    if not given:
         raise ImageError(
             "Pictures were asked for.", "The batch is empty.", "Give at least one.", _READ
         )
-    return [pictures.read(one) for one in picture]
+    return [pictures.read(one) for one in given]
 
 
 def _check_alike(fitted: list[np.ndarray]) -> None:

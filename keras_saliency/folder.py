@@ -1,14 +1,18 @@
-"""A folder written all or not at all."""
+"""A folder written all or not at all, and read back."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Any
 
-from keras_saliency.errors import SaveError
+import numpy as np
+
+from keras_saliency.errors import UNREADABLE, SaveError
 
 
 def write(
@@ -50,6 +54,48 @@ def write(
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return folder
+
+
+def read(
+    manifest: Path,
+    arrays: Path,
+    schema: int,
+    fields: Callable[[dict[str, Any], dict[str, np.ndarray]], dict[str, Any]],
+    asked: str,
+    fix: str,
+    where: str,
+) -> dict[str, Any]:
+    """Return what a manifest and its arrays say.
+
+    Args:
+        manifest: The file of JSON, with a ``schema_version``.
+        arrays: The file ``.npz``.
+        schema: The latest version that can be read.
+        fields: Makes the result of the manifest (without its version) and the arrays.
+        asked: The first sentence of an error.
+        fix: What an error advises where a file is missing or broken.
+        where: Where an error says to read more.
+
+    Raises:
+        SaveError: A file is missing or broken, or of a later schema.
+    """
+    try:
+        told = json.loads(manifest.read_text(encoding="utf-8"))
+        found = told.pop("schema_version")
+        if found > schema:
+            raise SaveError(
+                asked,
+                f"It has schema version {found}; this package reads up to {schema}.",
+                "Upgrade: pip install -U keras-saliency.",
+                where,
+            )
+        with np.load(arrays, allow_pickle=False) as stored:
+            return fields(told, dict(stored))
+    except UNREADABLE as error:
+        if isinstance(error, SaveError):
+            raise
+        found_out = f"It cannot be read ({type(error).__name__}: {error})."
+        raise SaveError(asked, found_out, fix, where) from error
 
 
 def _holds_only(folder: Path, ours: Collection[str]) -> bool:

@@ -9,6 +9,8 @@ from PIL import Image
 
 from keras_saliency import postprocess
 
+EMPTY = -1e4  # log density of padding: exp() of it is 0, and unlike -inf it survives a product
+
 
 @dataclass(frozen=True)
 class Letterbox:

@@ -42,6 +42,16 @@ def is_one(picture: Any) -> bool:
     return hasattr(picture, "__array__") and len(picture.shape) in (2, 3)
 
 
+def apart(pictures: Any) -> list[Any]:
+    """Return a picture, a batch or a list of pictures as a list of pictures, not yet read.
+
+    What is none of these comes back alone: `read` says what is wrong with it.
+    """
+    if not is_one(pictures) and hasattr(pictures, "__array__") and len(pictures.shape) == 4:
+        return list(np.asarray(pictures))
+    return list(pictures) if isinstance(pictures, list | tuple) else [pictures]
+
+
 def _open(path: Path) -> np.ndarray:
     asked = f"The picture {str(path)!r} was asked for."
     if path.is_dir():

@@ -9,8 +9,9 @@ Importing this package loads nothing else; the first use of a name does.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from keras_saliency._lazy import attach
 
 if TYPE_CHECKING:
     from keras_saliency.data.cat2000 import CAT2000
@@ -47,16 +48,4 @@ _LAZY = {
     "write_table": "table_writer",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Import the module behind a name when the name is first used (PEP 562)."""
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    """List the public names, loaded or not."""
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = attach(__name__, _LAZY)

@@ -7,8 +7,9 @@ Importing this package loads no Keras; using a name of it does.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from keras_saliency._lazy import attach
 
 if TYPE_CHECKING:
     from keras_saliency.fixation.evaluation import Evaluation
@@ -44,16 +45,4 @@ _NAMES = {
     "train": "training",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Import the module behind a name when the name is first used (PEP 562)."""
-    if name not in _NAMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_NAMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    """List the public names, loaded or not."""
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = attach(__name__, _NAMES)

@@ -8,8 +8,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_saliency.letterbox import EMPTY
+
 PACKAGE = "keras_saliency"
-EMPTY = -1e4  # log density of padding: exp() of it is 0, and unlike -inf it survives a product
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

@@ -12,7 +12,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_saliency.fixation.layers import EMPTY, PACKAGE
+from keras_saliency.fixation.layers import PACKAGE
+from keras_saliency.letterbox import EMPTY
 
 _PIXELS = (1, 2, 3)
 _TINY = 1e-12

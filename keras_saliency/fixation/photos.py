@@ -41,16 +41,11 @@ def read(image: Any) -> list[Photo]:
     Raises:
         ImageError: One of them cannot be read, is too small, or has no uint8 pixels.
     """
-    if pictures.is_one(image):
-        return [_photo(image)]
-    if hasattr(image, "__array__") and len(image.shape) == 4:
-        image = list(np.asarray(image))
-    if not isinstance(image, list | tuple):
-        return [_photo(image)]  # says what is wrong with it
-    if not image:
+    given = pictures.apart(image)
+    if not given:
         asked = "The fixations on some pictures were asked for."
         raise ImageError(asked, "The list is empty.", "Give at least one.", _READ)
-    return [_photo(one) for one in image]
+    return [_photo(one) for one in given]
 
 
 def _photo(picture: Any) -> Photo:

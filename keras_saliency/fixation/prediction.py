@@ -12,8 +12,7 @@ from typing import Any, overload
 import numpy as np
 
 from keras_saliency.fixation import counting, prediction_files
-from keras_saliency.fixation.predictor import EMPTY
-from keras_saliency.letterbox import Letterbox
+from keras_saliency.letterbox import EMPTY, Letterbox
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,6 @@ import numpy as np
 
 from keras_saliency import folder as files
 from keras_saliency import provenance
-from keras_saliency.errors import UNREADABLE, SaveError
 from keras_saliency.letterbox import Letterbox
 
 SCHEMA_VERSION = 1
@@ -61,33 +60,15 @@ def read(folder: Path) -> dict[str, Any]:
         SaveError: It holds none, a broken one, or one of a later schema.
     """
     asked = f"The prediction in {str(folder)!r} was asked for."
-    try:
-        manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
-        schema = manifest["schema_version"]
-        if schema > SCHEMA_VERSION:
-            raise SaveError(
-                asked,
-                f"It has schema version {schema}; this package reads up to {SCHEMA_VERSION}.",
-                "Upgrade: pip install -U keras-saliency.",
-                _READ,
-            )
-        with np.load(folder / _ARRAYS, allow_pickle=False) as arrays:
-            return _fields(manifest, dict(arrays))
-    except UNREADABLE as error:
-        if isinstance(error, SaveError):
-            raise
-        raise SaveError(
-            asked,
-            f"It cannot be read ({type(error).__name__}: {error}).",
-            "Name a folder written by FixationPrediction.save.",
-            _READ,
-        ) from error
+    fix = "Name a folder written by FixationPrediction.save."
+    return files.read(
+        folder / _MANIFEST, folder / _ARRAYS, SCHEMA_VERSION, _fields, asked, fix, _READ
+    )
 
 
 def _fields(manifest: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     rows = manifest.pop("pictures")
     digest = manifest.pop("model_sha256")
-    manifest.pop("schema_version")
     return {
         "log_density": arrays["log_density"],
         "pictures": tuple(arrays[f"picture_{i}"] for i in range(len(rows))),

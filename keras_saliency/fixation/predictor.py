@@ -14,8 +14,8 @@ import numpy as np
 
 from keras_saliency._keras import require_keras
 from keras_saliency.errors import FixationModelError, ModelError, ModelFileError
+from keras_saliency.letterbox import EMPTY
 
-EMPTY = -1e4  # on padding, as fixation.layers has it, which needs Keras
 SIDE = 512  # of the canvas, where neither model nor manifest says
 _READ = "help(keras_saliency.predict_fixations)"
 

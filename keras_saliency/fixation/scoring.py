@@ -70,7 +70,6 @@ def evaluate(
             "Name a split that has fixations.",
             _READ,
         )
-    own = _function(model)
     label = name or (model if isinstance(model, str) else str(getattr(model, "name", "model")))
     rows: list[dict[str, Any]] = []
     notes: dict[str, str] = {}
@@ -82,12 +81,14 @@ def evaluate(
         if not fitted:
             notes[f"centre bias of {dataset}"] = "fitted on the scored pictures themselves"
         bias = centre_bias(fitted or group)
-        maps = map(own, group) if own else _predicted(group, model, mirror)
-        scored = zip(group, maps, strict=True)
+        scored = zip(group, _predicted(group, model, mirror), strict=True)
         for number, (one, log_density) in enumerate(progress.track(scored, len(group), dataset)):
-            away = metrics.others(group, number)
-            for who, guess in ((label, log_density), ("centre bias", bias.log_density(one.size))):
-                rows.append({**_about(one, who), **_scores(guess, one, away, bias)})
+            away, truth = metrics.others(group, number), one.density()
+            baseline = bias.log_density(one.size)
+            for who, guess in ((label, log_density), ("centre bias", baseline)):
+                scores = _of_map(np.exp(guess), one, truth, away)
+                scores["IG"] = metrics.information_gain(guess, baseline, one.y, one.x)
+                rows.append({**_about(one, who), **scores})
         if humans:
             rows += _humans(group, bias, seed)
     return Evaluation(label, tuple(rows), {**provenance.of_backend(), "notes": notes, "seed": seed})
@@ -114,9 +115,8 @@ def best_and_worst(
     chosen = [*order[:count], *order[max(count, len(order) - count) :]]
     known = {(one.dataset, one.name): one for one in recordings}
     group = [known[row["dataset"], row["picture"]] for row in chosen]
-    own = _function(model)
-    maps = map(own, group) if own else _predicted(group, model, mirror)
     rows = []
+    maps = _predicted(group, model, mirror)
     for one, row, log_density in zip(group, chosen, maps, strict=True):
         picture = one.pixels()
         title = f"{one.dataset} {one.name}: {row['IG']:.2f} bit, NSS {row['NSS']:.2f}"
@@ -125,12 +125,11 @@ def best_and_worst(
     return plot.render_png(plot.comparison, rows)
 
 
-def _function(model: Any) -> Any:
-    """A model that is a function from a recording to a log density, or None."""
-    return model if callable(model) and not hasattr(model, "layers") else None
-
-
 def _predicted(group: Sequence[Any], model: Any, mirror: bool | None) -> Iterator[np.ndarray]:
+    """Yield the log density of each recording; a function of recordings is called as it is."""
+    if callable(model) and not hasattr(model, "layers"):
+        yield from map(model, group)
+        return
     for start in range(0, len(group), _CHUNK):
         pictures = [one.pixels() for one in group[start : start + _CHUNK]]
         yield from predict_fixations(pictures, model, mirror=mirror).log_maps()
@@ -143,16 +142,6 @@ def _about(one: Any, who: str) -> dict[str, Any]:
         "picture": one.name,
         "predictor": who,
         "fixations": len(one.y),
-    }
-
-
-def _scores(
-    log_density: np.ndarray, one: Any, away: tuple[np.ndarray, np.ndarray], bias: CentreBias
-) -> dict[str, float]:
-    """All metrics of one density of one picture."""
-    return {
-        **_of_map(np.exp(log_density), one, one.density(), away),
-        "IG": metrics.information_gain(log_density, bias.log_density(one.size), one.y, one.x),
     }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_saliency.plot.panel import Panel
-from keras_saliency.plot.pixels import blend, rgb, shrink
+from keras_saliency.plot.pixels import blend, grey, rgb, shrink
 from keras_saliency.plot.scale import limits, scales
 from keras_saliency.plot.sheet import MARGIN, Sheet
 
@@ -47,10 +47,10 @@ def comparison(
         sheet.image(MARGIN, row[0], rgb(row[0].picture), title)
         times = [shrink(panel.map) / np.mean(panel.map) for panel in row]
         top = max(limits(one, False, percentile)[1] for one in times)
-        grey = rgb(row[0].picture) @ np.array([0.299, 0.587, 0.114]) / 255
+        ground = grey(row[0].picture)
         for k, (panel, one) in enumerate(zip(row, times, strict=True)):
             x = MARGIN + (k + 1) * (sheet.column + _GAP)
-            pixels = blend(grey, np.minimum(one / top, 1.0), False, _ALPHA)
+            pixels = blend(ground, np.minimum(one / top, 1.0), False, _ALPHA)
             sheet.image(x, panel, pixels, heads[k])
     return sheet.finish(
         f"Colour: density of fixations, each row from 0 to the {percentile:g}th percentile of its "

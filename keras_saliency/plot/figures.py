@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_saliency.errors import ImageError, MethodError
 from keras_saliency.plot.panel import Panel
-from keras_saliency.plot.pixels import blend, rgb, shrink
+from keras_saliency.plot.pixels import blend, grey, rgb, shrink
 from keras_saliency.plot.scale import caption, colormap, label, marks, scales
 from keras_saliency.plot.sheet import MARGIN, Sheet
 from keras_saliency.plot.text import width
@@ -86,7 +86,7 @@ def overlay(
             row = panels[k : k + across]
             words = sheet.row(0.16, *(f"{each.title}\n{each.method}" for each in row))
         x = MARGIN + k % across * (sheet.column + 0.2)
-        gray = rgb(panel.picture) @ np.array([0.299, 0.587, 0.114]) / 255
+        gray = grey(panel.picture)
         share = shrink(np.clip(panel.map, low, high)) / high
         sheet.image(x, panel, blend(gray, share, panel.signed, alpha), words[k % across])
         bar = blend(np.full(256, 0.6), np.linspace(low / high, 1, 256), panel.signed, alpha)

@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_saliency.errors import MethodError
 from keras_saliency.plot.panel import Panel
-from keras_saliency.plot.pixels import blend, rgb, shrink
+from keras_saliency.plot.pixels import blend, grey, rgb, shrink
 from keras_saliency.plot.scale import clipping, colormap, limits, scales
 from keras_saliency.plot.sheet import MARGIN, Sheet
 from keras_saliency.plot.text import height, width, write
@@ -94,7 +94,7 @@ def _heat(sheet: Sheet, x: float, panel: Panel, words: Any, percentile: float) -
     times = times / times.mean()
     _, top = limits(times, False, percentile)
     share = np.minimum(times / top, 1.0)
-    sheet.image(x, panel, blend(_grey(panel), share, False, _ALPHA), words)
+    sheet.image(x, panel, blend(grey(panel.picture), share, False, _ALPHA), words)
     bar = blend(np.full(256, 0.6), np.linspace(0, 1, 256), False, _ALPHA)
     sheet.flat_bar(x, panel, (0.0, top), ListedColormap(bar))
 
@@ -102,8 +102,8 @@ def _heat(sheet: Sheet, x: float, panel: Panel, words: Any, percentile: float) -
 def _areas(sheet: Sheet, x: float, panel: Panel, words: Any, shares: Sequence[float]) -> None:
     from matplotlib.patheffects import withStroke
 
-    grey = 0.25 + 0.6 * _grey(panel)
-    sheet.image(x, panel, np.repeat(grey[..., None], 3, axis=-1), words)
+    pale = 0.25 + 0.6 * grey(panel.picture)
+    sheet.image(x, panel, np.repeat(pale[..., None], 3, axis=-1), words)
     axes = sheet.boxes[-1][0]
     heap = shrink(panel.map)
     sides = zip(heap.shape, np.shape(panel.map), strict=True)
@@ -137,10 +137,6 @@ def _legend(sheet: Sheet, x: float, shares: Sequence[float], colours: Any) -> No
         sheet.right = max(sheet.right, x + at + needed)
         at += needed + 0.12
     sheet.bottom = max(sheet.bottom, top + down + 0.1 + (line + 1) * step)
-
-
-def _grey(panel: Panel) -> np.ndarray:
-    return rgb(panel.picture) @ np.array([0.299, 0.587, 0.114]) / 255
 
 
 def _caption(panels: Sequence[Panel], percentile: float, shares: Sequence[float]) -> str:

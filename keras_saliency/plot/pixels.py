@@ -30,6 +30,11 @@ def rgb(picture: np.ndarray) -> np.ndarray:
     return np.broadcast_to(np.round(small).astype(np.uint8), (*small.shape[:2], 3))
 
 
+def grey(picture: np.ndarray) -> np.ndarray:
+    """Return a picture's luma (ITU-R BT.601), (h, w) in [0, 1]."""
+    return rgb(picture) @ np.array([0.299, 0.587, 0.114]) / 255
+
+
 def blend(gray: np.ndarray, share: np.ndarray, signed: bool, alpha: float) -> np.ndarray:
     """Return RGB in [0, 1]: the colours of ``share`` in [-1, 1] over gray in [0, 1]."""
     opacity = alpha * np.nan_to_num(np.abs(share))[..., None] ** 0.6

@@ -9,8 +9,9 @@ Importing this package loads neither keras nor a backend; calling ``efficientnet
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from keras_saliency._lazy import attach
 
 # Not lazy: loading the module of the same name would otherwise put the module in the function's
 # place here, whenever somebody imports ``preprocess_input`` first. It costs no keras.
@@ -24,16 +25,4 @@ __all__ = ["class_names", "efficientnet_lite0", "sample_photo"]
 
 _LAZY = {"class_names": "imagenet", "sample_photo": "photo"}
 
-
-def __getattr__(name: str) -> Any:
-    """Import the module behind a name when the name is first used (PEP 562)."""
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    """List the public names, loaded or not."""
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = attach(__name__, _LAZY)
