@@ -129,7 +129,7 @@ def _checks(found: Attribution, values: np.ndarray) -> tuple[dict[str, Any], ...
     checks = []
     for row, value in enumerate(values):
         numbers = {name: float(each[row]) for name, each in found.checks.items()}
-        findings = []
+        findings = list(found.findings[row]) if found.findings else []
         broken = int((~np.isfinite(found.values[row])).sum())
         if broken:
             findings.append(f"{broken} attributions are NaN or infinite")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -29,11 +29,13 @@ class Attribution:
         values: (B, H, W, C) attributions of the pictures' values, or (B, h, w), a grid.
         checks: Numbers by which the method checks itself, each (B,).
         info: What else a manifest should say, such as the layer.
+        findings: For each picture, sentences about what looks wrong; they become warnings.
     """
 
     values: np.ndarray
     checks: Mapping[str, np.ndarray] = field(default_factory=dict)
     info: Mapping[str, Any] = field(default_factory=dict)
+    findings: Sequence[tuple[str, ...]] = ()
 
     @property
     def is_grid(self) -> bool:
