@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_saliency import _backend, layers, perturb, programs, progress
 from keras_saliency.adapter import Adapter
+from keras_saliency.backward import Rule
 from keras_saliency.batch import Batch
 from keras_saliency.errors import LayerError
 from keras_saliency.targets import Target
@@ -19,12 +20,37 @@ Variant = tuple[int, np.ndarray]  # which picture it is made from, and the chang
 
 
 @dataclass(frozen=True)
-class LayerGradient:
-    """A layer's output and the gradient of the score by it, both (B, h, w, K) channels last."""
+class LayerOutput:
+    """A layer's output, (B, h, w, K) channels last; tokens that are no picture are left out."""
 
-    layer: str
-    activations: np.ndarray
+    call: layers.Call
+    whole: np.ndarray  # as the layer gave it
+
+    @property
+    def layer(self) -> str:
+        """The layer's path."""
+        return self.call.path
+
+    @property
+    def activations(self) -> np.ndarray:
+        """The output as maps."""
+        return self.call.to_map(self.whole)
+
+
+@dataclass(frozen=True)
+class LayerGradient(LayerOutput):
+    """A layer's output and the gradient of the score by it, of the same shape."""
+
     gradients: np.ndarray
+
+
+@dataclass(frozen=True)
+class Backward:
+    """What a rule let back: to the pictures (B, H, W, C), into its probes, and what it saw."""
+
+    values: np.ndarray
+    collected: tuple[np.ndarray, ...]
+    seen: dict[str, np.ndarray]
 
 
 class Engine:
@@ -59,7 +85,7 @@ class Engine:
     def scores(self) -> np.ndarray:
         """The score of each picture, (B,) float64."""
         if self._scores is None:
-            self._learn(*self._run("scores", self.images, self._rows, self._batch.sides))
+            self._learn(*self._run("scores"))
         return self._scores  # type: ignore[return-value]
 
     @property
@@ -88,15 +114,40 @@ class Engine:
         twin._scores = None
         return twin
 
+    def explaining(self, target: Target) -> Engine:
+        """Return an engine at the same pictures, explaining something else."""
+        return Engine(self._adapter, target, self._batch, self._batch_size)
+
     # ------------------------------------------------------------------ what methods ask for
 
     def gradient(self) -> np.ndarray:
         """Return the gradient of each score by its picture, (B, H, W, C)."""
-        scores, learnt, gradients = self._run(
-            "gradient", self.images, self._rows, self._batch.sides
-        )
+        scores, learnt, gradients = self._run("gradient")
         self._learn(scores, learnt)
         return gradients
+
+    def backward(self, rule: Rule, *given: np.ndarray) -> Backward:
+        """Return what a rule lets back from each score to its picture.
+
+        Args:
+            rule: One of `keras_saliency.backward`.
+            given: What else the rule asks for, each with B rows, such as baselines.
+        """
+        self._choose()
+        probes: tuple[np.ndarray, ...] = ()
+        if shapes := rule.probes(programs.survey(self._adapter, self.target, self._batch)):
+            dtype, count = self.images.dtype, len(self.images)
+            probes = tuple(np.zeros((count, *shape), dtype) for shape in shapes)
+        images = (self.images, probes) if probes else self.images
+        more = (one.astype(self.images.dtype, copy=False) for one in given)
+        args = (images, self._rows, self._batch.sides, *more)
+        scores, learnt, gradients = self._run("gradient", args, rule=rule)
+        seen = learnt.pop("back", {})
+        self._learn(scores, learnt)
+        collected: tuple[np.ndarray, ...] = ()
+        if probes:
+            gradients, collected = gradients
+        return Backward(gradients, tuple(collected), seen)
 
     def gradients(
         self, variants: Iterable[Variant], total: int | None = None
@@ -127,20 +178,47 @@ class Engine:
 
         Args:
             layer: Path of the layer, or ``"path@k"`` for the k-th call of a shared one; the last
-                call with a map larger than 1x1 where it is None.
+                call with a map larger than 1x1 where it is None. A vision transformer's tokens
+                (B, T, D) are a map, without its class and register tokens.
 
         Raises:
             LayerError: No such layer, or its output is no map.
         """
         call = self._call(layer)
-        scores, learnt, gradients = self._run(
-            "gradient", self.images, self._rows, self._batch.sides, call
-        )
+        zeros = np.zeros((len(self.images), *call.shape[1:]), self.images.dtype)  # type: ignore[type-var]
+        args = (zeros, self.images, self._rows, self._batch.sides)
+        scores, learnt, gradients = self._run("layer gradient", args, call)
         activations = learnt.pop("activations")
         self._learn(scores, learnt)
-        if call.channels_first:
-            activations, gradients = (np.moveaxis(a, 1, -1) for a in (activations, gradients))
-        return LayerGradient(call.path, activations, gradients)
+        return LayerGradient(call, activations, call.to_map(gradients))
+
+    def activations(self, layer: str | None = None) -> LayerOutput:
+        """Return a layer's output (B, h, w, K), without gradients; ``layer`` as above.
+
+        Raises:
+            LayerError: No such layer, or its output is no map.
+        """
+        call = self._call(layer)
+        scores, learnt, *_ = self._run("activations", call=call)
+        activations = learnt.pop("activations")
+        self._learn(scores, learnt)
+        return LayerOutput(call, activations)
+
+    def scores_of_activations(
+        self, at: LayerOutput, variants: Iterable[Variant], total: int | None = None
+    ) -> Iterator[float]:
+        """Yield the score with a layer's output replaced by each variant (h, w, K), in order.
+
+        Args:
+            at: What `activations` or `layer_gradient` gave.
+            variants: From which picture each is made, and the output.
+            total: How many, for a progress bar.
+        """
+        self._choose()
+        for rows, maps in self.chunks(variants, total):
+            whole = at.call.from_map(maps, at.whole[rows])
+            args = (whole, self.images[rows], *self._given(rows))
+            yield from self._run("scores of activations", args, at.call)[0]
 
     # ------------------------------------------------------------------ choosing and learning
 
@@ -158,37 +236,42 @@ class Engine:
         if type(self.target).resolved is not Target.resolved:
             _ = self.scores
 
+    def _given(self, rows: list[int]) -> tuple[Any, Any]:
+        """The target's numbers and the other inputs of variants made from these rows."""
+        numbers = {name: row[rows] for name, row in self._rows.items()}
+        return numbers, tuple(side[rows] for side in self._batch.sides)
+
     def _at(self, rows: list[int], images: np.ndarray, kind: programs.Kind) -> tuple[Any, ...]:
         self._choose()
-        numbers = {name: row[rows] for name, row in self._rows.items()}
-        return self._run(kind, images, numbers, tuple(side[rows] for side in self._batch.sides))
+        return self._run(kind, (images, *self._given(rows)))
 
     # ------------------------------------------------------------------ running
 
     def _run(
         self,
         kind: programs.Kind,
-        images: np.ndarray,
-        rows: dict[str, np.ndarray],
-        sides: tuple[np.ndarray, ...],
+        args: tuple[Any, ...] | None = None,
         call: layers.Call | None = None,
+        rule: Rule | None = None,
     ) -> tuple[Any, ...]:
-        """Run a compiled function over all images, padded to few sizes; join the results."""
+        """Run a compiled function over all rows of its arguments, padded to few sizes."""
         backend = _backend.current()
-        program = programs.compiled(kind, self._adapter, self.target, self._batch.packing, call)
+        program = programs.compiled(
+            kind, self._adapter, self.target, self._batch.packing, call, rule
+        )
+        if args is None:
+            args = (self.images, self._rows, self._batch.sides)
+        total = len(_leaves(args)[0])
         parts = []
-        for start in range(0, len(images), self._batch_size):
+        for start in range(0, total, self._batch_size):
             chunk = slice(start, start + self._batch_size)
-            args = _map(lambda array, chunk=chunk: array[chunk], (images, rows, sides))
-            count = len(args[0])
-            size = self._padded(count, len(images)) if backend.COMPILES else count
+            some = _map(lambda array, chunk=chunk: array[chunk], args)
+            count = min(self._batch_size, total - start)
+            size = self._padded(count, total) if backend.COMPILES else count
             if size > count:
                 more = size - count
-                args = _map(lambda a, more=more: np.concatenate([a, a[-1:].repeat(more, 0)]), args)
-            if call is not None:
-                zeros = np.zeros((size, *call.shape[1:]), images.dtype)  # type: ignore[type-var]
-                args = (zeros, *args)
-            result = backend.to_numpy(program(*args))
+                some = _map(lambda a, more=more: np.concatenate([a, a[-1:].repeat(more, 0)]), some)
+            result = backend.to_numpy(program(*some))
             parts.append(_map(lambda array, count=count: array[:count], result))
         return parts[0] if len(parts) == 1 else _map(lambda *a: np.concatenate(a), *parts)
 
@@ -206,14 +289,20 @@ class Engine:
         name, _, number = layer.partition("@")
         path, _ = layers.find(self._adapter.model, name)
         call = found.call_of(path, int(number) if number.isdigit() else -1)
-        if len(call.shape) != 4:
+        if len(call.shape) != 4 and call.grid is None:
             raise LayerError(
                 f"The map of layer {path!r} of model {found.model!r} was asked for.",
                 f"Its output has shape {call.shape}.",
-                "Name a layer whose output is (B, h, w, K).",
+                "Name a layer whose output is (B, h, w, K), or the tokens of a picture.",
                 "keras_saliency.layers.tree(model)",
             )
         return call
+
+
+def _leaves(nest: Any) -> list[Any]:
+    import keras
+
+    return keras.tree.flatten(nest)
 
 
 def _map(function: Any, *nests: Any) -> Any:

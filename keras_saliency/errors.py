@@ -53,6 +53,9 @@ class KerasSaliencyError(Exception):
         read: Where to read more, such as ``help(keras_saliency.explain)``.
     """
 
+    # Raised inside a layer's call, Keras would wrap it in a report of its own, of another class.
+    _keras_call_info_injected = True
+
     def __init__(self, asked: str, found: str, fix: str, read: str) -> None:
         """Join the four parts into one message."""
         self.asked, self.found, self.fix, self.read = asked, found, fix, read

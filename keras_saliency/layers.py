@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
+from keras_saliency import tokens
 from keras_saliency.errors import LayerError, did_you_mean
 from keras_saliency.intercept import intercept
 
@@ -86,6 +89,7 @@ def find(model: Any, name: str) -> tuple[str, Any]:
 
 # What these give has the rank of a map, but its axes may be anything.
 _REARRANGING = ("Permute", "Transpose", "Reshape", "Moveaxis", "Swapaxes")
+_ATTENTIONS = ("MultiHeadAttention", "GroupedQueryAttention")
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,7 @@ class Call:
     dtype: str
     channels_first: bool
     reference: weakref.ref[Any]
+    grid: tokens.Grid | None = None  # of (B, T, D)
 
     @property
     def layer(self) -> Any:
@@ -110,10 +115,24 @@ class Call:
     @property
     def map_size(self) -> tuple[int, int]:
         """Height and width of the output; (1, 1) where it is no map."""
+        if self.grid is not None:
+            return self.grid.height, self.grid.width
         if len(self.shape) != 4:
             return 1, 1
         height, width = self.shape[2:4] if self.channels_first else self.shape[1:3]
         return height or 1, width or 1
+
+    def to_map(self, output: np.ndarray) -> np.ndarray:
+        """Return an output of this call as (B, h, w, K)."""
+        if self.grid is not None:
+            return self.grid.to_map(output)
+        return np.moveaxis(output, 1, -1) if self.channels_first else output
+
+    def from_map(self, maps: np.ndarray, output: np.ndarray) -> np.ndarray:
+        """Return (B, h, w, K) as an output of this call; what is no map stays as in ``output``."""
+        if self.grid is not None:
+            return self.grid.from_map(maps, output)
+        return np.moveaxis(maps, -1, 1) if self.channels_first else maps
 
 
 @dataclass(frozen=True)
@@ -130,13 +149,19 @@ class Survey:
     def last_spatial(self) -> Call:
         """Return the last call on the way to the output whose map is larger than 1x1.
 
+        Behind the last attention only a class token counts, so where there is one, the map is taken
+        from before it.
+
         Raises:
             LayerError: There is none.
         """
+        last = self._last_attention()
         for number in reversed(range(len(self.calls))):
             if number in self.leading and number not in self.ending:
                 call = self.calls[self.first_makers[number]]
-                if max(call.map_size) > 1 and type(call.layer).__name__ not in _REARRANGING:
+                late = call.grid is not None and call.grid.has_extra and number >= last
+                named = type(call.layer).__name__ in _REARRANGING or self._in_attention(call)
+                if max(call.map_size) > 1 and not named and not late:
                     return call
         raise LayerError(
             f"Model {self.model!r} was asked for its last spatial layer.",
@@ -144,6 +169,25 @@ class Survey:
             "Name a layer, or use a method that needs none, such as 'gradient' or 'occlusion'.",
             "keras_saliency.layers.tree(model)",
         )
+
+    def attentions(self) -> list[Call]:
+        """Return the calls of attention layers on the way to the output, in order."""
+        return [
+            call
+            for number, call in enumerate(self.calls)
+            if number in self.leading and type(call.layer).__name__ in _ATTENTIONS
+        ]
+
+    def _last_attention(self) -> int:
+        """The number of the first call inside the last attention layer."""
+        found = self.attentions()
+        paths = [call.path for call in self.calls]
+        inside = [n for n, path in enumerate(paths) if found and path.startswith(found[-1].path)]
+        return inside[0] if inside else len(paths)
+
+    def _in_attention(self, call: Call) -> bool:
+        """Whether a call is inside an attention layer, where four axes are no map."""
+        return any(call.path.startswith(one.path + "/") for one in self.attentions())
 
     def call_of(self, path: str, index: int = -1) -> Call:
         """Return one call of the layer at ``path``; the last one unless ``index`` says otherwise.
@@ -227,7 +271,7 @@ def survey(
     ends = {id(tensor) for tensor in outputs}
     return Survey(
         model=model.name,
-        calls=tuple(record.call(channels_first) for record in records),
+        calls=_with_grids([record.call(channels_first) for record in records], records),
         leading=_leading(records, inputs, outputs),
         ending=frozenset(
             n for n, record in enumerate(records) if ends & {id(t) for t in record.outputs}
@@ -238,6 +282,23 @@ def survey(
         ),
         output_shape=tuple(outputs[0].shape),
     )
+
+
+def _with_grids(calls: list[Call], records: list[_Record]) -> tuple[Call, ...]:
+    """Find the picture in every call that gives tokens."""
+    joined = [
+        [tensor.shape[1] or 0 for tensor in record.inputs if len(getattr(tensor, "shape", ())) == 3]
+        for record in records
+        if type(record.operation).__name__ == "Concatenate"
+    ]
+    sizes: list[tuple[int, int]] = []
+    found = []
+    for call in calls:
+        sizes = [call.map_size, *sizes] if len(call.shape) == 4 else sizes
+        is_tokens = len(call.shape) == 3 and call.shape[1]
+        grid = tokens.find(call.shape[1], sizes, joined) if is_tokens else None  # type: ignore[arg-type]
+        found.append(replace(call, grid=grid))
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -274,13 +335,13 @@ def _leading(records: list[_Record], inputs: list[Any], outputs: list[Any]) -> f
         for tensor in record.outputs:
             makers.setdefault(id(tensor), []).append(number)
     reached: set[int] = set()
-    tensors, waiting = set(), [id(tensor) for tensor in outputs]
+    known, waiting = set(), [id(tensor) for tensor in outputs]
     while waiting:
         tensor = waiting.pop()
-        tensors.add(tensor)
+        known.add(tensor)
         for number in makers.get(tensor, []):
             if number not in reached:
                 reached.add(number)
                 waiting.extend(id(t) for t in records[number].inputs)
-    arrived = any(id(tensor) in tensors for tensor in inputs)
+    arrived = any(id(tensor) in known for tensor in inputs)
     return frozenset(reached) if arrived else frozenset(range(len(records)))

@@ -16,11 +16,13 @@ from typing import Any, Literal
 
 from keras_saliency import _backend, layers, logits
 from keras_saliency.adapter import Adapter, Packing
+from keras_saliency.backward import Rule
 from keras_saliency.batch import Batch
 from keras_saliency.errors import TargetError
+from keras_saliency.pieces import Run
 from keras_saliency.targets import Output, Outputs, Target
 
-Kind = Literal["scores", "gradient"]
+Kind = Literal["scores", "gradient", "activations", "scores of activations", "layer gradient"]
 
 _KEPT = 32  # compiled functions a model
 _cache: weakref.WeakKeyDictionary[Any, OrderedDict[Any, Any]] = weakref.WeakKeyDictionary()
@@ -33,17 +35,28 @@ def compiled(
     target: Target,
     packing: Packing,
     call: layers.Call | None = None,
+    rule: Rule | None = None,
 ) -> Callable[..., Any]:
-    """Return the compiled function of ``(images, rows, sides)``.
+    """Return a compiled function; what it takes and gives depends on its kind.
+
+    ===========================  =================================================================
+    ``"scores"``                 ``(images, rows, sides)`` to ``(scores, learnt)``
+    ``"activations"``            the same; ``learnt`` holds the ``"activations"`` of a layer call
+    ``"scores of activations"``  ``(activations, images, rows, sides)`` to ``(scores, learnt)``: the
+                                 call's output replaced by these
+    ``"gradient"``               ``(images, rows, sides)`` to ``(scores, learnt, gradient)``; by a
+                                 rule that wants more, ``((images, probes), rows, sides)`` or
+                                 ``(images, rows, sides, baselines)``
+    ``"layer gradient"``         ``(zeros, images, rows, sides)``, the gradient by the call's output
+    ===========================  =================================================================
 
     Args:
-        kind: ``"scores"`` gives ``(scores, learnt)``; ``"gradient"`` gives ``(scores, learnt,
-            gradient)``.
+        kind: Which of these.
         adapter: The model.
         target: What is explained; only its fixed part is compiled in.
         packing: Which input the images go into.
-        call: With it the gradient is by this layer call's output. The function then takes a
-            leading argument: zeros of that output's shape.
+        call: The layer call, for the kinds that are about one.
+        rule: How the gradient goes back, where it is not the true one.
     """
     backend = _backend.current()
     reference = weakref.ref(adapter.model)
@@ -53,13 +66,13 @@ def compiled(
         return reference().variables  # type: ignore[union-attr]  # it lives while it is explained
 
     def make():
-        body = _scores(reference, kept_target, packing)
-        if kind == "scores":
-            return backend.forward(body, variables)
-        return backend.value_and_grad(body if call is None else _by_layer(body, call), variables)
+        body = _scores(reference, kept_target, packing, rule)
+        function = body if call is None else _AT_A_LAYER[kind](body, call)
+        run = backend.value_and_grad if kind.endswith("gradient") else backend.forward
+        return run(function, variables)
 
     place = None if call is None else (call.path, call.index)
-    return _cached(adapter.model, (kind, place, target.static, packing), make)
+    return _cached(adapter.model, (kind, place, target.static, packing, rule), make)
 
 
 def survey(adapter: Adapter, target: Target, batch: Batch) -> layers.Survey:
@@ -99,28 +112,36 @@ def output_shape(adapter: Adapter, target: Target, batch: Batch) -> tuple[int | 
 
 
 @contextlib.contextmanager
-def _watched(adapter: Adapter) -> Iterator[logits.Logits]:
+def _watched(adapter: Adapter, run: Run | None = None) -> Iterator[logits.Logits]:
     """Run a model inside this block as it is to be explained."""
     operations = [adapter.model, *(operation for _, operation in layers.walk(adapter.model))]
     with (
         layers.without_remat(operations),
-        logits.recorded(operations, adapter.channels_first) as record,
+        logits.recorded(operations, adapter.channels_first, run) as record,
     ):
         yield record
 
 
-def _scores(reference: Any, target: Target, packing: Packing) -> Callable[..., Any]:
+def _scores(
+    reference: Any, target: Target, packing: Packing, rule: Rule | None
+) -> Callable[..., Any]:
     """The whole way from pictures to scores, as a function of tensors."""
     from keras import ops
 
-    def body(images, rows, sides):
+    def body(images, rows, sides, *given):
+        if rule is None:
+            return explained(None, images, rows, sides)
+        return rule.around(explained, images, rows, sides, *given)
+
+    def explained(run, images, rows, sides):
         adapter = Adapter(reference())
-        with _watched(adapter) as record:
+        with _watched(adapter, run) as record:
             outputs = adapter.forward(images, sides, packing)
 
         def pick(name):
             (values,) = adapter.picked(outputs, name)
             before, activation = record.of(values)
+            before = before if rule is None else rule.at_output(before)
             if adapter.channels_first and len(values.shape) == 4:
                 values, before = (ops.transpose(t, (0, 2, 3, 1)) for t in (values, before))
             return Output(precise(values, images), precise(before, images), activation)
@@ -135,11 +156,11 @@ def _scores(reference: Any, target: Target, packing: Packing) -> Callable[..., A
     return body
 
 
-def _by_layer(body: Callable[..., Any], call: layers.Call) -> Callable[..., Any]:
+def _changed_at(body: Callable[..., Any], call: layers.Call) -> Callable[..., Any]:
     """The same, of a zero added to one layer's output, whose gradient is the layer's."""
     from keras import ops
 
-    def with_delta(delta, images, rows, sides):
+    def changed(delta, images, rows, sides):
         seen = []
 
         def add(output):
@@ -150,7 +171,43 @@ def _by_layer(body: Callable[..., Any], call: layers.Call) -> Callable[..., Any]
             scores, learnt = body(images, rows, sides)
         return scores, {**learnt, "activations": ops.cast(seen[0], delta.dtype)}
 
-    return with_delta
+    return changed
+
+
+def _replaced_at(body: Callable[..., Any], call: layers.Call) -> Callable[..., Any]:
+    """The same, one layer's output replaced. What only leads there is compiled away."""
+    from keras import ops
+
+    def replaced(activations, images, rows, sides):
+        with layers.tap(call, lambda output: ops.cast(activations, output.dtype)):
+            return body(images, rows, sides)
+
+    return replaced
+
+
+def _seen_at(body: Callable[..., Any], call: layers.Call) -> Callable[..., Any]:
+    """The same, and one layer's output."""
+    from keras import ops
+
+    def seen_at(images, rows, sides):
+        seen = []
+
+        def note(output):
+            seen.append(output)
+            return output
+
+        with layers.tap(call, note):
+            scores, learnt = body(images, rows, sides)
+        return scores, {**learnt, "activations": ops.cast(seen[0], images.dtype)}
+
+    return seen_at
+
+
+_AT_A_LAYER: dict[Kind, Callable[..., Any]] = {
+    "activations": _seen_at,
+    "scores of activations": _replaced_at,
+    "layer gradient": _changed_at,
+}
 
 
 def _check_scores(scores: Any, images: Any) -> None:

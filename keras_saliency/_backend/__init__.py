@@ -4,12 +4,15 @@
 ``COMPILES``         whether a new batch size costs a compilation (then batches are padded)
 ``forward``          a function of arrays, compiled, without gradients
 ``value_and_grad``   a function ``(x, *rest) -> (scores, aux)``, compiled, with d sum(scores) / dx
+``vjp``              a piece of a run and its pullback: from upstream gradients to its inputs'
+``redirect``         a tensor whose gradient goes back by another rule than the true one
 ``dry_run``          run a function for its side effects, computing as little as possible
 ``to_numpy``         tensors to arrays
 ===================  ==============================================================================
 
 In all of them ``variables()`` gives the model's variables at each call, whose present values are
-used, and nothing that runs can change the model's state.
+used, and nothing that runs can change the model's state. ``x`` may be a tuple. Inside a function
+that is differentiated, ``vjp`` cuts its piece out of the run and ``redirect`` puts it back.
 """
 
 from __future__ import annotations

@@ -79,6 +79,32 @@ def _mark() -> tuple[Callable[[Any], Any], list[bool]]:
     return mark, reached
 
 
+def vjp(function: Callable[..., Any], *inputs: Any) -> tuple[Any, Callable[[Any], Any]]:
+    """Return ``function(*inputs)`` and ``upstream -> gradients``, one for each input."""
+    return jax.vjp(function, *map(jax.lax.stop_gradient, inputs))
+
+
+def redirect(output: Any, inputs: Any, backward: Callable[[Any], Any]) -> Any:
+    """Return ``output``, whose gradient reaches ``inputs`` as ``backward(upstream)``, a tuple."""
+    output = jax.lax.stop_gradient(output)
+    # What a backward pass closes over must not belong to a trace that has ended by then: it is
+    # traced here and now, and what it needs travels as an argument.
+    traced = jax.make_jaxpr(lambda upstream: tuple(backward(upstream)))(output)
+
+    @jax.custom_vjp
+    def through(output, needed, *inputs):
+        return output
+
+    def forward(output, needed, *inputs):
+        return output, needed
+
+    def back(needed, upstream):
+        return None, None, *jax.core.eval_jaxpr(traced.jaxpr, needed, upstream)
+
+    through.defvjp(forward, back)
+    return through(output, [jax.lax.stop_gradient(one) for one in traced.consts], *inputs)
+
+
 def dry_run(function: Callable[..., Any], variables: Variables, *args: np.ndarray) -> None:
     """Trace ``function`` abstractly; nothing is computed."""
     jax.eval_shape(_stateless(function, variables), _values(variables), *args)

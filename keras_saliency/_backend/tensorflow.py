@@ -45,17 +45,43 @@ def value_and_grad(function: Callable[..., Any], variables: Variables) -> Callab
     def run(x, *rest):
         # Weights are not watched, so their gradients are never part of the graph.
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(x)
+            tape.watch(tf.nest.flatten(x))
             with keras.StatelessScope():
                 scores, aux = function(x, *rest)
             total = tf.reduce_sum(scores)
-        gradient = tape.gradient(total, x)
-        if gradient is None:
+        gradients = tape.gradient(total, tf.nest.flatten(x))
+        if all(one is None for one in gradients):
             raise not_differentiable()
-        return scores, aux, gradient
+        gradients = [
+            tf.zeros_like(given) if one is None else one
+            for given, one in zip(tf.nest.flatten(x), gradients, strict=True)
+        ]
+        return scores, aux, tf.nest.pack_sequence_as(x, gradients)
 
     compiled = _compile(run)
     return lambda *args: compiled(*_tensors(args))
+
+
+def vjp(function: Callable[..., Any], *inputs: Any) -> tuple[Any, Callable[[Any], Any]]:
+    """Return ``function(*inputs)`` and ``upstream -> gradients``, one for each input."""
+    cut = [tf.stop_gradient(one) for one in inputs]
+    with tf.GradientTape(watch_accessed_variables=False, persistent=True) as tape:
+        tape.watch(cut)
+        output = function(*cut)
+    return output, lambda upstream: tape.gradient(
+        output, cut, upstream, unconnected_gradients=tf.UnconnectedGradients.ZERO
+    )
+
+
+def redirect(output: Any, inputs: Any, backward: Callable[[Any], Any]) -> Any:
+    """Return ``output``, whose gradient reaches ``inputs`` as ``backward(upstream)``, a tuple."""
+    output = tf.stop_gradient(output)
+
+    @tf.custom_gradient
+    def through(*inputs):
+        return tf.identity(output), lambda upstream: tuple(backward(upstream))
+
+    return through(*inputs)
 
 
 def dry_run(function: Callable[..., Any], variables: Variables, *args: np.ndarray) -> None:

@@ -47,16 +47,47 @@ def value_and_grad(function: Callable[..., Any], variables: Variables) -> Callab
         # The user may have switched gradients off around us.
         with torch.inference_mode(False), torch.enable_grad(), _running(variables):
             x, *others = _tensors((x, *rest))
-            x = x.detach().requires_grad_(True)
+            x = keras.tree.map_structure(lambda one: one.detach().requires_grad_(True), x)
             scores, aux = function(x, *others)
             if not scores.requires_grad:
                 raise not_differentiable()
-            (gradient,) = torch.autograd.grad(scores.sum(), x, allow_unused=True)
-        if gradient is None:
+            flat = keras.tree.flatten(x)
+            gradients = torch.autograd.grad(scores.sum(), flat, allow_unused=True)
+        if all(one is None for one in gradients):
             raise not_differentiable()
-        return scores, aux, gradient
+        gradients = [
+            torch.zeros_like(given) if one is None else one
+            for given, one in zip(flat, gradients, strict=True)
+        ]
+        return scores, aux, keras.tree.pack_sequence_as(x, gradients)
 
     return run
+
+
+def vjp(function: Callable[..., Any], *inputs: Any) -> tuple[Any, Callable[[Any], Any]]:
+    """Return ``function(*inputs)`` and ``upstream -> gradients``, one for each input."""
+    with torch.enable_grad():
+        cut = [one.detach().requires_grad_(True) for one in inputs]
+        output = function(*cut)
+    return output, lambda upstream: torch.autograd.grad(
+        output, cut, upstream, retain_graph=True, allow_unused=True, materialize_grads=True
+    )
+
+
+class _Redirect(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, output, backward, *inputs):
+        ctx.rule = backward
+        return output.detach()
+
+    @staticmethod
+    def backward(ctx, upstream):
+        return None, None, *ctx.rule(upstream)
+
+
+def redirect(output: Any, inputs: Any, backward: Callable[[Any], Any]) -> Any:
+    """Return ``output``, whose gradient reaches ``inputs`` as ``backward(upstream)``, a tuple."""
+    return _Redirect.apply(output, backward, *inputs)
 
 
 def dry_run(function: Callable[..., Any], variables: Variables, *args: np.ndarray) -> None:

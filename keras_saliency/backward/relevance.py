@@ -1,0 +1,187 @@
+"""Layer-wise relevance propagation: what goes back is relevance, shared out by contributions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from keras_saliency import _backend
+from keras_saliency.backward import kinds, linear, sharing
+from keras_saliency.backward.base import Rule, Scores
+from keras_saliency.backward.linear import Linear
+from keras_saliency.backward.sharing import Sharing
+from keras_saliency.pieces import Piece, Run, is_ours_to_split
+
+
+@dataclass(frozen=True)
+class Relevance(Rule):
+    """Relevance instead of a gradient; it starts as each logit times the score's gradient by it.
+
+    Activations pass it on, sums share it by contribution, maxima give it to the winner, a gate
+    leaves it to what it gates. Batch normalisation behind a layer with a kernel is one layer with
+    it; anywhere else it passes relevance on.
+
+    Attributes:
+        first: How layers share that nothing with a kernel stands before; as others where None.
+        convolution: How convolutions share.
+        dense: How other layers do.
+    """
+
+    first: Sharing | None
+    convolution: Sharing
+    dense: Sharing
+    method = "lrp"
+
+    def around(self, scores: Scores, images: Any, rows: Any, sides: Any, *given: Any) -> Any:
+        """Run the model once; ``given`` are the least and largest value of a pixel, for z-box."""
+        from keras import ops
+
+        one_run = _OneRun(self, given)
+        found, learnt = scores(one_run.run, images, rows, sides)
+        hidden = ops.full((ops.shape(images)[0],), len(one_run.hidden))
+        return found, {**learnt, "back": {"hidden": hidden}}
+
+    def at_output(self, logits: Any) -> Any:
+        return _backend.current().redirect(logits, [logits], lambda up: (logits * up,))
+
+
+class _OneRun:
+    """What is remembered while a model runs once: which tensors come from where.
+
+    Tensors are told apart by identity, so all are kept until the end.
+    """
+
+    def __init__(self, rule: Relevance, bounds: tuple[Any, ...]) -> None:
+        self.hidden: list[Piece] = []  # these take what a call() of somebody's own computed
+        self._rule, self._bounds = rule, bounds
+        self._made_by: dict[int, tuple[Any, Linear, Any]] = {}  # output, step, its input
+        self._behind_a_kernel: dict[int, Any] = {}
+        self._known: dict[int, Any] = {}
+        self._inside = 0  # calls of somebody's own
+
+    def run(self, piece: Piece) -> Any:
+        if kinds.is_container(piece.operation):
+            return self._container(piece)
+        if self._inside and not _casts(piece.operation):
+            self.hidden += [piece for x in piece.inputs if id(x) not in self._known]
+        if not piece.inputs:
+            return piece.run()
+        output = self._way(piece)(piece)
+        self._note(output)
+        if piece.name in kinds.KERNELS or any(id(x) in self._behind_a_kernel for x in piece.inputs):
+            self._behind_a_kernel[id(output)] = output
+        return output
+
+    def _container(self, piece: Piece) -> Any:
+        own = not is_ours_to_split(piece.operation)
+        self._inside += own
+        self._note(piece.inputs)
+        output = piece.run()
+        self._note(output)
+        self._inside -= own
+        return output
+
+    def _note(self, tensors: Any) -> None:
+        import keras
+
+        self._known.update((id(one), one) for one in keras.tree.flatten(tensors))
+
+    def _way(self, piece: Piece) -> Run:
+        name = piece.name
+        if not is_ours_to_split(piece.operation):
+            raise self._rule.unsupported(piece, "nobody can know what its call() does")
+        if name in kinds.KERNELS:
+            return self._kernel
+        if name == "BatchNormalization" and id(piece.inputs[0]) in self._made_by:
+            return self._folded
+        if name in kinds.SUMS or getattr(piece.operation, "interpolation", "nearest") != "nearest":
+            return self._sum
+        if name in kinds.MOVES or name in kinds.MAXIMA:
+            return Piece.run  # the true gradient moves relevance as it moves gradients
+        if name in kinds.PRODUCTS:
+            return self._product
+        passed = kinds.ELEMENTWISE | kinds.SCALINGS | kinds.SOFTMAXES
+        if name in passed or kinds.is_nothing(name) or " of " in name:
+            return self._pass
+        raise self._rule.unsupported(piece)
+
+    # ------------------------------------------------------------------ ways back
+
+    def _redirect(self, piece: Piece, inputs: Any, back: Callable[[Any], Any]) -> Any:
+        return _backend.current().redirect(piece.run(), inputs, back)
+
+    def _pass(self, piece: Piece) -> Any:
+        from keras import ops
+
+        others = piece.inputs[1:]
+        return self._redirect(piece, piece.inputs, lambda r: (r, *map(ops.zeros_like, others)))
+
+    def _sum(self, piece: Piece) -> Any:
+        output, pullback = _backend.current().vjp(piece.function, *piece.inputs)
+
+        def back(relevance):
+            shares = pullback(sharing.divided(relevance, output))
+            return tuple(x * share for x, share in zip(piece.inputs, shares, strict=True))
+
+        return _backend.current().redirect(output, piece.inputs, back)
+
+    def _product(self, piece: Piece) -> Any:
+        """A gate is the smaller of two tensors, or what one is divided by."""
+        from keras import ops
+
+        if len(piece.inputs) == 1:
+            return self._pass(piece)
+        one, other = piece.inputs
+        sizes = [_size(x) for x in (one, other)]
+        if piece.name != "Multiply" or sizes[0] > sizes[1]:
+            shares = (1.0, 0.0)
+        else:
+            shares = (0.0, 1.0) if sizes[0] < sizes[1] else (0.5, 0.5)
+
+        def back(r):
+            return tuple(
+                r * share if share else ops.zeros_like(x)
+                for x, share in zip(piece.inputs, shares, strict=True)
+            )
+
+        return self._redirect(piece, piece.inputs, back)
+
+    def _kernel(self, piece: Piece) -> Any:
+        (x,) = piece.inputs
+        if getattr(piece.operation, "quantization_mode", None) is not None:
+            raise self._rule.unsupported(piece, "it is quantised")
+        share = self._sharing(piece, x)
+        *before, last = linear.stages(piece)
+        for step in before:
+            output = step.apply(x, step.kernel)
+            x = _backend.current().redirect(output, [x], self._shared(share, step, x))
+            share = self._rule.convolution
+        output = self._redirect(piece, [x], self._shared(share, last, x))
+        self._made_by[id(output)] = (output, last, x)
+        return output
+
+    def _folded(self, piece: Piece) -> Any:
+        _, step, x = self._made_by[id(piece.inputs[0])]
+        whole = step.folded(piece.operation, len(piece.inputs[0].shape))
+        if whole is None:
+            return self._pass(piece)
+        share = self._sharing(piece, x)
+        return self._redirect(piece, [x], self._shared(share, whole, x))
+
+    def _sharing(self, piece: Piece, x: Any) -> Sharing:
+        if self._rule.first is not None and id(x) not in self._behind_a_kernel:
+            return self._rule.first
+        return self._rule.convolution if len(x.shape) > 2 else self._rule.dense
+
+    def _shared(self, share: Sharing, step: Linear, x: Any) -> Callable[[Any], Any]:
+        back = share.back(step, x, self._bounds)
+        return lambda relevance: (back(relevance),)
+
+
+def _casts(operation: Any) -> bool:
+    return getattr(operation, "compute_dtype", None) != getattr(operation, "variable_dtype", None)
+
+
+def _size(tensor: Any) -> int:
+    return sum(side != 1 for side in tensor.shape[1:])

@@ -1,0 +1,135 @@
+"""A model's run as the pieces it consists of: operations, and the halves of layers that end in one.
+
+A layer such as ``Dense(activation="relu")`` is two pieces, what it computes before its activation
+and the activation. Whoever watches pieces sees every softmax and every rectifier of a graph in one
+way, whether it is a layer, an argument of a layer, or a ``keras.ops`` function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from keras_saliency.intercept import Handler
+
+# Layers whose output is their activation's. An RNN's cell has one too, but uses it on the way.
+_ENDING = (
+    "Dense", "EinsumDense",
+    *(f"{kind}Conv{n}D" for n in (1, 2, 3) for kind in ("", "Separable", "Depthwise")),
+    *(f"Conv{n}DTranspose" for n in (1, 2, 3)),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One step of a model's run.
+
+    Attributes:
+        operation: The Keras layer or operation it belongs to.
+        name: What it computes: the operation's class name (``"Conv2D"``), or for an activation,
+            also that of an ``Activation`` layer, the name of its function (``"relu"``).
+        function: The step as a function of its floating point tensors.
+        inputs: These tensors.
+    """
+
+    operation: Any
+    name: str
+    function: Callable[..., Any]
+    inputs: tuple[Any, ...]
+
+    def run(self) -> Any:
+        """Return the step's output."""
+        return self.function(*self.inputs)
+
+
+Run = Callable[[Piece], Any]  # takes a piece, returns its output: Piece.run, or something else
+
+
+def is_ours_to_split(operation: Any) -> bool:
+    """Whether this is one of Keras' own; what a subclass does in its call nobody can know."""
+    return type(operation).call.__module__.startswith("keras.")
+
+
+def ends_in_activation(operation: Any) -> bool:
+    """Whether an operation is a layer of two pieces."""
+    import keras
+
+    function = getattr(operation, "activation", None)
+    return (
+        is_ours_to_split(operation)
+        and type(operation).__name__ in _ENDING
+        and function not in (None, keras.activations.linear)
+    )
+
+
+def handler(operation: Any, run: Run) -> Handler:
+    """Return what `intercept` needs so that each piece of an operation goes through ``run``."""
+    return _both_halves(operation, run) if ends_in_activation(operation) else _whole(operation, run)
+
+
+def _whole(operation: Any, run: Run) -> Handler:
+    name = type(operation).__name__
+    if name == "Activation":
+        name = _name_of(operation.activation)
+
+    def handle(original, *args, **kwargs):
+        return run(_piece(operation, name, original, args, kwargs))
+
+    return handle
+
+
+def _both_halves(layer: Any, run: Run) -> Handler:
+    import keras
+
+    # A shallow copy shares every variable; only the copy's activation is replaced.
+    linear = _bare_copy(layer)
+    object.__setattr__(linear, "activation", keras.activations.linear)
+
+    def handle(original, *args, **kwargs):
+        quantized = getattr(layer, "quantization_mode", None) is not None
+        call = linear.quantized_call if quantized else linear.call
+        before = run(_piece(layer, type(layer).__name__, call, args, kwargs))
+        return run(Piece(layer, _name_of(layer.activation), layer.activation, (before,)))
+
+    return handle
+
+
+def _bare_copy(layer: Any) -> Any:
+    twin = object.__new__(type(layer))
+    hidden = ("call", "quantized_call", "rematerialized_call")  # our own dispatchers stay behind
+    twin.__dict__.update({k: v for k, v in layer.__dict__.items() if k not in hidden})
+    return twin
+
+
+def _name_of(activation: Any) -> str:
+    import keras
+
+    name = getattr(activation, "__name__", type(activation).__name__)
+    own = activation in (getattr(keras.activations, name, None), getattr(keras.ops, name, None))
+    return name if own else f"{name} of {getattr(activation, '__module__', 'unknown')}"
+
+
+def _piece(operation: Any, name: str, call: Any, args: Any, kwargs: Any) -> Piece:
+    """Return a call as a function of the floating point tensors among its arguments."""
+    import keras
+
+    leaves = keras.tree.flatten((args, kwargs))
+    places = [place for place, leaf in enumerate(leaves) if _is_float(leaf)]
+
+    def function(*tensors):
+        filled = list(leaves)
+        for place, tensor in zip(places, tensors, strict=True):
+            filled[place] = tensor
+        new_args, new_kwargs = keras.tree.pack_sequence_as((args, kwargs), filled)
+        return call(*new_args, **new_kwargs)
+
+    return Piece(operation, name, function, tuple(leaves[place] for place in places))
+
+
+def _is_float(leaf: Any) -> bool:
+    import keras
+
+    return keras.ops.is_tensor(leaf) and keras.backend.is_float_dtype(
+        keras.backend.standardize_dtype(leaf.dtype)
+    )
