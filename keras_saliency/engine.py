@@ -15,6 +15,7 @@ from keras_saliency.backward import Rule
 from keras_saliency.batch import Batch
 from keras_saliency.errors import LayerError
 from keras_saliency.targets import Target
+from keras_saliency.tokens import Grid
 
 Variant = tuple[int, np.ndarray]  # which picture it is made from, and the changed picture (H, W, C)
 
@@ -191,6 +192,37 @@ class Engine:
         activations = learnt.pop("activations")
         self._learn(scores, learnt)
         return LayerGradient(call, activations, call.to_map(gradients))
+
+    def look(self, rule: Rule) -> dict[str, np.ndarray]:
+        """Return what a rule saw on a run of the model, without gradients."""
+        self._choose()
+        scores, learnt = self._run("scores", rule=rule)
+        seen = learnt.pop("back", {})
+        self._learn(scores, learnt)
+        return seen
+
+    def tokens(self, method: str) -> Grid:
+        """Return where the picture is in the tokens of the model's attention layers.
+
+        Args:
+            method: Which method asks, for the message.
+
+        Raises:
+            LayerError: No ``keras.layers.MultiHeadAttention`` leads to the output, or its tokens
+                are no grid.
+        """
+        found = programs.survey(self._adapter, self.target, self._batch)
+        grids = {call.grid for call in found.attentions()}
+        if len(grids) == 1 and (grid := grids.pop()) is not None:
+            return grid
+        raise LayerError(
+            f"The method {method!r} was asked for on model {found.model!r}.",
+            f"{len(found.attentions())} keras.layers.MultiHeadAttention lead to the output, and "
+            f"their tokens make up {len(grids - {None})} different grids of a picture; it takes "
+            "one.",
+            "Take a method that needs no attention, such as 'grad_cam'.",
+            "keras_saliency.layers.tree(model)",
+        )
 
     def activations(self, layer: str | None = None) -> LayerOutput:
         """Return a layer's output (B, h, w, K), without gradients; ``layer`` as above.

@@ -13,6 +13,7 @@
     ├── TargetError       (ValueError)  a score that the model's outputs cannot give
     ├── MethodError       (ValueError)  no such method, or an option it cannot take
     ├── GradientError     (ValueError)  the score does not depend differentiably on the picture
+    ├── MetricError       (ValueError)  maps or pictures that a metric cannot take
     ├── FixationError     (ValueError)  human fixations or their pictures cannot be used
     ├── FixationModelError (ValueError) a fixation model that cannot be built, trained or scored so
     └── SaveError         (ValueError)  a folder that cannot be written or read back
@@ -104,6 +105,10 @@ class MethodError(KerasSaliencyError, ValueError):
 
 class GradientError(KerasSaliencyError, ValueError):
     """The score does not depend differentiably on the picture."""
+
+
+class MetricError(KerasSaliencyError, ValueError):
+    """Maps, pictures or options that a metric cannot take."""
 
 
 class FixationError(KerasSaliencyError, ValueError):

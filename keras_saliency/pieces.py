@@ -29,7 +29,8 @@ class Piece:
         operation: The Keras layer or operation it belongs to.
         name: What it computes: the operation's class name (``"Conv2D"``), or for an activation,
             also that of an ``Activation`` layer, the name of its function (``"relu"``).
-        function: The step as a function of its floating point tensors.
+        function: The step as a function of its floating point tensors; keywords go to the
+            operation's call as well.
         inputs: These tensors.
     """
 
@@ -117,12 +118,12 @@ def _piece(operation: Any, name: str, call: Any, args: Any, kwargs: Any) -> Piec
     leaves = keras.tree.flatten((args, kwargs))
     places = [place for place, leaf in enumerate(leaves) if _is_float(leaf)]
 
-    def function(*tensors):
+    def function(*tensors, **more):
         filled = list(leaves)
         for place, tensor in zip(places, tensors, strict=True):
             filled[place] = tensor
         new_args, new_kwargs = keras.tree.pack_sequence_as((args, kwargs), filled)
-        return call(*new_args, **new_kwargs)
+        return call(*new_args, **new_kwargs, **more)
 
     return Piece(operation, name, function, tuple(leaves[place] for place in places))
 

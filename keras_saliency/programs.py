@@ -79,15 +79,14 @@ def survey(adapter: Adapter, target: Target, batch: Batch) -> layers.Survey:
     """Return which layers are called, and which of them lead to the target's output."""
     packing, seen = batch.packing, []
 
-    def run(images, sides):
-        with _watched(adapter) as record:
-            outputs = adapter.forward(images, sides, packing)
-        picked = adapter.picked(outputs, target.output)
-        return [images, *sides], [*picked, *(record.of(tensor)[0] for tensor in picked)]
-
     def body(images, sides):
-        look = layers.survey(adapter.model, lambda: run(images, sides), adapter.channels_first)
-        seen.append(look)
+        def run():
+            outputs = adapter.forward(images, sides, packing)
+            picked = adapter.picked(outputs, target.output)
+            return [images, *sides], [*picked, *(record.of(tensor)[0] for tensor in picked)]
+
+        with _watched(adapter) as record:  # within the survey, which then sees every layer
+            seen.append(layers.survey(adapter.model, run, adapter.channels_first))
         return images
 
     def make():

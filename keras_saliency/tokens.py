@@ -25,6 +25,17 @@ class Grid:
         """Whether there are tokens beside the picture's."""
         return self.count > self.height * self.width
 
+    def seen_by_the_score(self, attention: np.ndarray) -> np.ndarray:
+        """Return how much the score sees of each picture token: (B, T, T) to (B, h, w).
+
+        The row of the class token, the first beside the picture's; where there is none, the mean
+        over all rows.
+        """
+        if not self.has_extra:
+            return self.to_map(attention.mean(axis=1)[..., None])[..., 0]
+        row = 0 if self.first else self.height * self.width
+        return self.to_map(attention[:, row, :, None])[..., 0]
+
     @property
     def _own(self) -> slice:
         return slice(self.first, self.first + self.height * self.width)

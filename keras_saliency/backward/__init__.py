@@ -7,9 +7,19 @@ part at rectifiers, relevance, or contributions against a baseline.
 
 from __future__ import annotations
 
+from keras_saliency.backward.attention import Attention, WeightedAttention
 from keras_saliency.backward.base import Rule
+from keras_saliency.backward.biases import Biases
 from keras_saliency.backward.multipliers import Multipliers
 from keras_saliency.backward.rectified import Rectified
 from keras_saliency.backward.relevance import Relevance
 
-__all__ = ["Multipliers", "Rectified", "Relevance", "Rule"]
+__all__ = [
+    "Attention",
+    "Biases",
+    "Multipliers",
+    "Rectified",
+    "Relevance",
+    "Rule",
+    "WeightedAttention",
+]

@@ -11,6 +11,7 @@ from keras_saliency.backward.base import Rule, Scores
 from keras_saliency.errors import MethodError
 from keras_saliency.pieces import Piece, Run, is_ours_to_split
 
+
 @dataclass(frozen=True)
 class Rectified(Rule):
     """At every rectifier relu(upstream); if ``guided``, only where its output is > 0 as well.

@@ -95,9 +95,7 @@ class AlphaBeta(Sharing):
         negative = _by_contribution(
             step, _split(x, -step.kernel), None if bias is None else ops.relu(-bias)
         )
-        return lambda relevance: (
-            self.alpha * positive(relevance) - self.beta * negative(relevance)
-        )
+        return lambda relevance: self.alpha * positive(relevance) - self.beta * negative(relevance)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,96 @@
+"""What biases contribute to a score, place by place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from keras_saliency import _backend
+from keras_saliency.backward import kinds
+from keras_saliency.backward.base import Rule, Scores
+from keras_saliency.layers import Survey
+from keras_saliency.pieces import Piece, is_ours_to_split
+
+
+@dataclass(frozen=True)
+class Biases(Rule):
+    """The gradient as it is; on its way each layer's bias times the gradient at it is collected.
+
+    Batch normalisation has the bias beta - gamma mean / std. Each layer with a bias fills a probe
+    (B, h, w, 2), or (B, 1, 1, 2) where it gives no map: sums over channels of the size of what the
+    bias contributes, and of what it contributes.
+    """
+
+    method = "full_grad"
+
+    def probes(self, survey: Survey) -> tuple[tuple[int, ...], ...]:
+        calls = [call for call in survey.calls if _has_bias(call.layer)]
+        return tuple((*(call.map_size if len(call.shape) == 4 else (1, 1)), 2) for call in calls)
+
+    def around(self, scores: Scores, images: Any, rows: Any, sides: Any, *given: Any) -> Any:
+        pictures, probes = images
+        waiting = list(probes)
+
+        def run(piece: Piece) -> Any:
+            output = piece.run()
+            by_itself = piece.name in kinds.KERNELS or piece.name == "BatchNormalization"
+            if not by_itself or not _has_bias(piece.operation):
+                return output
+            probe = waiting.pop(0)
+            rank, axis = len(output.shape), _channel_axis(piece.operation, len(output.shape))
+            bias = _along(_bias(piece.operation), rank, axis)
+
+            def back(up):
+                return up, _collected(bias * up, axis, probe)
+
+            return _backend.current().redirect(output, [output, probe], back)
+
+        return scores(run, pictures, rows, sides)
+
+
+def _collected(contributions: Any, axis: int, probe: Any) -> Any:
+    from keras import ops
+
+    both = [ops.abs(contributions), contributions]
+    if len(contributions.shape) == 4:
+        sums = [ops.sum(one, axis=axis) for one in both]
+    else:
+        others = tuple(range(1, len(contributions.shape)))
+        sums = [ops.sum(one, axis=others)[:, None, None] for one in both]
+    return ops.cast(ops.stack(sums, axis=-1), probe.dtype)
+
+
+def _has_bias(operation: Any) -> bool:
+    name = type(operation).__name__
+    if not is_ours_to_split(operation) or name == "EinsumDense":
+        return False
+    if name == "BatchNormalization":
+        return True
+    return name in kinds.KERNELS and operation.use_bias
+
+
+def _bias(operation: Any) -> Any:
+    from keras import ops
+
+    if type(operation).__name__ != "BatchNormalization":
+        return ops.convert_to_tensor(operation.bias)
+    scale = ops.rsqrt(ops.convert_to_tensor(operation.moving_variance) + operation.epsilon)
+    if operation.scale:
+        scale = scale * ops.convert_to_tensor(operation.gamma)
+    bias = -ops.convert_to_tensor(operation.moving_mean) * scale
+    return bias + ops.convert_to_tensor(operation.beta) if operation.center else bias
+
+
+def _channel_axis(operation: Any, rank: int) -> int:
+    if type(operation).__name__ == "BatchNormalization":
+        return operation.axis % rank
+    first = getattr(operation, "data_format", None) == "channels_first"
+    return 1 if first else rank - 1
+
+
+def _along(bias: Any, rank: int, axis: int) -> Any:
+    from keras import ops
+
+    shape = [1] * rank
+    shape[axis] = -1
+    return ops.reshape(bias, shape)

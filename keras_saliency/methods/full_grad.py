@@ -1,0 +1,51 @@
+"""The picture's share in the score and that of every bias, in one map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keras_saliency import postprocess
+from keras_saliency.backward import Biases
+from keras_saliency.methods.base import Attribution, Method
+
+if TYPE_CHECKING:
+    from keras_saliency.engine import Engine
+
+
+@dataclass(frozen=True)
+class FullGrad(Method):
+    """abs(x g) plus, for every layer with a bias, abs(bias times its gradient), upsampled.
+
+    Sums over channels. For a network of rectifiers and linear layers, x g and all the biases' terms
+    sum to the score itself; by how much they miss it, as a share, is
+    ``checks[i]["decomposition_error"]``. Biases of layers without a map count there only. Batch
+    normalisation has the bias beta - gamma mean / std. Nothing is rescaled from layer to layer.
+
+    Example:
+        >>> e = explain(model, img, "full_grad")
+        >>> e.attributions is None, bool((e.values >= 0).all())
+        (True, True)
+    """
+
+    family = "gradient"
+    local = False
+    reference = (
+        "Srinivas, Fleuret: Full-Gradient Representation for Neural Network Visualization, 2019, "
+        "arXiv:1905.00780"
+    )
+
+    def attribute(self, engine: Engine, seed: int) -> Attribution:
+        found = engine.backward(Biases())
+        own = engine.images * found.values
+        grid = np.abs(own).sum(axis=-1, dtype=np.float64)
+        total = own.sum(axis=(1, 2, 3), dtype=np.float64)
+        for collected in found.collected:
+            total += collected[..., 1].sum(axis=(1, 2), dtype=np.float64)
+            if collected.shape[1:3] != (1, 1):
+                grid += postprocess.resize(collected[..., 0], grid.shape[1:])
+        scores = engine.scores
+        error = np.abs(total - scores) / np.maximum(np.abs(scores), np.finfo(np.float32).tiny)
+        return Attribution(grid, {"decomposition_error": error}, {"biases": len(found.collected)})

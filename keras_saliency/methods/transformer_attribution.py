@@ -1,0 +1,43 @@
+"""Attention weighted by its gradient, followed through a vision transformer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keras_saliency.backward import WeightedAttention
+from keras_saliency.methods.base import Attribution, Method
+
+if TYPE_CHECKING:
+    from keras_saliency.engine import Engine
+
+
+@dataclass(frozen=True)
+class TransformerAttribution(Method):
+    """R = I, then for every block R += A' R with A' the mean over heads of relu(A * dy/dA).
+
+    The gradient rule of Chefer et al. for self-attention; unlike rollout it tells classes apart.
+    For models with ``keras.layers.MultiHeadAttention``, which stay as they are; grid and class
+    token as in `AttentionRollout`.
+
+    Example:
+        >>> methods.TransformerAttribution().family
+        'attention'
+    """
+
+    family = "attention"
+    local = False
+    reference = "Chefer, Gur, Wolf: Generic Attention-Model Explainability, 2021, arXiv:2103.15679"
+
+    def attribute(self, engine: Engine, seed: int) -> Attribution:
+        grid = engine.tokens(self.name)
+        layers = engine.backward(WeightedAttention()).collected
+        relevance = np.broadcast_to(np.eye(grid.count), layers[0].shape).astype(np.float64)
+        for weighted in layers:
+            relevance = relevance + weighted.astype(np.float64) @ relevance
+        return Attribution(
+            grid.seen_by_the_score(relevance - np.eye(grid.count)),
+            info={"attentions": len(layers)},
+        )

@@ -1,0 +1,143 @@
+"""How alike are two maps of a picture? Correlations and structural similarity."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import ndimage
+
+from keras_saliency.metrics import inputs
+
+__all__ = ["pearson", "rank_correlation", "ssim"]
+
+_ROUNDING = 1e-12  # of their size: sums that differ by less are one value
+_WINDOW = {"sigma": 1.5, "radius": 5}  # the paper's Gaussian of 11 by 11
+_K1, _K2 = 0.01, 0.03  # the paper's, as shares of the largest value, which is 1 here
+
+
+def pearson(one: ArrayLike, other: ArrayLike) -> np.ndarray:
+    """Return Pearson's correlation along the last axis.
+
+    Args:
+        one: (..., N).
+        other: (..., N).
+
+    Returns:
+        (...) float64, -1 to 1; 0 where either is constant, up to rounding.
+
+    Example:
+        >>> pearson([[1, 2, 3], [5, 5, 5]], [[2, 4, 6], [1, 2, 3]])
+        array([1., 0.])
+    """
+    a, b = _standardised(np.asarray(one, float)), _standardised(np.asarray(other, float))
+    return np.clip((a * b).mean(axis=-1), -1.0, 1.0)
+
+
+def rank_correlation(maps: ArrayLike, others: ArrayLike, *, absolute: bool = False) -> np.ndarray:
+    """Return Spearman's rank correlation of two maps of each picture.
+
+    Args:
+        maps: (B, H, W).
+        others: (B, H, W), on the same pixels.
+        absolute: Compare absolute values, so that a map and its opposite are alike.
+
+    Returns:
+        (B,) float64, -1 to 1; ties have the mean of their ranks. 0 where either map is constant,
+        also if both are: two empty maps are no evidence of anything.
+
+    Raises:
+        MetricError: Maps are not (B, H, W) and finite, or differ in shape.
+
+    Example:
+        >>> rank_correlation([[[1, 2], [3, 4]]], [[[1, 4], [9, 16]]])
+        array([1.])
+    """
+    a, b = _pair(maps, others)
+    if absolute:
+        a, b = np.abs(a), np.abs(b)
+    ranks = (np.stack([_ranks(one.ravel()) for one in each]) for each in (a, b))
+    return pearson(*ranks)
+
+
+def ssim(maps: ArrayLike, others: ArrayLike, *, absolute: bool = False) -> np.ndarray:
+    """Return the structural similarity of two maps of each picture, the largest value of each 1.
+
+    Args:
+        maps: (B, H, W), 11 by 11 pixels or more.
+        others: (B, H, W), on the same pixels.
+        absolute: Compare absolute values.
+
+    Returns:
+        (B,) float64, -1 to 1, the mean over all windows that lie on the map. Each map is divided by
+        its largest absolute value, if that is not 0. Two maps of zeros have 1.
+
+    Raises:
+        MetricError: Maps are not (B, H, W) and finite, differ in shape, or are too small.
+
+    Source:
+        Z. Wang, A. C. Bovik, H. R. Sheikh, E. P. Simoncelli, IEEE Transactions on Image Processing
+        13(4), 2004.
+
+    Example:
+        >>> ramp = np.arange(256.0).reshape(1, 16, 16)
+        >>> ssim(ramp, 3 * ramp)
+        array([1.])
+    """
+    a, b = _pair(maps, others)
+    edge = _WINDOW["radius"]
+    if min(a.shape[1:]) < 2 * edge + 1:
+        raise inputs.refused(
+            "Structural similarity compares windows of 11 by 11 pixels.",
+            f"The maps have {a.shape[1]} by {a.shape[2]}.",
+            "Enlarge the maps, or take the rank correlation.",
+            "help(keras_saliency.metrics.agreement.ssim)",
+        )
+    if absolute:
+        a, b = np.abs(a), np.abs(b)
+    return np.array([_ssim(_peak_one(x), _peak_one(y)) for x, y in zip(a, b, strict=True)])
+
+
+def _ssim(a: np.ndarray, b: np.ndarray) -> float:
+    edge = int(_WINDOW["radius"])
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return ndimage.gaussian_filter(values, **_WINDOW)[edge:-edge, edge:-edge]
+
+    mean_a, mean_b = mean(a), mean(b)
+    variances = mean(a * a) - mean_a**2 + mean(b * b) - mean_b**2
+    covariance = mean(a * b) - mean_a * mean_b
+    c1, c2 = _K1**2, _K2**2
+    level = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
+    return float((level * (2 * covariance + c2) / (variances + c2)).mean())
+
+
+def _peak_one(one: np.ndarray) -> np.ndarray:
+    return one / (np.abs(one).max() or 1.0)
+
+
+def _pair(maps: ArrayLike, others: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    a, b = inputs.maps(maps), inputs.maps(others)
+    if a.shape != b.shape:
+        raise inputs.refused(
+            "Maps that are compared must lie on the same pixels.",
+            f"Their shapes are {a.shape} and {b.shape}.",
+            "Make both at the picture's size.",
+        )
+    return a, b
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Return the ranks (N,) of N values, equal ones the mean of theirs."""
+    _, which, times = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(times) - (times - 1) / 2.0)[which]
+
+
+def _standardised(values: np.ndarray) -> np.ndarray:
+    """Return ``(values - mean) / std`` along the last axis, or 0 where they are constant."""
+    low, high = values.min(axis=-1, keepdims=True), values.max(axis=-1, keepdims=True)
+    size = np.maximum(np.abs(low), np.abs(high))
+    moves = high - low > _ROUNDING * size
+    # To 0..1 first: squares of very large or very small values stay in range.
+    unit = np.divide(values - low, high - low, out=np.zeros_like(values), where=moves)
+    away = unit - unit.mean(axis=-1, keepdims=True)
+    return away / np.where(moves, unit.std(axis=-1, keepdims=True), 1.0)

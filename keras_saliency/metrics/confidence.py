@@ -1,0 +1,116 @@
+"""How sure is the model of the picture if it sees only what the map shows?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from keras_saliency.metrics import inputs, variants
+from keras_saliency.metrics.variants import Score
+
+__all__ = ["average_drop", "increase_in_confidence"]
+
+
+def average_drop(
+    score: Score,
+    images: ArrayLike,
+    maps: ArrayLike,
+    baselines: ArrayLike,
+    *,
+    batch_size: int = 8,
+) -> np.ndarray:
+    """Return by how many percent the score drops on what the map shows. Lower is better.
+
+    The map, its negative values cut off and its peak scaled to 1, fades the picture into the
+    baseline. With black as the baseline that is the paper's product of picture and map.
+
+    Args:
+        score: ``score(images (N, H, W, C), rows (N,)) -> (N,)``, a probability: at least 0.
+        images: (B, H, W, C) in the model's input range.
+        maps: (B, H, W). One without a positive value shows nothing, a constant one everything.
+        baselines: (B, H, W, C) or what broadcasts to it: what is seen where the map is 0.
+        batch_size: How many pictures are scored at once.
+
+    Returns:
+        (B,) float64, ``100 max(0, y - o) / y``, 0 to 100 for each picture; 0 where the picture's
+        own score y is 0. Their mean is the paper's "average drop %".
+
+    Raises:
+        MetricError: Arrays do not fit or are not finite, or a score is negative.
+
+    Source:
+        A. Chattopadhay, A. Sarkar, P. Howlader, V. N. Balasubramanian: Grad-CAM++, 2018,
+        arXiv:1710.11063.
+
+    Example:
+        >>> first = lambda images, rows: images[:, 0, 0, 0]
+        >>> average_drop(first, np.ones((1, 1, 2, 1)), np.array([[[1.0, 4.0]]]), 0.0)
+        array([75.])
+    """
+    whole, shown = _seen(score, images, maps, baselines, batch_size)
+    lost = np.maximum(whole - shown, 0.0)
+    return 100.0 * np.divide(lost, whole, out=np.zeros_like(whole), where=whole > 0)
+
+
+def increase_in_confidence(
+    score: Score,
+    images: ArrayLike,
+    maps: ArrayLike,
+    baselines: ArrayLike,
+    *,
+    batch_size: int = 8,
+) -> np.ndarray:
+    """Return whether what the map shows scores above the whole picture. Higher is better.
+
+    Args:
+        score: As in `average_drop`.
+        images: (B, H, W, C) in the model's input range.
+        maps: (B, H, W).
+        baselines: (B, H, W, C) or what broadcasts to it.
+        batch_size: How many pictures are scored at once.
+
+    Returns:
+        (B,) float64, 100 where it is higher and 0 where it is not. Their mean is the paper's
+        "% increase in confidence".
+
+    Raises:
+        MetricError: As in `average_drop`.
+
+    Source:
+        A. Chattopadhay, A. Sarkar, P. Howlader, V. N. Balasubramanian: Grad-CAM++, 2018,
+        arXiv:1710.11063.
+
+    Example:
+        >>> less = lambda images, rows: images[:, 0, 0, 0] / images.sum(axis=(1, 2, 3))
+        >>> increase_in_confidence(less, np.ones((1, 1, 2, 1)), np.array([[[4.0, 1.0]]]), 0.0)
+        array([100.])
+    """
+    whole, shown = _seen(score, images, maps, baselines, batch_size)
+    return 100.0 * (shown > whole)
+
+
+def _seen(
+    score: Score, images: ArrayLike, maps: ArrayLike, baselines: ArrayLike, batch_size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the scores (B,) of the pictures, and of what the maps show of them."""
+    images = inputs.pictures(images)
+    baselines = inputs.baselines(baselines, images)
+    positive = np.maximum(inputs.maps(maps, images), 0.0)
+
+    def faded() -> Iterator[variants.Variant]:
+        for row, (image, behind, one) in enumerate(zip(images, baselines, positive, strict=True)):
+            shown = (one / (one.max() or 1.0))[..., None]
+            yield row, (behind + shown * (image - behind)).astype(images.dtype)
+
+    whole = variants.of_pictures(score, images, batch_size)
+    seen = variants.all_scores(score, faded(), (len(images),), batch_size)
+    if min(whole.min(), seen.min()) < 0:
+        raise inputs.refused(
+            "A drop in percent is one of probabilities, which are at least 0.",
+            f"The lowest score is {min(whole.min(), seen.min()):.6g}.",
+            "Score the probability of the class, not its logit.",
+            "help(keras_saliency.metrics.confidence)",
+        )
+    return whole, seen

@@ -1,0 +1,183 @@
+"""Deletion and insertion: how fast the score falls, or rises, as pixels go in the map's order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from keras_saliency.metrics import inputs, ranking, variants
+from keras_saliency.metrics.variants import Score
+
+__all__ = ["Curves", "deletion", "deletion_curves", "insertion", "insertion_curves"]
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """The score while pixels are replaced.
+
+    Attributes:
+        shares: (steps + 1,), the share of pixels replaced so far, 0 to 1.
+        scores: (B, steps + 1), float64.
+    """
+
+    shares: np.ndarray
+    scores: np.ndarray
+
+    @property
+    def areas(self) -> np.ndarray:
+        """The area under each curve, (B,): the mean score on the way, by the trapezoid rule."""
+        return np.trapezoid(self.scores, self.shares, axis=1)
+
+
+def deletion(
+    score: Score,
+    images: ArrayLike,
+    maps: ArrayLike,
+    baselines: ArrayLike,
+    *,
+    steps: int = 32,
+    seed: int = 0,
+    batch_size: int = 8,
+) -> np.ndarray:
+    """Return the area under the deletion curve. Lower is better.
+
+    Pixels are replaced by the baseline, highest first; if the map is right, the score falls early.
+
+    Args:
+        score: ``score(images (N, H, W, C), rows (N,)) -> (N,)``; a probability in the paper.
+            ``rows`` says from which picture each one is made.
+        images: (B, H, W, C) in the model's input range.
+        maps: (B, H, W). Only the order of values counts: the lowest go last, also if negative.
+        baselines: (B, H, W, C) or what broadcasts to it: what is left, such as black or the mean.
+        steps: In how many equal shares the pixels are replaced; each costs a run of the model.
+        seed: Of the order in which equal values go (not the raster's), the same for all pictures.
+        batch_size: How many pictures are scored at once.
+
+    Returns:
+        (B,) float64, the mean score on the way, in the range of the score: 0 to 1 of a probability.
+
+    Raises:
+        MetricError: Arrays do not fit, are not finite, or there are more steps than pixels.
+
+    Source:
+        V. Petsiuk, A. Das, K. Saenko: RISE, 2018, arXiv:1806.07421.
+
+    Example:
+        >>> def bright(images, rows):  # looks at the first pixel only
+        ...     return images[:, 0, 0, 0]
+        >>> image, black = np.ones((1, 2, 2, 1)), np.zeros((1, 2, 2, 1))
+        >>> deletion(bright, image, np.array([[[4, 3], [2, 1]]]), black, steps=4)
+        array([0.125])
+        >>> deletion(bright, image, np.array([[[1, 2], [3, 4]]]), black, steps=4)
+        array([0.875])
+    """
+    return deletion_curves(
+        score, images, maps, baselines, steps=steps, seed=seed, batch_size=batch_size
+    ).areas
+
+
+def insertion(
+    score: Score,
+    images: ArrayLike,
+    maps: ArrayLike,
+    baselines: ArrayLike,
+    *,
+    steps: int = 32,
+    seed: int = 0,
+    batch_size: int = 8,
+) -> np.ndarray:
+    """Return the area under the insertion curve. Higher is better.
+
+    The picture's pixels come into the baseline, highest first; if the map is right, the score rises
+    early. The paper starts at a blurred picture: into black, edges come that are in no picture.
+
+    Args:
+        score: As in `deletion`.
+        images: (B, H, W, C) in the model's input range.
+        maps: (B, H, W). Only the order of values counts.
+        baselines: (B, H, W, C) or what broadcasts to it: where it starts, such as a blur.
+        steps: In how many equal shares the pixels come.
+        seed: Of the order in which equal values come.
+        batch_size: How many pictures are scored at once.
+
+    Returns:
+        (B,) float64, the mean score on the way, in the range of the score: 0 to 1 of a probability.
+
+    Raises:
+        MetricError: As in `deletion`.
+
+    Source:
+        V. Petsiuk, A. Das, K. Saenko: RISE, 2018, arXiv:1806.07421.
+
+    Example:
+        >>> image, black = np.ones((1, 2, 2, 1)), np.zeros((1, 2, 2, 1))
+        >>> first = lambda images, rows: images[:, 0, 0, 0]
+        >>> insertion(first, image, np.array([[[4, 3], [2, 1]]]), black, steps=4)
+        array([0.875])
+    """
+    return insertion_curves(
+        score, images, maps, baselines, steps=steps, seed=seed, batch_size=batch_size
+    ).areas
+
+
+def deletion_curves(
+    score: Score,
+    images: ArrayLike,
+    maps: ArrayLike,
+    baselines: ArrayLike,
+    *,
+    steps: int = 32,
+    seed: int = 0,
+    batch_size: int = 8,
+) -> Curves:
+    """Return the scores from the picture to the baseline; arguments as in `deletion`."""
+    images = inputs.pictures(images)
+    baselines = inputs.baselines(baselines, images)
+    return _curves(score, images, baselines, inputs.maps(maps, images), steps, seed, batch_size)
+
+
+def insertion_curves(
+    score: Score,
+    images: ArrayLike,
+    maps: ArrayLike,
+    baselines: ArrayLike,
+    *,
+    steps: int = 32,
+    seed: int = 0,
+    batch_size: int = 8,
+) -> Curves:
+    """Return the scores from the baseline to the picture; arguments as in `insertion`."""
+    images = inputs.pictures(images)
+    baselines = inputs.baselines(baselines, images)
+    return _curves(score, baselines, images, inputs.maps(maps, images), steps, seed, batch_size)
+
+
+def _curves(
+    score: Score,
+    start: np.ndarray,
+    end: np.ndarray,
+    maps: np.ndarray,
+    steps: int,
+    seed: int,
+    batch_size: int,
+) -> Curves:
+    """Replace the pixels of ``start`` by those of ``end``, the map's highest first."""
+    count, height, width, channels = start.shape
+    pixels = height * width
+    steps = inputs.count(steps, "steps", high=pixels)
+    until = np.rint(np.linspace(0, pixels, steps + 1)).astype(int)
+    order = ranking.highest_first(maps, seed)
+
+    def on_the_way() -> Iterator[variants.Variant]:
+        for row in range(count):
+            now, then = (np.array(a[row]).reshape(pixels, channels) for a in (start, end))
+            for first, last in zip([0, *until[:-1]], until, strict=True):
+                moved = order[row, first:last]
+                now[moved] = then[moved]
+                yield row, now.reshape(height, width, channels).copy()
+
+    found = variants.all_scores(score, on_the_way(), (count, steps + 1), batch_size)
+    return Curves(until / pixels, found)

@@ -1,0 +1,213 @@
+"""Do attributions add up to what happens to the score when their pixels go?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from keras_saliency.metrics import agreement, inputs, variants
+from keras_saliency.metrics.variants import Score
+
+__all__ = ["completeness_error", "mu_fidelity", "sensitivity_n"]
+
+# Scores in float32 that differ by less, as a share of their size, differ by rounding.
+_STILL = 1e-6
+
+
+def sensitivity_n(
+    score: Score,
+    images: ArrayLike,
+    attributions: ArrayLike,
+    baselines: ArrayLike,
+    *,
+    n: int | float = 0.1,
+    samples: int = 100,
+    seed: int = 0,
+    batch_size: int = 8,
+) -> np.ndarray:
+    """Return how attributions of random n pixels and score drops correlate. Higher is better.
+
+    Args:
+        score: ``score(images (N, H, W, C), rows (N,)) -> (N,)``.
+        images: (B, H, W, C) in the model's input range.
+        attributions: (B, H, W), or (B, H, W, C), which is summed over channels.
+        baselines: (B, H, W, C) or what broadcasts to it: what replaces the pixels of a set.
+        n: Pixels in a set: a count (int), or a share of all, above 0 and below 1 (float). The
+            paper draws a curve over it.
+        samples: How many sets, the same for every picture.
+        seed: Of the sets.
+        batch_size: How many pictures are scored at once.
+
+    Returns:
+        (B,) float64, Pearson's correlation over the sets, -1 to 1; 0 where the sums or the score do
+        not move (a move below a millionth of the score is rounding).
+
+    Raises:
+        MetricError: Arrays do not fit or are not finite, or n leaves no choice.
+
+    Source:
+        M. Ancona, E. Ceolini, C. Öztireli, M. Gross: Towards better understanding of gradient-based
+        attribution methods for deep neural networks, 2018, arXiv:1711.06104.
+
+    Example:
+        >>> total = lambda images, rows: images.sum(axis=(1, 2, 3))
+        >>> image = np.random.default_rng(0).random((1, 6, 6, 1))
+        >>> sensitivity_n(total, image, image, 0.0, n=6).round(6)
+        array([1.])
+    """
+    images = inputs.pictures(images)
+    shape = images.shape[1:3]
+    pixels = shape[0] * shape[1]
+    if isinstance(n, float):
+        share = inputs.number(n, "n", 0.0, 1.0)
+        size = int(np.clip(round(share * pixels), 1, max(1, pixels - 1))) if 0 < share < 1 else 0
+    else:
+        size = n
+    size = inputs.count(size, "n", high=pixels - 1)
+
+    def draw(generator: np.random.Generator) -> np.ndarray:
+        chosen = np.zeros(pixels, bool)
+        chosen[generator.choice(pixels, size, replace=False)] = True
+        return chosen.reshape(shape)
+
+    return _correlations(score, images, attributions, baselines, draw, samples, seed, batch_size)
+
+
+def mu_fidelity(
+    score: Score,
+    images: ArrayLike,
+    attributions: ArrayLike,
+    baselines: ArrayLike,
+    *,
+    grid_size: int = 8,
+    subset: float = 0.2,
+    samples: int = 100,
+    seed: int = 0,
+    batch_size: int = 8,
+) -> np.ndarray:
+    """Return how attributions of random cells and score drops correlate. Higher is better.
+
+    Cells instead of pixels: a few single pixels hardly move the score of a network for photographs.
+
+    Args:
+        score: ``score(images (N, H, W, C), rows (N,)) -> (N,)``.
+        images: (B, H, W, C) in the model's input range.
+        attributions: (B, H, W), or (B, H, W, C), which is summed over channels.
+        baselines: (B, H, W, C) or what broadcasts to it: what replaces the cells of a set.
+        grid_size: Cells a side.
+        subset: Share of the cells in a set, above 0 and below 1.
+        samples: How many sets, the same for every picture.
+        seed: Of the sets.
+        batch_size: How many pictures are scored at once.
+
+    Returns:
+        (B,) float64, Pearson's correlation over the sets, -1 to 1; 0 where the sums or the score do
+        not move (a move below a millionth of the score is rounding).
+
+    Raises:
+        MetricError: Arrays do not fit or are not finite, or there are more cells than pixels a
+            side, or a set holds none or all.
+
+    Source:
+        U. Bhatt, A. Weller, J. M. F. Moura: Evaluating and aggregating feature-based model
+        explanations, 2020, arXiv:2005.00631 (there over features; the grid is customary for
+        pictures).
+
+    Example:
+        >>> total = lambda images, rows: images.sum(axis=(1, 2, 3))
+        >>> image = np.random.default_rng(0).random((1, 6, 6, 1))
+        >>> mu_fidelity(total, image, image, 0.0, grid_size=3).round(6)
+        array([1.])
+    """
+    images = inputs.pictures(images)
+    shape = images.shape[1:3]
+    side = inputs.count(grid_size, "grid_size", low=2, high=min(shape))
+    size = round(inputs.number(subset, "subset", 0.0, 1.0) * side * side)
+    size = inputs.count(size, "subset (in cells)", high=side * side - 1)
+    down, across = (np.arange(n) * side // n for n in shape)
+
+    def draw(generator: np.random.Generator) -> np.ndarray:
+        chosen = np.zeros(side * side, bool)
+        chosen[generator.choice(side * side, size, replace=False)] = True
+        return chosen.reshape(side, side)[np.ix_(down, across)]
+
+    return _correlations(score, images, attributions, baselines, draw, samples, seed, batch_size)
+
+
+def completeness_error(
+    score: Score,
+    images: ArrayLike,
+    attributions: ArrayLike,
+    baselines: ArrayLike,
+    *,
+    batch_size: int = 8,
+) -> np.ndarray:
+    """Return how far attributions miss the score gap they should sum to. Lower is better.
+
+    Args:
+        score: ``score(images (N, H, W, C), rows (N,)) -> (N,)``.
+        images: (B, H, W, C) in the model's input range.
+        attributions: (B, H, W) or (B, H, W, C).
+        baselines: (B, H, W, C) or what broadcasts to it: that of the attributions.
+        batch_size: How many pictures are scored at once.
+
+    Returns:
+        (B,) float64, ``|sum(attributions) - gap| / |gap|``, 0 or more, gap the score above that of
+        the baseline. Where the gap is 0: 0 if the sum is too, else NaN, as no share of 0 is an
+        error.
+
+    Raises:
+        MetricError: Arrays do not fit or are not finite.
+
+    Source:
+        M. Sundararajan, A. Taly, Q. Yan: Axiomatic attribution for deep networks, 2017,
+        arXiv:1703.01365 (the axiom).
+
+    Example:
+        >>> total = lambda images, rows: images.sum(axis=(1, 2, 3))
+        >>> image = np.ones((1, 2, 2, 1))
+        >>> completeness_error(total, image, 0.75 * image, 0.0)
+        array([0.25])
+    """
+    images = inputs.pictures(images)
+    baselines = inputs.baselines(baselines, images)
+    values = inputs.attributions(attributions, images)
+    gap = variants.of_pictures(score, images, batch_size)
+    gap = gap - variants.of_pictures(score, baselines, batch_size)
+    sums = values.reshape(len(values), -1).sum(axis=1)
+    missed = np.where((gap == 0) & (sums != 0), np.nan, np.abs(sums - gap))
+    return missed / np.where(gap == 0, 1.0, np.abs(gap))
+
+
+def _correlations(
+    score: Score,
+    images: np.ndarray,
+    attributions: ArrayLike,
+    baselines: ArrayLike,
+    draw: Callable[[np.random.Generator], np.ndarray],
+    samples: int,
+    seed: int,
+    batch_size: int,
+) -> np.ndarray:
+    """Correlate, over drawn sets of pixels (H, W), the sum of attributions and the score drop."""
+    baselines = inputs.baselines(baselines, images)
+    values = inputs.attributions(attributions, images)
+    values = values.sum(axis=-1) if values.ndim == 4 else values
+    samples = inputs.count(samples, "samples", low=2)
+    sums = np.zeros((len(images), samples))
+
+    def without() -> Iterator[variants.Variant]:
+        for row, (image, behind) in enumerate(zip(images, baselines, strict=True)):
+            generator = np.random.default_rng(seed)
+            for number in range(samples):
+                chosen = draw(generator)
+                sums[row, number] = values[row][chosen].sum()
+                yield row, np.where(chosen[..., None], behind, image)
+
+    whole = variants.of_pictures(score, images, batch_size)[:, None]
+    left = variants.all_scores(score, without(), sums.shape, batch_size)
+    size = np.maximum(np.abs(left).max(axis=1, keepdims=True), np.abs(whole))
+    still = np.ptp(left, axis=1, keepdims=True) <= _STILL * size
+    return agreement.pearson(sums, np.where(still, 0.0, whole - left))

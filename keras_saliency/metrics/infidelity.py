@@ -1,0 +1,137 @@
+"""Do attributions say what a meaningful change of the picture does to the score?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from keras_saliency.metrics import inputs, variants
+from keras_saliency.metrics.variants import Score
+
+__all__ = ["infidelity"]
+
+# Picture (H, W, C) and generator, to what is subtracted from the picture, (H, W, C).
+Perturbation = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+
+
+def infidelity(
+    score: Score,
+    images: ArrayLike,
+    attributions: ArrayLike,
+    baselines: ArrayLike,
+    *,
+    perturbation: Literal["square", "gaussian"] | Perturbation = "square",
+    contributions: bool = False,
+    normalize: bool = False,
+    noise: float = 0.2,
+    samples: int = 100,
+    seed: int = 0,
+    batch_size: int = 8,
+) -> np.ndarray:
+    """Return the mean square by which attributions miss the score's change. Lower is better.
+
+    Args:
+        score: ``score(images (N, H, W, C), rows (N,)) -> (N,)``.
+        images: (B, H, W, C) in the model's input range, ``x``.
+        attributions: (B, H, W, C), or (B, H, W), the same for all channels, ``a``.
+        baselines: (B, H, W, C) or what broadcasts to it: what is left in a square.
+        perturbation: What is subtracted from the picture, ``I``: ``"square"``, picture minus
+            baseline in a random square, its side 1 to half of the shorter side, 0 outside;
+            ``"gaussian"``, noise; or a function ``(image, generator) -> (H, W, C)``.
+        contributions: Attributions hold the factor ``x - baseline`` already, as those that sum to
+            the score gap do; ``I`` is then 1 in the square, 0 outside. Squares only.
+        normalize: Scale the attributions first as suits them best, one factor a picture, so that
+            maps of different scale can be compared.
+        noise: Standard deviation of ``"gaussian"``, as a share of (max - min) of that picture.
+        samples: How many perturbations, of the same draws for every picture.
+        seed: Of the draws.
+        batch_size: How many pictures are scored at once.
+
+    Returns:
+        (B,) float64, the mean of ``(sum(I a) - (score(x) - score(x - I)))^2``, 0 or more, in the
+        score's unit squared. Normalized, attributions of 0 have the mean square of the change.
+
+    Raises:
+        MetricError: Arrays do not fit or are not finite, no such perturbation, or contributions
+            with another one than squares.
+
+    Source:
+        C.-K. Yeh, C.-Y. Hsieh, A. S. Suggala, D. I. Inouye, P. Ravikumar: On the (in)fidelity and
+        sensitivity of explanations, 2019, arXiv:1901.09392.
+
+    Example:
+        >>> total = lambda images, rows: images.sum(axis=(1, 2, 3))
+        >>> image = np.random.default_rng(0).random((1, 6, 6, 1))
+        >>> infidelity(total, image, np.ones((1, 6, 6)), 0.0).round(9)  # the gradient
+        array([0.])
+        >>> infidelity(total, image, image, 0.0, contributions=True).round(9)
+        array([0.])
+    """
+    images = inputs.pictures(images)
+    baselines = inputs.baselines(baselines, images)
+    values = inputs.attributions(attributions, images)
+    values = values[..., None] if values.ndim == 3 else values
+    samples = inputs.count(samples, "samples")
+    noise = inputs.number(noise, "noise", 0.0)
+    if not callable(perturbation):
+        inputs.choice(perturbation, "perturbation", ("square", "gaussian"))
+    if contributions and perturbation != "square":
+        raise inputs.refused(
+            "contributions=True says that attributions hold the factor picture minus baseline.",
+            "Only in squares is this factor what is taken away.",
+            "Take perturbation='square', or attributions without that factor.",
+            "help(keras_saliency.metrics.infidelity)",
+        )
+    said = np.zeros((len(images), samples))
+
+    def changed() -> Iterator[variants.Variant]:
+        for row, (image, behind) in enumerate(zip(images, baselines, strict=True)):
+            generator = np.random.default_rng(seed)
+            for number in range(samples):
+                if perturbation == "square":
+                    square = _square(image.shape, generator)
+                    taken = square if contributions else square * (image - behind)
+                    left = np.where(square, behind, image)
+                else:
+                    taken = _taken(perturbation, image, noise, generator)
+                    left = (image - taken).astype(images.dtype)
+                # A map stands for every channel; a contribution is the whole pixel's.
+                taken = taken if contributions else taken.astype(np.float64)
+                said[row, number] = (taken * values[row]).sum()
+                yield row, left
+
+    whole = variants.of_pictures(score, images, batch_size)[:, None]
+    happened = whole - variants.all_scores(score, changed(), said.shape, batch_size)
+    if normalize:
+        size = (said**2).sum(axis=1, keepdims=True)
+        along = (said * happened).sum(axis=1, keepdims=True)
+        said *= np.divide(along, size, out=np.zeros_like(size), where=size > 0)
+    return ((said - happened) ** 2).mean(axis=1)
+
+
+def _taken(
+    perturbation: str | Perturbation, image: np.ndarray, noise: float, draw: np.random.Generator
+) -> np.ndarray:
+    if not callable(perturbation):
+        return noise * np.ptp(image) * draw.standard_normal(image.shape)
+    found = np.asarray(perturbation(image, draw), np.float64)
+    if found.shape != image.shape or not np.isfinite(found).all():
+        raise inputs.refused(
+            f"perturbation(image, generator) must give finite numbers of shape {image.shape}.",
+            f"It gave shape {found.shape}.",
+            "Return what is subtracted from the picture.",
+            "help(keras_saliency.metrics.infidelity)",
+        )
+    return found
+
+
+def _square(shape: tuple[int, ...], draw: np.random.Generator) -> np.ndarray:
+    """Return a mask (H, W, 1) of a random square that lies on the picture."""
+    side = draw.integers(1, max(1, min(shape[:2]) // 2), endpoint=True)
+    top, left = (draw.integers(0, n - side, endpoint=True) for n in shape[:2])
+    mask = np.zeros((*shape[:2], 1), bool)
+    mask[top : top + side, left : left + side] = True
+    return mask

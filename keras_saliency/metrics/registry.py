@@ -1,0 +1,127 @@
+"""All metrics of maps in one table: what each needs, and which way is better."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from keras_saliency.errors import did_you_mean
+from keras_saliency.metrics import inputs
+
+__all__ = ["METRICS", "Metric", "get", "names"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric: one number for each picture.
+
+    Attributes:
+        name: That of its function.
+        module: That of its module in `keras_saliency.metrics`.
+        higher_is_better: Which way a table points.
+        low: The least it can be, minus infinity if nothing bounds it.
+        high: The most it can be.
+        reference: Authors, year, arXiv id.
+        options: What makes maps of methods with different scales comparable, if not the defaults.
+    """
+
+    name: str
+    module: str
+    higher_is_better: bool
+    low: float
+    high: float
+    reference: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def function(self) -> Callable[..., np.ndarray]:
+        """The function itself; it gives (B,) float64."""
+        return getattr(importlib.import_module(f"{__package__}.{self.module}"), self.name)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Names of the arguments that it cannot do without, in order.
+
+        ``score``, ``images``, ``maps``, ``attributions``, ``baselines``, ``attribute``, ``inside``
+        mean the same in every metric.
+        """
+        parameters = inspect.signature(self.function).parameters.values()
+        return tuple(one.name for one in parameters if one.default is one.empty)
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """Names of its options."""
+        parameters = inspect.signature(self.function).parameters.values()
+        return tuple(one.name for one in parameters if one.default is not one.empty)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> np.ndarray:
+        """Return the function's numbers, under `options` unless other ones are given."""
+        return self.function(*args, **{**self.options, **kwargs})
+
+
+_ANY = math.inf
+# A score has the range of what is scored, so metrics in its unit are bounded only by it.
+_ROWS = [
+    Metric("deletion", "curves", False, -_ANY, _ANY, "Petsiuk et al. 2018, arXiv:1806.07421"),
+    Metric("insertion", "curves", True, -_ANY, _ANY, "Petsiuk et al. 2018, arXiv:1806.07421"),
+    Metric("road", "road", True, -_ANY, _ANY, "Rong et al. 2022, arXiv:2202.00449"),
+    Metric(
+        "average_drop", "confidence", False, 0, 100, "Chattopadhay et al. 2018, arXiv:1710.11063",
+    ),
+    Metric(
+        "increase_in_confidence", "confidence", True, 0, 100,
+        "Chattopadhay et al. 2018, arXiv:1710.11063",
+    ),
+    Metric("sensitivity_n", "faithfulness", True, -1, 1, "Ancona et al. 2018, arXiv:1711.06104"),
+    Metric("mu_fidelity", "faithfulness", True, -1, 1, "Bhatt et al. 2020, arXiv:2005.00631"),
+    Metric(
+        "infidelity", "infidelity", False, 0, _ANY, "Yeh et al. 2019, arXiv:1901.09392",
+        {"contributions": True, "normalize": True},
+    ),
+    Metric(
+        "completeness_error", "faithfulness", False, 0, _ANY,
+        "Sundararajan et al. 2017, arXiv:1703.01365",
+    ),
+    Metric("max_sensitivity", "robustness", False, 0, _ANY, "Yeh et al. 2019, arXiv:1901.09392"),
+    Metric("complexity", "complexity", False, 0, _ANY, "Bhatt et al. 2020, arXiv:2005.00631"),
+    Metric("sparseness", "complexity", True, 0, 1, "Chalasani et al. 2020, arXiv:1810.06583"),
+    Metric("pointing_game", "localization", True, 0, 1, "Zhang et al. 2018, arXiv:1608.00507"),
+    Metric("energy_inside", "localization", True, 0, 1, "Wang et al. 2020, arXiv:1910.01279"),
+    Metric("overlap", "localization", True, 0, 1, "Zhou et al. 2016, arXiv:1512.04150"),
+    Metric("grid_pointing_game", "mosaics", True, 0, 1, "Böhle et al. 2021, arXiv:2104.00032"),
+    Metric("random_logit", "sanity", False, -1, 1, "Sixt et al. 2020, arXiv:1912.09818"),
+]  # fmt: skip
+
+METRICS: Mapping[str, Metric] = {row.name: row for row in _ROWS}
+
+
+def names() -> list[str]:
+    """Return the names of all metrics of maps, in the order of the table."""
+    return list(METRICS)
+
+
+def get(metric: str | Metric) -> Metric:
+    """Return the metric of this name; a `Metric` is returned as it is.
+
+    Raises:
+        MetricError: No such metric.
+
+    Example:
+        >>> get("deletion").needs, get("deletion").higher_is_better
+        (('score', 'images', 'maps', 'baselines'), False)
+    """
+    if isinstance(metric, Metric):
+        return metric
+    if isinstance(metric, str) and metric in METRICS:
+        return METRICS[metric]
+    raise inputs.refused(
+        f"The metric {metric!r} was asked for.",
+        f"Known: {', '.join(METRICS)}.",
+        did_you_mean(str(metric), METRICS) or "Take one of these.",
+    )

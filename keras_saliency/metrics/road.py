@@ -1,0 +1,190 @@
+"""ROAD, remove and debias: deletion with pixels guessed from their neighbours.
+
+A black pixel tells the model that something was taken away, and in which shape. A pixel guessed
+from what is left tells it almost nothing, so the score falls for what is missing only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from keras_saliency.metrics import inputs, ranking, variants
+from keras_saliency.metrics.variants import Score
+
+__all__ = ["Removals", "impute", "removals", "road"]
+
+# The paper's: neighbours beside a pixel weigh twice those across its corners; together 1.
+_BESIDE, _ACROSS = 1 / 6, 1 / 12
+_NEIGHBOURS = [
+    (down, right, _ACROSS if down and right else _BESIDE)
+    for down in (-1, 0, 1)
+    for right in (-1, 0, 1)
+    if down or right
+]
+
+
+@dataclass(frozen=True, eq=False)
+class Removals:
+    """The score after shares of the pixels were removed.
+
+    Attributes:
+        removed: (P,), in percent.
+        most_first: (B, P) float64, the map's highest removed ("MoRF"): lower is better.
+        least_first: (B, P) float64, its lowest removed ("LeRF"): higher is better.
+    """
+
+    removed: np.ndarray
+    most_first: np.ndarray
+    least_first: np.ndarray
+
+
+def road(
+    score: Score,
+    images: ArrayLike,
+    maps: ArrayLike,
+    *,
+    removed: Sequence[float] = (20, 40, 60, 80),
+    noise: float = 0.01,
+    seed: int = 0,
+    batch_size: int = 8,
+) -> np.ndarray:
+    """Return how much more it costs to remove the highest pixels than the lowest. Higher is better.
+
+    Args:
+        score: ``score(images (N, H, W, C), rows (N,)) -> (N,)``; a probability in the paper.
+        images: (B, H, W, C) in the model's input range.
+        maps: (B, H, W). Only the order of values counts.
+        removed: How many percent of the pixels are removed, above 0 and below 100; the mean over
+            these is taken.
+        noise: Standard deviation of the noise on guessed pixels, as a share of (max - min) of that
+            picture.
+        seed: Of the noise, and of the order of equal values; the same for every picture.
+        batch_size: How many pictures are scored at once.
+
+    Returns:
+        (B,) float64, ``(LeRF - MoRF) / 2``: of a probability -0.5 to 0.5; a constant map has 0.
+
+    Raises:
+        MetricError: Arrays do not fit or are not finite, or nothing or all would be removed.
+
+    Source:
+        Y. Rong, T. Leemann, V. Borisov, G. Kasneci, E. Kasneci: A consistent and efficient
+        evaluation strategy for attribution methods, 2022, arXiv:2202.00449.
+
+    Example:
+        >>> image = np.zeros((1, 8, 8, 1))
+        >>> image[0, 2:4, 2:4] = 1
+        >>> spot = lambda images, rows: images[:, 2:4, 2:4].mean(axis=(1, 2, 3))
+        >>> bool(road(spot, image, image[..., 0])[0] > 0.4)
+        True
+    """
+    found = removals(
+        score, images, maps, removed=removed, noise=noise, seed=seed, batch_size=batch_size
+    )
+    return (found.least_first - found.most_first).mean(axis=1) / 2.0
+
+
+def removals(
+    score: Score,
+    images: ArrayLike,
+    maps: ArrayLike,
+    *,
+    removed: Sequence[float] = (20, 40, 60, 80),
+    noise: float = 0.01,
+    seed: int = 0,
+    batch_size: int = 8,
+) -> Removals:
+    """Return the scores with the highest pixels removed and the lowest; arguments as in `road`."""
+    images = inputs.pictures(images)
+    values = inputs.maps(maps, images)
+    noise = inputs.number(noise, "noise", 0.0)
+    pixels = values[0].size
+    percents = [inputs.number(one, "removed", 0.0, 100.0) for one in removed]
+    # None at all would be the whole picture; all of them leaves nothing to guess from.
+    counts = [
+        inputs.count(round(p / 100 * pixels), f"removed (pixels of {pixels})", high=pixels - 1)
+        for p in percents
+    ]
+    inputs.count(len(counts), "len(removed)")
+    orders = [ranking.highest_first(one, seed) for one in (values, -values)]
+    drawn = np.random.default_rng(seed).standard_normal(images.shape[1:])
+
+    def guessed() -> Iterator[variants.Variant]:
+        for row, image in enumerate(images):
+            disturbance = noise * np.ptp(image) * drawn
+            for order in orders:
+                for count in counts:
+                    missing = np.zeros(pixels, bool)
+                    missing[order[row, :count]] = True
+                    missing = missing.reshape(image.shape[:2])
+                    filled = impute(image, missing) + missing[..., None] * disturbance
+                    yield row, filled.astype(images.dtype)
+
+    shape = (len(images), 2, len(counts))
+    found = variants.all_scores(score, guessed(), shape, batch_size)
+    return Removals(np.array(percents), found[:, 0], found[:, 1])
+
+
+def impute(image: ArrayLike, missing: ArrayLike) -> np.ndarray:
+    """Return a picture whose missing pixels are weighted means of their eight neighbours.
+
+    All missing pixels are solved for at once, so each is a mean of known ones near and far. At the
+    picture's edge the weights of the neighbours that exist are raised to sum to 1.
+
+    Args:
+        image: (H, W, C), finite.
+        missing: (H, W) bool; one pixel or more is not missing.
+
+    Returns:
+        (H, W, C) float64.
+
+    Raises:
+        MetricError: Shapes do not fit, or every pixel is missing.
+
+    Example:
+        >>> impute(np.array([[[1.0], [9.0], [3.0]]]), np.array([[False, True, False]]))[0, :, 0]
+        array([1., 2., 3.])
+    """
+    from scipy.sparse import csc_array
+    from scipy.sparse.linalg import splu
+
+    result, lost = np.array(image, np.float64), np.asarray(missing)
+    if result.ndim != 3 or lost.shape != result.shape[:2] or lost.dtype != bool or lost.all():
+        raise inputs.refused(
+            "A picture (H, W, C) and the bool mask (H, W) of its missing pixels were asked for.",
+            f"Their shapes are {result.shape} and {lost.shape}, and {np.count_nonzero(lost)} of "
+            f"{lost.size} are missing.",
+            "Leave one pixel or more from which to guess.",
+            "help(keras_saliency.metrics.road.impute)",
+        )
+    if not lost.any():
+        return result
+    y, x = np.nonzero(lost)
+    unknown = np.full(lost.shape, -1)
+    unknown[y, x] = np.arange(len(y))
+    diagonal, known = np.zeros(len(y)), np.zeros((len(y), result.shape[2]))
+    rows, columns, weights = [], [], []
+    for down, right, weight in _NEIGHBOURS:
+        to_y, to_x = y + down, x + right
+        inside = (to_y >= 0) & (to_y < lost.shape[0]) & (to_x >= 0) & (to_x < lost.shape[1])
+        at = np.flatnonzero(inside)
+        to_y, to_x = to_y[at], to_x[at]
+        diagonal[at] += weight
+        number = unknown[to_y, to_x]
+        here = number < 0
+        known[at[here]] += weight * result[to_y[here], to_x[here]]
+        rows.append(at[~here])
+        columns.append(number[~here])
+        weights.append(np.full(len(rows[-1]), -weight))
+    own = np.arange(len(y))
+    entries = np.concatenate([diagonal, *weights])
+    places = np.concatenate([own, *rows]), np.concatenate([own, *columns])
+    matrix = csc_array((entries, places), shape=(len(y), len(y)))
+    # Symmetric and positive definite: an order made for that is several times faster.
+    solver = splu(matrix, "MMD_AT_PLUS_A", 0.0, options={"SymmetricMode": True})
+    result[y, x] = solver.solve(known)
+    return result

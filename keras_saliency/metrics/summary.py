@@ -1,0 +1,65 @@
+"""One row of a table from one number a picture: the mean, and how sure it is."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from keras_saliency.metrics import inputs
+
+__all__ = ["Interval", "bootstrap"]
+
+
+class Interval(NamedTuple):
+    """A mean and the interval that holds it with the level asked for."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def bootstrap(
+    values: ArrayLike, seed: int = 0, samples: int = 1000, level: float = 0.95
+) -> Interval:
+    """Return the mean over pictures and its bootstrap interval.
+
+    Args:
+        values: (B,), a metric's numbers. NaN, where a metric is not defined, is left out.
+        seed: Of the draws.
+        samples: How many times B pictures are drawn, with repetition.
+        level: Share of the drawn means that the interval holds, above 0 and below 1.
+
+    Returns:
+        Mean, low, high; of one picture three times its number; of none three times NaN.
+
+    Raises:
+        MetricError: Values are not (B,), or infinite.
+
+    Source:
+        B. Efron, R. J. Tibshirani: An introduction to the bootstrap, 1993 (percentile interval).
+
+    Example:
+        >>> mean, low, high = bootstrap([0, 1, 1, 1, 0, 1, 1, 1])
+        >>> mean, low < mean < high
+        (0.75, True)
+    """
+    found = np.asarray(values, np.float64)
+    if found.ndim != 1 or np.isinf(found).any():
+        raise inputs.refused(
+            "One number a picture, (B,), finite or NaN, was asked for.",
+            f"An array of shape {found.shape} was given"
+            + (" with infinity in it." if np.isinf(found).any() else "."),
+            "Pass what a metric returned.",
+            "help(keras_saliency.metrics.summary.bootstrap)",
+        )
+    samples = inputs.count(samples, "samples")
+    level = inputs.number(level, "level", 0.0, 1.0)
+    known = found[~np.isnan(found)]
+    if not known.size:
+        return Interval(np.nan, np.nan, np.nan)
+    generator = np.random.default_rng(seed)
+    means = [known[generator.integers(known.size, size=known.size)].mean() for _ in range(samples)]
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(known.mean()), float(low), float(high))
