@@ -294,7 +294,8 @@ def _with_grids(calls: list[Call], records: list[_Record]) -> tuple[Call, ...]:
     sizes: list[tuple[int, int]] = []
     found = []
     for call in calls:
-        sizes = [call.map_size, *sizes] if len(call.shape) == 4 else sizes
+        if len(call.shape) == 4 and hasattr(call.layer, "data_format"):
+            sizes.insert(0, call.map_size)  # of others nobody knows which axes are the picture's
         is_tokens = len(call.shape) == 3 and call.shape[1]
         grid = tokens.find(call.shape[1], sizes, joined) if is_tokens else None  # type: ignore[arg-type]
         found.append(replace(call, grid=grid))

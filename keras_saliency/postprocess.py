@@ -106,3 +106,15 @@ def resize_picture(picture: np.ndarray, size: tuple[int, int], box: Box) -> np.n
 def blur(images: np.ndarray, sigma: float) -> np.ndarray:
     """Blur (B, H, W, C) images with a Gaussian of ``sigma`` pixels; edges are mirrored."""
     return ndimage.gaussian_filter(images, (0, sigma, sigma, 0), mode="mirror")
+
+
+def most_varied(maps: np.ndarray, count: int | None) -> np.ndarray:
+    """Return the channels of (h, w, K) maps that vary most over positions, the most varied first.
+
+    Args:
+        maps: (h, w, K).
+        count: How many; ``None`` returns all, in their order.
+    """
+    if count is None:
+        return np.arange(maps.shape[-1])
+    return np.argsort(-maps.std(axis=(0, 1), dtype=np.float64), kind="stable")[:count]

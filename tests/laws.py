@@ -25,7 +25,7 @@ def _same(one, other, tolerance=_ROUNDING):
 
 def image_sized_finite_float32(run, case, folder):
     x = models.pictures()
-    e = run(models.flat(), x)
+    e = run(case.networks.flat(), x)
     assert e.values.shape == x.shape[:3]
     assert e.values.dtype == np.float32
     assert np.isfinite(e.values).all()
@@ -38,34 +38,34 @@ def image_sized_finite_float32(run, case, folder):
 def same_seed_same_map(run, case, folder):
     x = models.pictures(2)
     np.testing.assert_array_equal(
-        run(models.flat(), x, seed=3).values, run(models.flat(), x, seed=3).values
+        run(case.networks.flat(), x, seed=3).values, run(case.networks.flat(), x, seed=3).values
     )
 
 
 def another_seed_another_map_if_stochastic(run, case, folder):
     x = models.pictures(1)
-    one, other = (run(models.flat(), x, seed=seed).values for seed in (3, 4))
+    one, other = (run(case.networks.flat(), x, seed=seed).values for seed in (3, 4))
     assert np.array_equal(one, other) != case.method.stochastic
 
 
 def batch_is_singles(run, case, folder):
     x = models.pictures()
-    together = run(models.flat(), x)
+    together = run(case.networks.flat(), x)
     for i in range(len(x)):
-        alone = run(models.flat(), x[i])
+        alone = run(case.networks.flat(), x[i])
         _same(together.values[i : i + 1], alone.values)
         assert together.targets[i] == alone.targets[0]
 
 
 def micro_batch_changes_nothing(run, case, folder):
     x = models.pictures()
-    whole = run(models.flat(), x, batch_size=8)
+    whole = run(case.networks.flat(), x, batch_size=8)
     for size in (1, 2):
-        _same(run(models.flat(), x, batch_size=size).values, whole.values)
+        _same(run(case.networks.flat(), x, batch_size=size).values, whole.values)
 
 
 def model_left_as_found(run, case, folder):
-    model = models.chain(name="untouched")
+    model = case.networks.chain(name="untouched")
     model.layers[1].trainable = False
     before = _state(model)
     run(model, models.pictures(1))
@@ -77,21 +77,24 @@ def model_left_as_found(run, case, folder):
     def stop(outputs):
         raise _Stop
 
-    with pytest.raises(_Stop):
+    with pytest.raises(errors.MethodError if case.only_classes else _Stop):
         run(model, models.pictures(1), target=stop)
     assert _state(model) == before
+
+
+_NOTES = ("_called", "_parent_path")
 
 
 def _state(model):
     """All that a user could notice: weights, flags, and every attribute of every layer.
 
-    Left out is Keras' own note that a model has been called.
+    Left out are Keras' own notes that a layer has been called, and where from.
     """
     layers = [model, *model._flatten_layers(include_self=False)]
     return (
         [w.tobytes() for w in model.get_weights()],
         [(v.trainable, getattr(v.value, "requires_grad", None)) for v in model.variables],
-        [{k: id(v) for k, v in layer.__dict__.items() if k != "_called"} for layer in layers],
+        [{k: id(v) for k, v in layer.__dict__.items() if k not in _NOTES} for layer in layers],
         [getattr(getattr(v, "value", None), "grad", None) is None for v in model.variables],
         [len(layer.losses) for layer in layers],
     )  # fmt: skip
@@ -99,7 +102,7 @@ def _state(model):
 
 def nested_is_flat(run, case, folder):
     x = models.pictures(2)
-    flat, nested = run(models.flat(), x), run(models.nested(), x)
+    flat, nested = run(case.networks.flat(), x), run(case.networks.nested(), x)
     _same(nested.values, flat.values)
 
 
@@ -118,7 +121,7 @@ def exact_on_linear(run, case, folder):
 
 
 def dead_pixel_gets_zero(run, case, folder):
-    e = run(models.blind(), models.pictures(2))
+    e = run(case.networks.blind(), models.pictures(2))
     if case.method.local:
         assert not e.values[:, models.SIZE // 2 :].any()
         assert not e.values[:, :, models.SIZE // 2 :].any()
@@ -129,8 +132,8 @@ def complete_where_claimed(run, case, folder):
     if not case.method.complete:
         return
     x = models.pictures()
-    e = run(models.flat(), x, target=1)
-    logits = [keras.ops.convert_to_numpy(models.logits()(z))[:, 1] for z in (x, 0 * x)]
+    e = run(case.networks.flat(), x, target=1)
+    logits = [keras.ops.convert_to_numpy(case.networks.logits()(z))[:, 1] for z in (x, 0 * x)]
     gap = (logits[0] - logits[1]).astype("float64")
     # Relative to the gap in score: an absolute bound once let a map pass that was 10 % wrong.
     assert (
@@ -140,7 +143,7 @@ def complete_where_claimed(run, case, folder):
 
 
 def unsigned_is_non_negative(run, case, folder):
-    e = run(models.flat(), models.pictures())
+    e = run(case.networks.flat(), models.pictures())
     assert e.signed == case.method.signed
     assert e.signed or (e.values >= 0).all()
 
@@ -150,26 +153,29 @@ def _argmax(outputs):
 
 
 def gradient_free_where_claimed(run, case, folder):
-    if case.method.needs_gradient:
+    if case.only_classes:
+        with pytest.raises(errors.MethodError, match="is no class"):
+            run(case.networks.flat(), models.pictures(1), target=_argmax)
+    elif case.method.needs_gradient:
         with pytest.raises(errors.GradientError, match="No differentiable path"):
-            run(models.flat(), models.pictures(1), target=_argmax)
+            run(case.networks.flat(), models.pictures(1), target=_argmax)
     else:
-        e = run(models.flat(), models.pictures(1), target=_argmax)
-        assert e.scores == _argmax(models.flat()(models.pictures(1)))
+        e = run(case.networks.flat(), models.pictures(1), target=_argmax)
+        assert e.scores == _argmax(case.networks.flat()(models.pictures(1)))
 
 
 def channels_first_is_channels_last(run, case, folder):
     x = models.pictures(2)
-    last = run(models.flat(), x)
+    last = run(case.networks.flat(), x)
     for given in (x, x.transpose(0, 3, 1, 2)):
-        first = run(models.channels_first(), given)
+        first = run(case.networks.channels_first(), given)
         _same(first.values, last.values)
         if last.attributions is not None:
             _same(first.attributions, last.attributions)
 
 
 def save_and_load_round_trip(run, case, folder):
-    e = run(models.flat(), models.pictures(2))
+    e = run(case.networks.flat(), models.pictures(2))
     back = Explanation.load(e.save(folder / "saved"))
     np.testing.assert_array_equal(back.values, e.values)
     np.testing.assert_array_equal(back.scores, e.scores)

@@ -28,7 +28,7 @@ class Biases(Rule):
         return tuple((*(call.map_size if len(call.shape) == 4 else (1, 1)), 2) for call in calls)
 
     def around(self, scores: Scores, images: Any, rows: Any, sides: Any, *given: Any) -> Any:
-        pictures, probes = images
+        pictures, probes = images if isinstance(images, tuple) else (images, ())  # no bias at all
         waiting = list(probes)
 
         def run(piece: Piece) -> Any:

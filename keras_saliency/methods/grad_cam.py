@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_saliency.methods.base import Attribution, Method
+from keras_saliency.methods.base import CamMethod, cancelled
 
 if TYPE_CHECKING:
-    from keras_saliency.engine import Engine
+    from keras_saliency.engine import LayerGradient
 
 
 @dataclass(frozen=True)
-class GradCam(Method):
+class GradCam(CamMethod):
     """Feature maps weighted by their mean gradient: ReLU(sum_k mean(g_k) A_k).
+
+    Where the gradients of every channel cancel, as in front of a softmax over positions, the map is
+    rounding; that is a finding.
 
     Args:
         layer: Path of the layer, or ``"path@k"`` for the k-th call of a shared layer. ``None``
@@ -27,18 +30,11 @@ class GradCam(Method):
         'backbone/conv5_block3_out'
     """
 
-    family = "cam"
-    local = False
     reference = "Selvaraju et al.: Grad-CAM, 2017, arXiv:1610.02391"
 
-    layer: str | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what is no layer's path."""
-        self._require(self.layer is None or isinstance(self.layer, str), "layer", "a layer's path")
-
-    def attribute(self, engine: Engine, seed: int) -> Attribution:
-        at = engine.layer_gradient(self.layer)
+    def add_up(self, at: LayerGradient) -> np.ndarray:
         weights = at.gradients.mean(axis=(1, 2), dtype=np.float64)
-        grid = np.einsum("bhwk,bk->bhw", at.activations, weights)
-        return Attribution(np.maximum(grid, 0), info={"layer": at.layer})
+        return np.einsum("bhwk,bk->bhw", at.activations, weights)
+
+    def findings(self, at: LayerGradient) -> list[tuple[str, ...]]:
+        return cancelled(at.gradients, at)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import roots_legendre
 
-from keras_saliency.methods.base import Attribution, Method
+from keras_saliency.methods.base import PathMethod, clean
 
 if TYPE_CHECKING:
     from keras_saliency.engine import Engine
@@ -17,7 +18,7 @@ _MOST_STEPS = 3200
 
 
 @dataclass(frozen=True)
-class IntegratedGradients(Method):
+class IntegratedGradients(PathMethod):
     """(x - b) times the integral of the gradient from b to x, by Gauss-Legendre quadrature.
 
     Attributions sum to y(x) - y(b). How far they miss that, as a share of the gap, is in
@@ -36,8 +37,6 @@ class IntegratedGradients(Method):
         True
     """
 
-    family = "path"
-    signed = True
     complete = True
     reference = (
         "Sundararajan, Taly, Yan: Axiomatic Attribution for Deep Networks, 2017, arXiv:1703.01365"
@@ -55,43 +54,39 @@ class IntegratedGradients(Method):
         several = isinstance(self.baseline, list | tuple)
         self._require(not several or len(self.baseline) > 0, "baseline", "at least one baseline")
 
-    def attribute(self, engine: Engine, seed: int) -> Attribution:
-        several = self.baseline if isinstance(self.baseline, list | tuple) else [self.baseline]
-        baselines = [engine.fill(one) for one in several]
-        everyone = list(range(len(engine.images)))
-        gap = engine.scores - np.mean([engine.at(everyone, b).scores for b in baselines], axis=0)
-        steps, values, error = self.steps, np.zeros(engine.images.shape), np.full(len(gap), np.inf)
-        missed = everyone
-        while missed:
-            values[missed] = self._integrals(engine, baselines, missed, steps)
-            error = _completeness_error(values, gap)
-            if self.tolerance is None or 2 * steps > _MOST_STEPS:
-                break
-            missed = [row for row in missed if error[row] > self.tolerance]
-            steps *= 2
-        return Attribution(values, {"completeness_error": error})
+    @property
+    def most_steps(self) -> int:  # type: ignore[override]
+        """Where refining ends."""
+        return _MOST_STEPS
 
-    def _integrals(
-        self, engine: Engine, baselines: list[np.ndarray], rows: list[int], steps: int
-    ) -> np.ndarray:
+    def starts(self, engine: Engine) -> list[np.ndarray]:
+        several = self.baseline if isinstance(self.baseline, list | tuple) else [self.baseline]
+        return [engine.fill(one) for one in several]
+
+    def path(self, engine: Engine, start: np.ndarray, steps: int) -> Iterator[np.ndarray]:
+        yield from self._points(engine, start, np.arange(steps) / steps)
+        yield engine.images
+
+    def _points(
+        self, engine: Engine, start: np.ndarray, places: np.ndarray
+    ) -> Iterator[np.ndarray]:
+        way = engine.images - start
+        return (start + place * way for place in places.astype(way.dtype))
+
+    def _integral(
+        self, engine: Engine, start: np.ndarray, steps: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         points, weights = roots_legendre(steps)  # NumPy's takes 10 s for 1600
         points, weights = (points + 1) / 2, weights / 2  # from [-1, 1] to [0, 1]
-        total = np.zeros((len(rows), *engine.images.shape[1:]))
-        places = [(i, b, s) for i in range(len(rows)) for b in baselines for s in range(steps)]
-
-        def path():
-            for i, base, step in places:
-                image, start = engine.images[rows[i]], base[rows[i]]
-                yield rows[i], start + points[step].astype(image.dtype) * (image - start)
-
-        gradients = engine.gradients(path(), len(places))
-        for (i, base, step), (_, gradient) in zip(places, gradients, strict=True):
-            way = engine.images[rows[i]] - base[rows[i]]
-            total[i] += weights[step] / len(baselines) * way * gradient
-        return total
-
-
-def _completeness_error(values: np.ndarray, gap: np.ndarray) -> np.ndarray:
-    """Return how far the sums miss the gap in score, as a share of the gap."""
-    sums = values.sum(axis=(1, 2, 3))
-    return np.abs(sums - gap) / np.maximum(np.abs(gap), np.finfo(np.float32).tiny)
+        way = engine.images - start
+        total, lost = np.zeros(way.shape), np.zeros(len(way), int)
+        path = (
+            variant for point in self._points(engine, start, points) for variant in enumerate(point)
+        )
+        gradients = engine.gradients(path, steps * len(way))
+        for number, (_, gradient) in enumerate(gradients):
+            step, row = divmod(number, len(way))
+            finite, whole = clean(gradient)
+            lost[row] += not whole
+            total[row] += weights[step] * way[row] * finite
+        return total, lost

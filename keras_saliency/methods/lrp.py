@@ -84,9 +84,7 @@ class Lrp(Method):
             "flat": sharing.Flat(),
             "z_box": sharing.ZBox(),
         }
-        rule = Relevance(
-            None if wanted is None else ways[wanted], ways[convolution], ways[dense]
-        )
+        rule = Relevance(None if wanted is None else ways[wanted], ways[convolution], ways[dense])
         bounds = _bounds(engine) if wanted == "z_box" else ()
         back = engine.backward(rule, *bounds)
         found, hidden = back.values, int(back.seen["hidden"][0])

@@ -4,6 +4,7 @@
 `TopClass`       the class the model predicts (the default)
 `Class`          one class, or one class a picture
 `Margin`         one class against another: the difference of their scores
+`Contrast`       one class against those most like it on the picture
 `Pixel`          one point of a dense output (B, h, w) or (B, h, w, K)
 `Region`         the mean (or sum) of a dense output over a box or a mask
 any callable     ``outputs -> (B,)`` scores, written with ``keras.ops``
@@ -21,11 +22,13 @@ from typing import Any
 from keras_saliency.errors import TargetError
 from keras_saliency.targets.base import READ, Output, Outputs, Score, Target
 from keras_saliency.targets.classes import Class, Margin, TopClass
+from keras_saliency.targets.contrast import Contrast
 from keras_saliency.targets.dense import Pixel, Region
 from keras_saliency.targets.function import Function
 
 __all__ = [
     "Class",
+    "Contrast",
     "Function",
     "Margin",
     "Output",

@@ -1,0 +1,152 @@
+"""A picture as a game: its segments are the players, and a coalition wins its picture's score.
+
+A `Solver` says which coalitions it wants to see and learns their scores; `play` asks for all of
+them in one stream, so no more pictures are held than go through the model at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import tee
+from typing import Any, Protocol
+
+import numpy as np
+
+from keras_saliency import segments
+
+EXACT = 10  # up to so many players all coalitions are asked, 1024 of them
+_ROUNDING = 1e-6  # a smaller share of a float32 score is noise
+
+WANTED = f"one of {segments.WAYS}, a whole number above 0, or labels (H, W)"
+
+Wish = tuple[np.ndarray, Any]  # a coalition (players,) of bool, and what the solver notes by it
+Ask = Callable[[Iterable[tuple[int, np.ndarray]], int], Iterator[float]]
+
+
+@dataclass(frozen=True)
+class Game:
+    """One picture: image and cover (H, W, C), labels (H, W) by `keras_saliency.segments.of`."""
+
+    image: np.ndarray
+    cover: np.ndarray
+    labels: np.ndarray
+
+    @property
+    def players(self) -> int:
+        """How many segments there are."""
+        return int(self.labels.max()) + 1
+
+    def picture(self, present: np.ndarray) -> np.ndarray:
+        """Return the picture with all but these segments covered; what has no segment stays."""
+        stays = np.append(present, True)[self.labels]
+        return np.where(stays[..., None], self.image, self.cover)
+
+
+class Solver(Protocol):
+    """Turns coalitions' scores into a value for each player."""
+
+    @property
+    def count(self) -> int:
+        """How many coalitions it wants."""
+
+    def wishes(self) -> Iterator[Wish]:
+        """Yield the coalitions, one after the other."""
+
+    def learn(self, present: np.ndarray, note: Any, score: float) -> None:
+        """Take a coalition's score; they come in the order of the wishes."""
+
+
+def games(images: np.ndarray, covers: np.ndarray, how: Any) -> list[Game]:
+    """Return a game for each picture (B, H, W, C), its segments made by ``how``."""
+    return [
+        Game(image, cover, segments.of(how, image))
+        for image, cover in zip(images, covers, strict=True)
+    ]
+
+
+def play(ask: Ask, all_games: Sequence[Game], solvers: Sequence[Solver]) -> None:
+    """Let each solver learn the scores of the coalitions it wants.
+
+    Args:
+        ask: Turns (row, picture) into scores, in order, such as the engine's ``variant_scores``.
+        all_games: One a picture.
+        solvers: One a game.
+    """
+    wishes = ((row, wish) for row, solver in enumerate(solvers) for wish in solver.wishes())
+    asked, answered = tee(wishes)
+    pictures = ((row, all_games[row].picture(present)) for row, (present, _) in asked)
+    scores = ask(pictures, sum(solver.count for solver in solvers))
+    for (row, (present, note)), score in zip(answered, scores, strict=True):
+        solvers[row].learn(present, note, score)
+
+
+class Exact:
+    """Shapley values from the scores of all 2^players coalitions."""
+
+    def __init__(self, players: int) -> None:
+        self.count = 2**players
+        self._players = players
+        self._worth = np.zeros(self.count)
+
+    def wishes(self) -> Iterator[Wish]:
+        """Yield every coalition; its number has a bit for each player."""
+        for number in range(self.count):
+            yield (number >> np.arange(self._players)) % 2 == 1, number
+
+    def learn(self, present: np.ndarray, note: int, score: float) -> None:
+        """Take a coalition's score."""
+        self._worth[note] = score
+
+    @property
+    def empty(self) -> float:
+        """The score where nobody is present."""
+        return float(self._worth[0])
+
+    def values(self, full: float) -> np.ndarray:
+        """Return what each player adds, averaged over all orders in which they may come."""
+        n, numbers = self._players, np.arange(self.count)
+        sizes = np.array([number.bit_count() for number in range(self.count)])
+        # Orders in which exactly these came before the player, as a share of all orders.
+        share = np.array([1 / (n * math.comb(n - 1, size)) for size in range(n)])
+        found = np.zeros(n)
+        for player in range(n):
+            without = numbers[(numbers >> player) % 2 == 0]
+            gains = self._worth[without + 2**player] - self._worth[without]
+            found[player] = share[sizes[without]] @ gains
+        return found
+
+
+def shapley(engine: Any, all_games: Sequence[Game], solver: Callable[[int], Any]) -> dict[str, Any]:
+    """Return maps of Shapley values and what they miss, as `Attribution` takes them.
+
+    Args:
+        engine: What has ``scores`` (B,) of the pictures and ``variant_scores``.
+        all_games: One a picture.
+        solver: Makes the solver for so many players; not asked where all coalitions can be.
+    """
+    solvers = [
+        Exact(game.players) if game.players <= EXACT else solver(game.players) for game in all_games
+    ]
+    play(engine.variant_scores, all_games, solvers)
+    maps, errors = [], []
+    for game, one, full in zip(all_games, solvers, engine.scores.tolist(), strict=True):
+        values = one.values(full)
+        maps.append(segments.paint(game.labels, values))
+        errors.append(_missed(values, full, one.empty))
+    return {
+        "values": np.stack(maps),
+        "checks": {"completeness_error": np.array(errors)},
+        "info": {"segments": [game.players for game in all_games]},
+        "findings": [segments.findings(game.labels) for game in all_games],
+    }
+
+
+def _missed(values: np.ndarray, full: float, empty: float) -> float:
+    """How far values miss the gap in score, as a share of it.
+
+    A gap that is nothing but the rounding of float32 scores counts as that rounding.
+    """
+    rounding = max(_ROUNDING * (abs(full) + abs(empty)), float(np.finfo(np.float32).tiny))
+    return abs(values.sum() - (full - empty)) / max(abs(full - empty), rounding)

@@ -1,0 +1,77 @@
+"""A layer's maps, each weighted by how far the score drops without it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keras_saliency import postprocess
+from keras_saliency.methods.base import Attribution, CamMethod
+
+if TYPE_CHECKING:
+    from keras_saliency.engine import Engine
+
+
+@dataclass(frozen=True)
+class AblationCam(CamMethod):
+    """ReLU(sum_k w_k A_k), w_k = (y - y without map k) / y: the share of the score lost with it.
+
+    A map is left out by setting it to 0; what follows the layer runs again. A score below 0 turns
+    the weights round, so that the map shows what speaks against the target; that is a finding. Of a
+    score of 0 there are no shares: the weights are then the drops themselves.
+
+    Args:
+        layer: As for `GradCam`.
+        channels: How many maps to take, those that vary most; ``None`` takes all.
+
+    Example:
+        >>> explain(model, img, methods.AblationCam(channels=2)).info["layer"]
+        'backbone/conv5_block3_out'
+    """
+
+    needs_gradient = False
+    reference = (
+        "Desai, Ramaswamy: Ablation-CAM: Visual Explanations for Deep Convolutional Network via "
+        "Gradient-free Localization, 2020, doi:10.1109/WACV45572.2020.9093360"
+    )
+
+    channels: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is no layer or no number of maps."""
+        super().__post_init__()
+        if self.channels is not None:
+            self._require_count("channels")
+
+    def attribute(self, engine: Engine, seed: int) -> Attribution:
+        at = engine.activations(self.layer)
+        maps, whole = at.activations, engine.scores
+        present = [  # without a map of zeros, nothing changes
+            [k for k in postprocess.most_varied(one, self.channels) if one[..., k].any()]
+            for one in maps
+        ]
+
+        def without() -> Iterator[tuple[int, np.ndarray]]:
+            for row, channels in enumerate(present):
+                for k in channels:
+                    variant = maps[row].copy()
+                    variant[..., k] = 0
+                    yield row, variant
+
+        scores = engine.scores_of_activations(at, without(), sum(map(len, present)))
+        grid = np.zeros(maps.shape[:3])
+        for row, channels in enumerate(present):
+            drops = whole[row] - np.fromiter(islice(scores, len(channels)), np.float64)
+            grid[row] = maps[row][..., channels] @ (drops / (whole[row] or 1))
+        findings = [_findings(score) for score in whole]
+        return Attribution(np.maximum(grid, 0), info={"layer": at.layer}, findings=findings)
+
+
+def _findings(score: float) -> tuple[str, ...]:
+    if score < 0:
+        return ("the score is negative: the map shows what speaks against the target",)
+    return () if score else ("the score is 0: the weights are drops of the score, not shares",)

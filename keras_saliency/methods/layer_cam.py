@@ -1,0 +1,37 @@
+"""Feature maps times the positive part of their gradient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keras_saliency.methods.base import CamMethod
+
+if TYPE_CHECKING:
+    from keras_saliency.engine import LayerGradient
+
+
+@dataclass(frozen=True)
+class LayerCam(CamMethod):
+    """Each position weighted by its own positive gradient: ReLU(sum_k ReLU(g_k) A_k).
+
+    Fit for early layers, where a mean over positions says little.
+
+    Args:
+        layer: As for `GradCam`.
+
+    Example:
+        >>> explain(model, img, methods.LayerCam()).info["layer"]
+        'backbone/conv5_block3_out'
+    """
+
+    reference = (
+        "Jiang, Zhang, Hou, Cheng, Wei: LayerCAM: Exploring Hierarchical Class Activation Maps "
+        "for Localization, 2021, doi:10.1109/TIP.2021.3089943"
+    )
+
+    def add_up(self, at: LayerGradient) -> np.ndarray:
+        positive = np.maximum(at.gradients, 0)
+        return np.einsum("bhwk,bhwk->bhw", at.activations, positive, dtype=np.float64)

@@ -1,0 +1,117 @@
+"""The mean of random masks, each weighted by the score of the picture seen through it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import tee
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_saliency.methods.base import Attribution, Method
+
+if TYPE_CHECKING:
+    from keras_saliency.engine import Engine
+
+_UNLIKE = 0.5  # two halves of the masks whose maps correlate less are reported
+
+
+@dataclass(frozen=True)
+class Rise(Method):
+    """Sum of score times mask, divided by (masks times keep).
+
+    A mask is a small grid of random zeros and ones, enlarged bilinearly and shifted at random by
+    less than a cell. The masks are the same for every picture. One mask is held at a time, so
+    memory does not grow with their number. The paper's score is the probability:
+    ``target=targets.TopClass(score="probability")``. ``checks[i]["agreement"]`` is the correlation
+    of the maps that the odd and the even masks give alone; under 0.5 it is reported.
+
+    Args:
+        masks: How many.
+        cells: Cells of the small grid, a side.
+        keep: The chance of a cell to be kept.
+        fill: What covers; see `keras_saliency.perturb.fill`.
+
+    Example:
+        >>> e = explain(model, img, methods.Rise(masks=500, cells=4), seed=1)
+        >>> -1 <= e.checks[0]["agreement"] <= 1
+        True
+    """
+
+    family = "perturbation"
+    signed = True
+    stochastic = True
+    needs_gradient = False
+    local = False
+    reference = (
+        "Petsiuk, Das, Saenko: RISE: Randomized Input Sampling for Explanation of Black-box "
+        "Models, 2018, arXiv:1806.07421"
+    )
+
+    masks: int = 4000
+    cells: int = 7
+    keep: float = 0.5
+    fill: Any = "black"
+
+    def __post_init__(self) -> None:
+        """Refuse what is no mask."""
+        self._require_count("masks")
+        self._require_count("cells")
+        self._require_share("keep")
+        self._require(self.keep < 1, "keep", "a chance between 0 and 1")
+
+    def attribute(self, engine: Engine, seed: int) -> Attribution:
+        images, cover = engine.images, engine.fill(self.fill)
+        halves = np.zeros((2, *images.shape[:3]))
+        least, most = np.full(len(images), np.inf), np.full(len(images), -np.inf)
+        asked, answered = tee(self._masks(images.shape[1:3], seed))
+
+        def seen() -> Iterator[tuple[int, np.ndarray]]:
+            for mask in asked:
+                veil = mask[..., None].astype(images.dtype)
+                for row, image in enumerate(images):
+                    yield row, cover[row] + veil * (image - cover[row])
+
+        scores = engine.variant_scores(seen(), self.masks * len(images))
+        for number, mask in enumerate(answered):
+            for row in range(len(images)):
+                score = next(scores)
+                halves[number % 2, row] += score * mask
+                least[row], most[row] = min(least[row], score), max(most[row], score)
+        agreement = np.array([_correlation(*maps) for maps in halves.swapaxes(0, 1)])
+        return Attribution(
+            halves.sum(0) / (self.masks * self.keep),
+            checks={"agreement": agreement},
+            findings=[_findings(*each) for each in zip(least, most, agreement, strict=True)],
+        )
+
+    def _masks(self, size: tuple[int, ...], seed: int) -> Iterator[np.ndarray]:
+        """Yield masks (H, W), float32."""
+        generator = np.random.default_rng(seed)
+        cell = [-(-side // self.cells) for side in size]
+        down, across = (_enlarging(self.cells, (self.cells + 1) * side) for side in cell)
+        for _ in range(self.masks):
+            grid = (generator.random((self.cells, self.cells)) < self.keep).astype(np.float32)
+            top, left = (int(generator.integers(side)) for side in cell)
+            yield down[top : top + size[0]] @ grid @ across[left : left + size[1]].T
+
+
+def _enlarging(cells: int, side: int) -> np.ndarray:
+    """Return the matrix (side, cells) that enlarges bilinearly, with half-pixel centres."""
+    centres = np.clip((np.arange(side) + 0.5) * cells / side - 0.5, 0, cells - 1)
+    return np.maximum(1 - np.abs(centres[:, None] - np.arange(cells)), 0).astype(np.float32)
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+    one, other = one - one.mean(), other - other.mean()
+    size = np.sqrt((one**2).sum() * (other**2).sum())
+    return float((one * other).sum() / size) if size > 0 else 0.0
+
+
+def _findings(least: float, most: float, agreement: float) -> tuple[str, ...]:
+    if most - least <= 4 * np.finfo(np.float32).eps * max(abs(least), abs(most)):
+        return ("the score does not answer to the masks: the map shows their mean",)
+    if agreement < _UNLIKE:
+        return (f"the maps of two halves of the masks correlate by {agreement:.2f}: more masks",)
+    return ()

@@ -1,0 +1,80 @@
+"""A layer's maps, each weighted by the score of the picture seen through it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import softmax
+
+from keras_saliency import postprocess
+from keras_saliency.methods.base import Attribution, CamMethod
+
+if TYPE_CHECKING:
+    from keras_saliency.engine import Engine
+
+_ROUNDING = 1e-6  # a map that varies by a smaller share is constant
+
+
+@dataclass(frozen=True)
+class ScoreCam(CamMethod):
+    """ReLU(sum_k w_k A_k), w the softmax over k of the score of the picture masked by A_k.
+
+    A map is a mask when it is enlarged to the picture and scaled to 0..1: at 1 the picture is
+    seen, at 0 what covers it. A map without any variation is no mask and has the weight 0. One
+    mask is held at a time. The score is the target's: of logits the softmax takes few maps, of
+    probabilities it takes nearly the mean of all.
+
+    Args:
+        layer: As for `GradCam`.
+        channels: How many maps to take, those that vary most; ``None`` takes all, a run of the
+            model for each.
+        fill: What covers; see `keras_saliency.perturb.fill`.
+
+    Example:
+        >>> explain(model, img, methods.ScoreCam(channels=2)).info["layer"]
+        'backbone/conv5_block3_out'
+    """
+
+    needs_gradient = False
+    reference = "Wang et al.: Score-CAM: Score-Weighted Visual Explanations, 2020, arXiv:1910.01279"
+
+    channels: int | None = None
+    fill: Any = "black"
+
+    def __post_init__(self) -> None:
+        """Refuse what is no layer or no number of maps."""
+        super().__post_init__()
+        if self.channels is not None:
+            self._require_count("channels")
+
+    def attribute(self, engine: Engine, seed: int) -> Attribution:
+        at, images, cover = engine.activations(self.layer), engine.images, engine.fill(self.fill)
+        masks = [
+            [k for k in postprocess.most_varied(maps, self.channels) if _varies(maps[..., k])]
+            for maps in at.activations
+        ]
+
+        def seen() -> Iterator[tuple[int, np.ndarray]]:
+            for row, channels in enumerate(masks):
+                for k in channels:
+                    mask = postprocess.resize(
+                        at.activations[row : row + 1, ..., k], images.shape[1:3]
+                    )
+                    mask = (mask[0, ..., None] - mask.min()) / (np.ptp(mask) or 1)
+                    yield row, cover[row] + mask * (images[row] - cover[row])
+
+        scores = engine.variant_scores(seen(), sum(map(len, masks)))
+        grid = np.zeros(at.activations.shape[:3])
+        for row, channels in enumerate(masks):
+            answers = np.fromiter(islice(scores, len(channels)), np.float64)
+            if channels:
+                grid[row] = at.activations[row][..., channels] @ softmax(answers)
+        return Attribution(np.maximum(grid, 0), info={"layer": at.layer})
+
+
+def _varies(one: np.ndarray) -> bool:
+    return bool(np.ptp(one) > _ROUNDING * np.abs(one).max())

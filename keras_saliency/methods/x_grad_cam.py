@@ -1,0 +1,42 @@
+"""Gradients averaged by activation: the weights that two axioms ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keras_saliency.methods.base import CamMethod, cancelled
+
+if TYPE_CHECKING:
+    from keras_saliency.engine import LayerGradient
+
+_ROUNDING = 1e-5  # a map that sums to less of its size is divided by noise
+
+
+@dataclass(frozen=True)
+class XGradCam(CamMethod):
+    """Feature maps weighted by sum(g A) / sum(A), the mean gradient where the map is active.
+
+    A map whose sum is 0 (but for rounding) has the weight 0.
+
+    Args:
+        layer: As for `GradCam`.
+
+    Example:
+        >>> explain(model, img, methods.XGradCam()).info["layer"]
+        'backbone/conv5_block3_out'
+    """
+
+    reference = "Fu, Hu, Dong, Guo, Gao, Li: Axiom-based Grad-CAM, 2020, arXiv:2008.02312"
+
+    def add_up(self, at: LayerGradient) -> np.ndarray:
+        both = np.einsum("bhwk,bhwk->bk", at.activations, at.gradients, dtype=np.float64)
+        total = at.activations.sum(axis=(1, 2), dtype=np.float64)
+        size = np.abs(at.activations).sum(axis=(1, 2), dtype=np.float64)
+        weights = both / np.where(np.abs(total) > _ROUNDING * size, total, np.inf)
+        return np.einsum("bhwk,bk->bhw", at.activations, weights)
+
+    def findings(self, at: LayerGradient) -> list[tuple[str, ...]]:
+        return cancelled(at.gradients * at.activations, at)

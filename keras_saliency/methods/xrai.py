@@ -1,0 +1,181 @@
+"""The segments of a picture that hold the most attribution, best first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_saliency import postprocess, segments
+from keras_saliency.errors import MethodError
+from keras_saliency.methods.base import Attribution, Method, get
+
+if TYPE_CHECKING:
+    from keras_saliency.engine import Engine
+
+_READ = "help(keras_saliency.methods.Xrai)"
+_AT_ONCE = 4096  # pixels that are taken from all segments at once
+
+
+@dataclass(frozen=True)
+class Xrai(Method):
+    """Overlapping segments, taken greedily by their mean attribution; whole regions, no speckles.
+
+    The segment with the highest mean over what is not yet covered is taken, and what it covers anew
+    gets that mean, until no segment adds ``min_area`` pixels. What is left over gets its own mean.
+    The map sums to what the attributions sum to.
+
+    Args:
+        base: What is averaged over segments: a method or its name; integrated gradients from black
+            and from white where it is None.
+        scales: Of Felzenszwalb's segmentation, one after the other; larger gives larger segments.
+        dilation: How far each segment grows over its edges, in model pixels.
+        min_area: Pixels that a segment must add.
+        masks: Bool masks (N, H, W) of one's own in the model's frame, the same for every picture;
+            ``scales`` and ``dilation`` are not used then.
+
+    Example:
+        >>> base = methods.IntegratedGradients(baseline=[0.0, 1.0])  # black and white, as floats
+        >>> e = explain(model, img, methods.Xrai(base, dilation=1, min_area=10))
+        >>> len(np.unique(e.values)) > 1
+        True
+    """
+
+    family = "path"
+    signed = True
+    local = False
+    reference = (
+        "Kapishnikov, Bolukbasi, Viégas, Terry: XRAI: Better Attributions Through Regions, 2019, "
+        "arXiv:1906.02825"
+    )
+
+    base: Any = None
+    scales: tuple[float, ...] = segments.SCALES
+    dilation: int = 5
+    min_area: int = 50
+    masks: Any = None
+
+    @property
+    def stochastic(self) -> bool:  # type: ignore[override]
+        """As the base."""
+        return self._attributing().stochastic
+
+    @property
+    def needs_gradient(self) -> bool:  # type: ignore[override]
+        """As the base."""
+        return self._attributing().needs_gradient
+
+    def __post_init__(self) -> None:
+        """Refuse what is no segment."""
+        if self.base is not None:
+            object.__setattr__(self, "base", get(self.base))
+        scales = self.scales
+        several = isinstance(scales, list | tuple) and len(scales) > 0
+        good = several and all(isinstance(one, int | float) and one > 0 for one in scales)
+        self._require(good, "scales", "a tuple of numbers above 0")
+        good = isinstance(self.dilation, int) and self.dilation >= 0
+        self._require(good, "dilation", "a whole number, 0 or more")
+        self._require_count("min_area")
+
+    def attribute(self, engine: Engine, seed: int) -> Attribution:
+        images = engine.images
+        if self.base is None:
+            _check_white(engine)
+        base = self._attributing()
+        given = self._given(images.shape[1:3])
+        found = base.attribute(engine, seed)
+        maps = found.values if found.is_grid else base.to_map(found.values)
+        maps = postprocess.resize(maps, images.shape[1:3]).astype(np.float64)
+        values = np.zeros(maps.shape)
+        findings = []
+        for row, image in enumerate(images):
+            masks = given
+            if masks is None:
+                kinds = segments.felzenszwalb_scales(image, self.scales, dilation=self.dilation)
+                masks = np.stack(list(kinds))
+            broken = ~np.isfinite(maps[row])
+            values[row] = _greedy(np.where(broken, 0, maps[row]), masks, self.min_area)
+            said = found.findings[row] if found.findings else ()
+            findings.append((*said, *_findings(values[row], masks, int(broken.sum()))))
+        return Attribution(values, found.checks, found.info, findings)
+
+    def _attributing(self) -> Method:
+        if self.base is not None:
+            return self.base
+        return replace(get("integrated_gradients"), baseline=["black", "white"])  # type: ignore[call-arg]
+
+    def _given(self, size: tuple[int, ...]) -> np.ndarray | None:
+        """Return the user's masks (N, H, W), or None."""
+        if self.masks is None:
+            return None
+        masks = np.asarray(self.masks)
+        if masks.dtype != bool or masks.ndim != 3 or masks.shape[1:] != size or not masks.any():
+            raise MethodError(
+                "Masks of segments were given.",
+                f"They are {masks.dtype} of shape {masks.shape}"
+                + (", all empty" if masks.size and not masks.any() else "")
+                + f"; the pictures are {size[0]}x{size[1]} pixels as the model sees them.",
+                "Give bool masks (N, H, W) of that size; of labels: labels == number for each.",
+                _READ,
+            )
+        return masks
+
+
+def _check_white(engine: Engine) -> None:
+    """Refuse where nobody knows what white is, and say what to pass."""
+    try:
+        engine.fill("white")
+    except MethodError as error:
+        raise MethodError(
+            "XRAI was asked for; it integrates gradients from black and from white.",
+            error.found,
+            "Give both as numbers of the model's input, as in "
+            "methods.Xrai(base=methods.IntegratedGradients(baseline=[0.0, 1.0])), "
+            "or pass explain(preprocess=...).",
+            _READ,
+        ) from error
+
+
+def _greedy(attributions: np.ndarray, masks: np.ndarray, min_area: int) -> np.ndarray:
+    """Return the map (H, W) of attributions (H, W) and masks (N, H, W)."""
+    values = attributions.ravel()
+    result, free = np.zeros(values.size), np.ones(values.size, bool)
+    members = np.ascontiguousarray(masks.reshape(len(masks), -1).T)  # (pixels, segments)
+    areas, sums = _inside(members, values)
+    while True:
+        possible = areas >= min_area
+        if not possible.any():
+            break
+        best = np.argmax(np.where(possible, sums / np.maximum(areas, 1), -np.inf))
+        added = np.flatnonzero(members[:, best] & free)
+        result[added] = values[added].mean()
+        free[added] = False
+        gone = _inside(members[added], values[added])
+        areas, sums = areas - gone[0], sums - gone[1]
+    if free.any():
+        result[free] = values[free].mean()
+    return result.reshape(attributions.shape)
+
+
+def _inside(members: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many pixels (n, N) each segment has, and the sum of their values (n,)."""
+    areas, sums = np.zeros(members.shape[1], int), np.zeros(members.shape[1])
+    for start in range(0, len(values), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        areas += members[part].sum(axis=0)
+        sums += values[part] @ members[part]
+    return areas, sums
+
+
+def _findings(values: np.ndarray, masks: np.ndarray, broken: int) -> tuple[str, ...]:
+    """Return what looks wrong, as sentences."""
+    said = []
+    if broken:
+        said.append(f"{broken} attributions of the base are NaN or infinite: they count as 0")
+    outside = 1 - masks.any(axis=0).mean()
+    if outside:
+        said.append(f"{outside:.1%} of the picture belongs to no segment: it gets its mean")
+    if np.ptp(values) == 0 and values.any():
+        said.append("one segment covers the picture: the map cannot say where")
+    return tuple(said)
