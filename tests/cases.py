@@ -26,6 +26,7 @@ class Case:
     on_linear: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
     on_cam: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
     only_classes: bool = False  # a target that is no class is refused
+    baseline: Callable[[np.ndarray], np.ndarray] = np.zeros_like  # of a complete method
     networks: Any = models  # where the laws take their networks from
 
     def __str__(self) -> str:
@@ -115,6 +116,7 @@ CASES = [
     Case(
         methods.BlurIntegratedGradients(max_sigma=4, steps=16),
         on_linear=lambda w, x: _contribution(w, x - postprocess.blur(x, 4)),
+        baseline=lambda x: postprocess.blur(x, 4),
     ),
     Case(
         methods.Idgi(methods.IntegratedGradients(steps=6, baseline=0.0)),

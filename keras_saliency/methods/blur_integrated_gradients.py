@@ -44,6 +44,7 @@ class BlurIntegratedGradients(PathMethod):
     reference = (
         "Xu, Venugopalan, Sundararajan: Attribution in Scale and Space, 2020, arXiv:2004.03383"
     )
+    complete = True
     most_steps = 1600
 
     max_sigma: float = 50

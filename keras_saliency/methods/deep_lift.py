@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_saliency.backward import Multipliers
-from keras_saliency.methods.base import Attribution, Method
+from keras_saliency.methods.base import Attribution, Method, completeness_error, gap_findings
 
 if TYPE_CHECKING:
     from keras_saliency.engine import Engine
@@ -45,8 +45,8 @@ class DeepLift(Method):
     def attribute(self, engine: Engine, seed: int) -> Attribution:
         baseline = np.asarray(engine.fill(self.baseline))
         found = engine.backward(Multipliers(), baseline)
-        values = found.values * (engine.images - baseline)
-        gap = engine.scores - found.seen["baseline_scores"]
-        missed = np.abs(values.sum(axis=(1, 2, 3), dtype=np.float64) - gap)
-        error = missed / np.maximum(np.abs(gap), np.finfo(np.float32).tiny)
-        return Attribution(values, {"completeness_error": error})
+        values = found.values.astype(np.float64) * (engine.images - baseline)
+        start = found.seen["baseline_scores"].astype(np.float64)
+        error = completeness_error(values, engine.scores, start)
+        told = gap_findings(values, engine.scores, start, np.zeros(len(values), int))
+        return Attribution(values, {"completeness_error": error}, findings=told)

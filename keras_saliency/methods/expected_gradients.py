@@ -15,7 +15,7 @@ from keras_saliency.methods.base import (
     Method,
     clean,
     completeness_error,
-    path_findings,
+    gap_findings,
 )
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class ExpectedGradients(Method):
             values[row] += ways.popleft().astype(np.float64) * gradient / len(draws)
         before = _mean_scores(engine, references, Counter(number for number, _ in draws))
         error = completeness_error(values, engine.scores, before)
-        findings = path_findings(values, engine.scores, before, lost)
+        findings = gap_findings(values, engine.scores, before, lost)
         return Attribution(values, {"completeness_error": error}, findings=findings)
 
     def _references(self, images: np.ndarray) -> list[Any]:

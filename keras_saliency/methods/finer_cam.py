@@ -6,17 +6,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from keras_saliency.errors import MethodError
-from keras_saliency.methods.base import Attribution, Method, get
+from keras_saliency.methods.base import Around, Attribution, get
 from keras_saliency.targets import Class, Contrast, TopClass
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from keras_saliency.engine import Engine
 
 
 @dataclass(frozen=True)
-class FinerCam(Method):
+class FinerCam(Around):
     """Any method's map of y_c - gamma * mean(y of similar classes), instead of y_c.
 
     Similar are the classes with the highest other scores on the picture; they are in
@@ -46,24 +44,9 @@ class FinerCam(Method):
     gamma: float = 0.6
 
     @property
-    def signed(self) -> bool:  # type: ignore[override]
-        """As the base."""
-        return self.base.signed
-
-    @property
     def stochastic(self) -> bool:  # type: ignore[override]
         """As the base."""
         return self.base.stochastic
-
-    @property
-    def needs_gradient(self) -> bool:  # type: ignore[override]
-        """As the base."""
-        return self.base.needs_gradient
-
-    @property
-    def local(self) -> bool:  # type: ignore[override]
-        """As the base."""
-        return self.base.local
 
     def __post_init__(self) -> None:
         """Refuse what is no contrast."""
@@ -93,6 +76,3 @@ class FinerCam(Method):
         others = contrast.learnt["others"].tolist()
         found = self.base.attribute(contrast, seed)
         return replace(found, info={**found.info, "contrasted": others})
-
-    def to_map(self, attributions: np.ndarray) -> np.ndarray:
-        return self.base.to_map(attributions)

@@ -13,8 +13,8 @@ from keras_saliency.methods.base import (
     PathMethod,
     Stop,
     completeness_error,
+    gap_findings,
     get,
-    path_findings,
 )
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Idgi(Method):
             findings=[
                 (*said, *_unheard(amount, score))
                 for said, amount, score in zip(
-                    path_findings(values, engine.scores, before, lost),
+                    gap_findings(values, engine.scores, before, lost),
                     unheard,
                     np.abs(engine.scores) + np.abs(before),
                     strict=True,

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from keras_saliency.methods.base import Attribution, Method, get
+from keras_saliency.methods.base import Around, Attribution, get
 
 if TYPE_CHECKING:
     from keras_saliency.engine import Engine
 
 
 @dataclass(frozen=True)
-class SmoothGrad(Method):
+class SmoothGrad(Around):
     """Attributions of noisy copies of the picture, averaged; around any method.
 
     The noise is drawn in NumPy from explain()'s seed, the same on every backend and for every
@@ -48,16 +48,6 @@ class SmoothGrad(Method):
         """As the base, unless squares are taken."""
         return self.base.signed and self.reduce == "mean"
 
-    @property
-    def needs_gradient(self) -> bool:  # type: ignore[override]
-        """As the base."""
-        return self.base.needs_gradient
-
-    @property
-    def local(self) -> bool:  # type: ignore[override]
-        """As the base."""
-        return self.base.local
-
     def __post_init__(self) -> None:
         """Refuse what cannot be averaged."""
         object.__setattr__(self, "base", get(self.base))
@@ -84,9 +74,6 @@ class SmoothGrad(Method):
             for _ in range(self.samples):
                 noise = generator.standard_normal(image.shape)
                 yield row, (image + scale * noise).astype(image.dtype)
-
-    def to_map(self, attributions: np.ndarray) -> np.ndarray:
-        return self.base.to_map(attributions)
 
 
 class _Moments:

@@ -1,0 +1,34 @@
+"""What methods are made of, all of them or those of one kind.
+
+=============  ====================================================================================
+`method`       `Method`, `Attribution`; names
+`cams`         `CamMethod`: adds up a layer's maps
+`paths`        `PathMethod`: sums gradients from a baseline to the picture
+`around`       `Around`: asks another method
+`gaps`         how well attributions share out a gap in score
+=============  ====================================================================================
+"""
+
+from __future__ import annotations
+
+from keras_saliency.methods.base.around import Around
+from keras_saliency.methods.base.cams import CamMethod, cancelled
+from keras_saliency.methods.base.gaps import clean, completeness_error, gap_findings
+from keras_saliency.methods.base.method import Attribution, Method, classes, get, names
+from keras_saliency.methods.base.paths import PathMethod, Stop
+
+__all__ = [
+    "Around",
+    "Attribution",
+    "CamMethod",
+    "Method",
+    "PathMethod",
+    "Stop",
+    "cancelled",
+    "classes",
+    "clean",
+    "completeness_error",
+    "gap_findings",
+    "get",
+    "names",
+]

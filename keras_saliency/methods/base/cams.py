@@ -1,0 +1,67 @@
+"""What methods that add up a layer's maps have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keras_saliency.methods.base.method import Attribution, Method
+
+if TYPE_CHECKING:
+    from keras_saliency.engine import Engine, LayerGradient
+
+_CANCELLED = 1e-5  # float32 leaves up to 1e-6 of a mean that is 0
+
+
+@dataclass(frozen=True)
+class CamMethod(Method):
+    """A method that adds up a layer's maps A_k; what is negative in the sum becomes 0.
+
+    Args:
+        layer: Path of the layer, or ``"path@k"`` for the k-th call of a shared layer. ``None``
+            takes the last layer on the way to the target whose map is larger than 1x1.
+    """
+
+    family = "cam"
+    local = False
+
+    layer: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is no layer's path."""
+        self._require(self.layer is None or isinstance(self.layer, str), "layer", "a layer's path")
+
+    def attribute(self, engine: Engine, seed: int) -> Attribution:
+        at = engine.layer_gradient(self.layer)
+        grid = np.maximum(self.add_up(at), 0)
+        return Attribution(grid, info={"layer": at.layer}, findings=self.findings(at))
+
+    def add_up(self, at: LayerGradient) -> np.ndarray:
+        """Return the weighted sum (B, h, w) of a layer's maps."""
+        raise NotImplementedError
+
+    def findings(self, at: LayerGradient) -> Sequence[tuple[str, ...]]:
+        """Return, for each picture, what looks wrong."""
+        return ()
+
+
+def cancelled(terms: np.ndarray, at: LayerGradient) -> list[tuple[str, ...]]:
+    """Return, for each picture, a finding where the mean of every channel is only rounding.
+
+    So it is by construction where a norm or a softmax over positions follows the layer.
+
+    Args:
+        terms: (B, h, w, K), what a method takes the mean of over positions.
+        at: The layer.
+    """
+    mean = np.abs(terms.mean(axis=(1, 2), dtype=np.float64))
+    size = np.abs(terms).mean(axis=(1, 2), dtype=np.float64)
+    noise = (mean <= _CANCELLED * size).all(axis=-1) & size.any(axis=-1)
+    said = (
+        f"the gradients of layer {at.layer!r} cancel over its positions, and the map is rounding: "
+        "name an earlier layer, or take 'hires_cam'"
+    )
+    return [(said,) if one else () for one in noise]
