@@ -97,3 +97,9 @@ def peak_mb() -> float:
     """Return the most memory this process has had, in MB."""
     unit = 20 if sys.platform == "darwin" else 10  # bytes there, kilobytes elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << unit)
+
+
+def resident_mb() -> float:
+    """Return the memory this process has now, in MB; Linux only."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
+    return pages * resource.getpagesize() / (1 << 20)
