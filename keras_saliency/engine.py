@@ -217,9 +217,10 @@ class Engine:
             return grid
         raise LayerError(
             f"The method {method!r} was asked for on model {found.model!r}.",
-            f"{len(found.attentions())} keras.layers.MultiHeadAttention lead to the output, and "
-            f"their tokens make up {len(grids - {None})} different grids of a picture; it takes "
-            "one.",
+            f"Its {len(found.attentions())} keras.layers.MultiHeadAttention take tokens that are "
+            "no picture, or not always in the same order."
+            if found.attentions()
+            else "It has no keras.layers.MultiHeadAttention on the way to the output.",
             "Take a method that needs no attention, such as 'grad_cam'.",
             "keras_saliency.layers.tree(model)",
         )
