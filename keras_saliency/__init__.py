@@ -27,12 +27,16 @@ if TYPE_CHECKING:
         pretrained,
         targets,
     )
+    from keras_saliency._compare import compare
     from keras_saliency._explain import explain
     from keras_saliency._explanation import Explanation
+    from keras_saliency.comparison import Comparison
     from keras_saliency.fixation.predict import predict_fixations
     from keras_saliency.fixation.prediction import FixationPrediction
 
 _NAMES = {
+    "compare": "_compare",
+    "Comparison": "comparison",
     "explain": "_explain",
     "Explanation": "_explanation",
     "predict_fixations": "fixation.predict",
@@ -52,8 +56,10 @@ _ROOMS = (
 )
 
 __all__ = [
+    "Comparison",
     "Explanation",
     "FixationPrediction",
+    "compare",
     "data",
     "errors",
     "explain",

@@ -11,7 +11,7 @@ import numpy as np
 from keras_saliency import methods, postprocess, preprocessing, provenance, targets
 from keras_saliency._explanation import Explanation
 from keras_saliency.adapter import Adapter
-from keras_saliency.batch import prepare
+from keras_saliency.batch import Batch, prepare
 from keras_saliency.engine import Engine
 from keras_saliency.errors import MethodError
 from keras_saliency.methods import Attribution, Method
@@ -69,26 +69,45 @@ def explain(
         ('espresso',)
     """
     started = time.perf_counter()
-    if not isinstance(batch_size, int) or batch_size < 1:
-        raise MethodError(
-            f"batch_size={batch_size!r} was asked for.",
-            "It must be a whole number above 0.",
-            "Leave it at 8.",
-            "help(keras_saliency.explain)",
-        )
+    check_batch_size(batch_size)
     chosen = methods.get(method)
     adapter = Adapter(model)
     batch = prepare(adapter, image, preprocess)
     engine = Engine(adapter, targets.get(target), batch, batch_size)
+    found = attributed(model, batch, engine, chosen, seed, batch_size, started)
+    for row, check in enumerate(found.checks):
+        for finding in check["findings"]:
+            warnings.warn(f"picture {row}: {finding}", stacklevel=2)
+    return found
 
-    found = chosen.attribute(engine, seed)
 
+def attributed(
+    model: Any,
+    batch: Batch,
+    engine: Engine,
+    method: Method,
+    seed: int,
+    batch_size: int,
+    started: float,
+) -> Explanation:
+    """Return what a method finds on pictures that are ready; findings are kept, not warned of.
+
+    Args:
+        model: The model.
+        batch: The pictures.
+        engine: The model, these pictures and a target.
+        method: The method.
+        seed: For what it draws.
+        batch_size: That of the engine, for the manifest.
+        started: When the work began, by ``time.perf_counter``.
+    """
+    found = method.attribute(engine, seed)
     frame = batch.images.shape[1:3]
     if found.is_grid:
         attributions, values = None, postprocess.resize(found.values, frame)
     else:
         attributions = found.values.astype(np.float32, copy=False)
-        values = chosen.to_map(found.values).astype(np.float32, copy=False)
+        values = method.to_map(found.values).astype(np.float32, copy=False)
     learnt = engine.learnt
     return Explanation(
         values=values,
@@ -99,11 +118,11 @@ def explain(
         labels=_labels(model, learnt.get("index"), len(values)),
         pictures=batch.originals,
         geometries=batch.geometries,
-        signed=chosen.signed,
+        signed=method.signed,
         checks=_checks(found, values),
         info={
-            "method": chosen.name,
-            "parameters": chosen.parameters(),
+            "method": method.name,
+            "parameters": method.parameters(),
             "score": engine.target.score,
             "seed": seed,
             "preprocess": batch.preprocess.name if batch.preprocess else "given as floats",
@@ -114,6 +133,21 @@ def explain(
         },
         model_hash=provenance.model_hash(model),
     )
+
+
+def check_batch_size(batch_size: Any) -> None:
+    """Refuse what is no number of pictures.
+
+    Raises:
+        MethodError: It is not a whole number above 0.
+    """
+    if not isinstance(batch_size, int) or batch_size < 1:
+        raise MethodError(
+            f"batch_size={batch_size!r} was asked for.",
+            "It must be a whole number above 0.",
+            "Leave it at 8.",
+            "help(keras_saliency.explain)",
+        )
 
 
 def _labels(model: Any, index: np.ndarray | None, count: int) -> tuple[str, ...]:
@@ -138,9 +172,7 @@ def _checks(found: Attribution, values: np.ndarray) -> tuple[dict[str, Any], ...
         error = numbers.get("completeness_error", 0.0)
         if error > _LARGE_ERROR:
             findings.append(
-                f"attributions miss the score gap by {error:.0%}: more steps, or tolerance="
+                f"attributions miss the score gap by {error:.0%}: more steps or samples help"
             )
-        for finding in findings:
-            warnings.warn(f"picture {row}: {finding}", stacklevel=3)
         checks.append({**numbers, "findings": tuple(findings)})
     return tuple(checks)

@@ -35,11 +35,7 @@ def write(
     Raises:
         SaveError: The place holds something else, or the disk does not take it.
     """
-    if folder.exists() and not _holds_only(folder, ours):
-        found, fix = "Something is there.", "Name a new or an empty folder."
-        if ours:
-            found, fix = "Something else is there.", "Name a new folder, or one written so before."
-        raise SaveError(asked, found, fix, read)
+    check(folder, ours, asked, read)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
@@ -54,6 +50,50 @@ def write(
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return folder
+
+
+def check(folder: Path, ours: Collection[str], asked: str, read: str) -> None:
+    """Refuse a place that `write` would leave alone; before work that takes long.
+
+    Raises:
+        SaveError: The place holds something else.
+    """
+    if folder.exists() and not _holds_only(folder, ours):
+        found, fix = "Something is there.", "Name a new or an empty folder."
+        if ours:
+            found, fix = "Something else is there.", "Name a new folder, or one written so before."
+        raise SaveError(asked, found, fix, read)
+
+
+def write_text(path: Path, text: str, read: str) -> Path:
+    """Write a file of text beside its place, then move it there in one step.
+
+    Args:
+        path: The place.
+        text: What is written, in UTF-8.
+        read: Where an error says to read more.
+
+    Returns:
+        The path.
+
+    Raises:
+        SaveError: The disk does not take it.
+    """
+    asked = f"The file {str(path)!r} was to be written."
+    fresh = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
+        fresh = Path(name)
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+        fresh.chmod(0o666 & ~_umask())  # mkstemp gives 0o600
+        os.replace(fresh, path)
+    except OSError as error:
+        if fresh is not None:
+            fresh.unlink(missing_ok=True)
+        raise SaveError(asked, f"{error}.", "Name a place that can be written.", read) from error
+    return path
 
 
 def read(

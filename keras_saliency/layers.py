@@ -89,7 +89,7 @@ def find(model: Any, name: str) -> tuple[str, Any]:
 
 # What these give has the rank of a map, but its axes may be anything.
 _REARRANGING = ("Permute", "Transpose", "Reshape", "Moveaxis", "Swapaxes")
-_ATTENTIONS = ("MultiHeadAttention", "GroupedQueryAttention")
+ATTENTIONS = ("MultiHeadAttention", "GroupedQueryAttention")
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ class Survey:
         return [
             call
             for number, call in enumerate(self.calls)
-            if number in self.leading and type(call.layer).__name__ in _ATTENTIONS
+            if number in self.leading and type(call.layer).__name__ in ATTENTIONS
         ]
 
     def _last_attention(self) -> int:

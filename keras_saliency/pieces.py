@@ -7,8 +7,8 @@ way, whether it is a layer, an argument of a layer, or a ``keras.ops`` function.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from keras_saliency.intercept import Handler
@@ -32,12 +32,14 @@ class Piece:
         function: The step as a function of its floating point tensors; keywords go to the
             operation's call as well.
         inputs: These tensors.
+        keywords: What the call was given by name.
     """
 
     operation: Any
     name: str
     function: Callable[..., Any]
     inputs: tuple[Any, ...]
+    keywords: Mapping[str, Any] = field(default_factory=dict)
 
     def run(self) -> Any:
         """Return the step's output."""
@@ -123,9 +125,9 @@ def _piece(operation: Any, name: str, call: Any, args: Any, kwargs: Any) -> Piec
         for place, tensor in zip(places, tensors, strict=True):
             filled[place] = tensor
         new_args, new_kwargs = keras.tree.pack_sequence_as((args, kwargs), filled)
-        return call(*new_args, **new_kwargs, **more)
+        return call(*new_args, **{**new_kwargs, **more})
 
-    return Piece(operation, name, function, tuple(leaves[place] for place in places))
+    return Piece(operation, name, function, tuple(leaves[place] for place in places), kwargs)
 
 
 def _is_float(leaf: Any) -> bool:

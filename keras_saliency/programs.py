@@ -125,6 +125,7 @@ def _scores(
     reference: Any, target: Target, packing: Packing, rule: Rule | None
 ) -> Callable[..., Any]:
     """The whole way from pictures to scores, as a function of tensors."""
+    import keras
     from keras import ops
 
     def body(images, rows, sides, *given):
@@ -140,12 +141,14 @@ def _scores(
         def pick(name):
             (values,) = adapter.picked(outputs, name)
             before, activation = record.of(values)
-            before = before if rule is None else rule.at_output(before)
+            if rule is not None:
+                values, before = rule.at_output(values), rule.at_output(before)
             if adapter.channels_first and len(values.shape) == 4:
                 values, before = (ops.transpose(t, (0, 2, 3, 1)) for t in (values, before))
             return Output(precise(values, images), precise(before, images), activation)
 
-        scores, learnt = target.scores(Outputs(outputs, pick), rows)
+        raw = outputs if rule is None else keras.tree.map_structure(rule.at_output, outputs)
+        scores, learnt = target.scores(Outputs(raw, pick), rows)
         _check_scores(scores, images)
         return precise(scores, images), learnt
 

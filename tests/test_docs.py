@@ -20,7 +20,14 @@ BLOCKS = re.compile(r"```python\n(.*?)```(?:\s*```\n(.*?)```)?", re.S)
 @pytest.mark.skipif(WEIGHTS is None, reason="needs the extra 'pretrained'")
 @pytest.mark.parametrize(
     ("file", "count"),
-    [("README.md", 2), ("docs/guide.md", 5), ("docs/fixations.md", 4), ("docs/training.md", 3)],
+    [
+        ("README.md", 2),
+        ("docs/guide.md", 5),
+        ("docs/migrating.md", 3),
+        ("docs/compare.md", 3),
+        ("docs/fixations.md", 4),
+        ("docs/training.md", 3),
+    ],
 )
 def test_code_runs_and_prints_what_it_says(file, count, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

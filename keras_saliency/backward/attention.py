@@ -7,8 +7,8 @@ from typing import Any
 
 from keras_saliency import _backend
 from keras_saliency.backward.base import Rule, Scores
-from keras_saliency.layers import Survey
-from keras_saliency.pieces import Piece
+from keras_saliency.layers import ATTENTIONS, Survey
+from keras_saliency.pieces import Piece, is_ours_to_split
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,9 @@ class WeightedAttention(Rule):
     method = "transformer_attribution"
 
     def probes(self, survey: Survey) -> tuple[tuple[int, ...], ...]:
-        counts = [call.shape[1] or 0 for call in survey.attentions()]
+        # All that run fill a probe; where one leads to another output, its gradient is 0.
+        calls = [one for one in survey.calls if type(one.layer).__name__ in ATTENTIONS]
+        counts = [call.shape[1] or 0 for call in calls]
         return tuple((count, count) for count in counts)
 
     def around(self, scores: Scores, images: Any, rows: Any, sides: Any, *given: Any) -> Any:
@@ -72,7 +74,7 @@ class _Watcher:
         self._inside = False
 
     def run(self, piece: Piece) -> Any:
-        if piece.name == "MultiHeadAttention":
+        if piece.name in ATTENTIONS and is_ours_to_split(piece.operation):
             return self._attention(piece)
         output = piece.run()
         return self._use(output) if self._inside and piece.name == "Softmax" else output
@@ -85,6 +87,8 @@ class _Watcher:
             output, attention = piece.function(*piece.inputs, return_attention_scores=True)
         finally:
             self._inside = False
+            if hasattr(piece.operation, "_return_attention_scores"):  # a grouped one remembers
+                piece.operation._return_attention_scores = False
         if len(attention.shape) != 4 or attention.shape[2] != attention.shape[3]:
             raise self._rule.unsupported(piece, "it does not attend from tokens to the same tokens")
-        return output
+        return (output, attention) if piece.keywords.get("return_attention_scores") else output

@@ -8,7 +8,7 @@ from typing import Any
 from keras_saliency import _backend
 from keras_saliency.backward import kinds
 from keras_saliency.backward.base import Rule, Scores
-from keras_saliency.layers import Survey
+from keras_saliency.layers import Call, Survey
 from keras_saliency.pieces import Piece, is_ours_to_split
 
 
@@ -25,7 +25,7 @@ class Biases(Rule):
 
     def probes(self, survey: Survey) -> tuple[tuple[int, ...], ...]:
         calls = [call for call in survey.calls if _has_bias(call.layer)]
-        return tuple((*(call.map_size if len(call.shape) == 4 else (1, 1)), 2) for call in calls)
+        return tuple((*_places(call), 2) for call in calls)
 
     def around(self, scores: Scores, images: Any, rows: Any, sides: Any, *given: Any) -> Any:
         pictures, probes = images if isinstance(images, tuple) else (images, ())  # no bias at all
@@ -46,6 +46,14 @@ class Biases(Rule):
             return _backend.current().redirect(output, [output, probe], back)
 
         return scores(run, pictures, rows, sides)
+
+
+def _places(call: Call) -> tuple[int, ...]:
+    """Height and width of what a call gives, by the axis that its own bias lies along."""
+    if len(call.shape) != 4:
+        return 1, 1
+    axis = _channel_axis(call.layer, 4)
+    return tuple(side or 1 for number, side in enumerate(call.shape) if number not in (0, axis))
 
 
 def _collected(contributions: Any, axis: int, probe: Any) -> Any:

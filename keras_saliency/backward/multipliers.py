@@ -48,7 +48,8 @@ class Multipliers(Rule):
         name = piece.name
         if not is_ours_to_split(piece.operation):
             raise self.unsupported(piece, "nobody can know what its call() does")
-        if name in ("Maximum", "Minimum") and len(piece.inputs) == 1:  # against a constant
+        alone = sum(_changes(piece.inputs)) == 1
+        if name in ("Maximum", "Minimum") and alone:  # against a constant
             return _rescaled
         if name.startswith(("MaxPooling", "GlobalMaxPooling")):
             return _rescaled_maxima
@@ -59,9 +60,16 @@ class Multipliers(Rule):
             return _product
         if name in kinds.SOFTMAXES:
             return _softmax
-        if name in kinds.ELEMENTWISE or " of " in name:
+        if alone and (name in kinds.ELEMENTWISE or " of " in name):
             return _rescaled
         raise self.unsupported(piece)
+
+
+def _changes(inputs: tuple[Any, ...]) -> list[bool]:
+    """Return for each input whether it has rows; what has not is a constant of the model."""
+    rank = max(len(x.shape) for x in inputs)
+    rows = max(x.shape[0] for x in inputs if len(x.shape) == rank)
+    return [len(x.shape) == rank and x.shape[0] == rows for x in inputs]
 
 
 def _halves(both: Any) -> tuple[Any, Any]:
@@ -91,8 +99,9 @@ def _difference(both: Any) -> Any:
 
 
 def _rescaled(piece: Piece) -> Any:
-    x, *others = piece.inputs
-    return _rescale(lambda x: piece.function(x, *others), x)
+    place = _changes(piece.inputs).index(True)
+    before, x, after = piece.inputs[:place], piece.inputs[place], piece.inputs[place + 1 :]
+    return _rescale(lambda x: piece.function(*before, x, *after), x)
 
 
 def _rescale(function: Callable[[Any], Any], x: Any) -> Any:
@@ -129,12 +138,15 @@ def _rescaled_maxima(piece: Piece) -> Any:
 def _product(piece: Piece) -> Any:
     from keras import ops
 
-    if len(piece.inputs) == 1:  # the other is a constant, above or below the line
+    changes = _changes(piece.inputs)
+    if sum(changes) == 1:  # the others are constants, above or below the line
         return _rescaled(piece)
-    first, *others = piece.inputs
-    if piece.name != "Multiply":
-        others = [_rescale(ops.reciprocal, one) for one in others]
-    return functools.reduce(_multiply, others, first)
+    if piece.name == "Multiply":
+        changing = [x for x, one in zip(piece.inputs, changes, strict=True) if one]
+        constant = [x for x, one in zip(piece.inputs, changes, strict=True) if not one]
+        return functools.reduce(ops.multiply, constant, functools.reduce(_multiply, changing))
+    above, below = piece.inputs
+    return _multiply(above, _rescale(ops.reciprocal, below))
 
 
 def _multiply(one: Any, other: Any) -> Any:

@@ -36,7 +36,7 @@ class Rectified(Rule):
             raise MethodError(
                 f"The method {self.method!r} was asked for.",
                 f"The model computes {len(unseen)} rectifiers inside the call() of a layer or "
-                "model of your own, where nobody can change what they let back.",
+                "model, or a function, where nobody can change what they let back.",
                 "Make them layers (keras.layers.ReLU) or arguments (activation='relu').",
                 f"help(keras_saliency.methods.{self.method})",
             )
@@ -49,14 +49,16 @@ class Rectified(Rule):
         backend = _backend.current()
 
         def run(piece: Piece) -> Any:
-            with hidden.in_sight(is_ours_to_split(piece.operation)):
-                if piece.name not in kinds.RECTIFIERS:
+            # What others run inside, such as Lambda or a recurrent layer, is out of sight too.
+            known = is_ours_to_split(piece.operation) and piece.name in kinds.RECTIFIERS
+            with hidden.in_sight(known):
+                if not known:
                     return piece.run()
                 seen.append(piece)
                 output, pullback = backend.vjp(piece.function, *piece.inputs)
 
             def back(upstream):
-                upstream = ops.relu(upstream)
+                upstream = ops.maximum(upstream, 0)  # no relu: JAX traces this in the middle of a run
                 if not self.guided:
                     return (upstream,)
                 return pullback(ops.where(output > 0, upstream, ops.zeros_like(upstream)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -37,12 +39,16 @@ class Relevance(Rule):
         """Run the model once; ``given`` are the least and largest value of a pixel, for z-box."""
         from keras import ops
 
-        one_run = _OneRun(self, given)
+        one_run = _OneRun(self, tuple(one + ops.zeros_like(images) for one in given))
         found, learnt = scores(one_run.run, images, rows, sides)
         hidden = ops.full((ops.shape(images)[0],), len(one_run.hidden))
         return found, {**learnt, "back": {"hidden": hidden}}
 
     def at_output(self, logits: Any) -> Any:
+        import keras
+
+        if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(logits.dtype)):
+            return logits  # an output that is no score
         return _backend.current().redirect(logits, [logits], lambda up: (logits * up,))
 
 
@@ -54,38 +60,71 @@ class _OneRun:
 
     def __init__(self, rule: Relevance, bounds: tuple[Any, ...]) -> None:
         self.hidden: list[Piece] = []  # these take what a call() of somebody's own computed
-        self._rule, self._bounds = rule, bounds
+        self._rule = rule
+        self._pixels = bounds  # the least and the largest value of each of the model's pixels
+        self._bounds: dict[int, tuple[Any, Any]] = {}  # what became of them before any kernel
         self._made_by: dict[int, tuple[Any, Linear, Any]] = {}  # output, step, its input
         self._behind_a_kernel: dict[int, Any] = {}
         self._known: dict[int, Any] = {}
         self._inside = 0  # calls of somebody's own
 
     def run(self, piece: Piece) -> Any:
+        from keras import ops
+
         if kinds.is_container(piece.operation):
             return self._container(piece)
         if self._inside and not _casts(piece.operation):
             self.hidden += [piece for x in piece.inputs if id(x) not in self._known]
         if not piece.inputs:
             return piece.run()
+        behind = piece.name in kinds.KERNELS or any(map(self._is_behind_a_kernel, piece.inputs))
         output = self._way(piece)(piece)
-        self._note(output)
-        if piece.name in kinds.KERNELS or any(id(x) in self._behind_a_kernel for x in piece.inputs):
-            self._behind_a_kernel[id(output)] = output
+        self._note(output, behind)
+        if self._pixels and not behind:
+            ends = zip(*map(self._bounds_of, piece.inputs), strict=True)
+            ends = [_tensors(piece.function(*inputs)) for inputs in ends]
+            for one, low, high in zip(_tensors(output), *ends, strict=True):
+                self._bounds[id(one)] = ops.minimum(low, high), ops.maximum(low, high)
         return output
+
+    def _bounds_of(self, x: Any) -> tuple[Any, Any]:
+        """The least and the largest that a tensor can be: pixels as given, or what became of them.
+
+        Before the model sees pictures (B, H, W, C) they may have become (B, C, H, W) or (B, H, W).
+        """
+        from keras import ops
+
+        if id(x) in self._bounds:
+            return self._bounds[id(x)]
+        for move in (lambda one: one, lambda one: ops.moveaxis(one, -1, 1), lambda one: one[..., 0]):
+            low, high = (ops.cast(move(one), x.dtype) for one in self._pixels)
+            if tuple(low.shape) == tuple(x.shape):
+                return low, high
+        return x, x  # no picture
 
     def _container(self, piece: Piece) -> Any:
         own = not is_ours_to_split(piece.operation)
         self._inside += own
-        self._note(piece.inputs)
+        for x in piece.inputs:
+            self._note(x, self._is_behind_a_kernel(x))
         output = piece.run()
-        self._note(output)
+        if own:  # what it did after its last layer
+            new = [one for one in _tensors(output) if id(one) not in self._known]
+            self.hidden += [piece for _ in new]
+            self._note(new, bool(self._made_by))
         self._inside -= own
         return output
 
-    def _note(self, tensors: Any) -> None:
-        import keras
+    def _note(self, tensors: Any, behind: bool = False) -> None:
+        found = {id(one): one for one in _tensors(tensors)}
+        self._known.update(found)
+        if behind:
+            self._behind_a_kernel.update(found)
 
-        self._known.update((id(one), one) for one in keras.tree.flatten(tensors))
+    def _is_behind_a_kernel(self, x: Any) -> bool:
+        """Of what nobody saw being made (a cast, a hidden sum) only the order of things tells."""
+        unseen = id(x) not in self._known
+        return bool(self._made_by) if unseen else id(x) in self._behind_a_kernel
 
     def _way(self, piece: Piece) -> Run:
         name = piece.name
@@ -127,23 +166,22 @@ class _OneRun:
         return _backend.current().redirect(output, piece.inputs, back)
 
     def _product(self, piece: Piece) -> Any:
-        """A gate is the smaller of two tensors, or what one is divided by."""
+        """Gates are all but the largest tensors, constants, and what something is divided by."""
         from keras import ops
 
         if len(piece.inputs) == 1:
             return self._pass(piece)
-        one, other = piece.inputs
-        sizes = [_size(x) for x in (one, other)]
-        if piece.name != "Multiply" or sizes[0] > sizes[1]:
-            shares = (1.0, 0.0)
-        else:
-            shares = (0.0, 1.0) if sizes[0] < sizes[1] else (0.5, 0.5)
+        made = [self._inside or id(x) in self._known for x in piece.inputs]
+        sizes = [_size(x) if one else -1 for x, one in zip(piece.inputs, made, strict=True)]
+        takes = [size == max(sizes) for size in sizes]
+        if piece.name != "Multiply":
+            takes = [made[0] or not made[1], made[1] and not made[0]]
+        _, pullback = _backend.current().vjp(_added, *piece.inputs)
 
-        def back(r):
-            return tuple(
-                r * share if share else ops.zeros_like(x)
-                for x, share in zip(piece.inputs, shares, strict=True)
-            )
+        def back(relevance):
+            spread = pullback(relevance / sum(takes))  # one share each, summed over repetitions
+            pairs = zip(spread, takes, strict=True)
+            return tuple(one if taken else ops.zeros_like(one) for one, taken in pairs)
 
         return self._redirect(piece, piece.inputs, back)
 
@@ -170,17 +208,28 @@ class _OneRun:
         return self._redirect(piece, [x], self._shared(share, whole, x))
 
     def _sharing(self, piece: Piece, x: Any) -> Sharing:
-        if self._rule.first is not None and id(x) not in self._behind_a_kernel:
+        if self._rule.first is not None and not self._is_behind_a_kernel(x):
             return self._rule.first
         return self._rule.convolution if len(x.shape) > 2 else self._rule.dense
 
     def _shared(self, share: Sharing, step: Linear, x: Any) -> Callable[[Any], Any]:
-        back = share.back(step, x, self._bounds)
+        known = self._pixels and share is self._rule.first
+        back = share.back(step, x, self._bounds_of(x) if known else ())
         return lambda relevance: (back(relevance),)
 
 
 def _casts(operation: Any) -> bool:
     return getattr(operation, "compute_dtype", None) != getattr(operation, "variable_dtype", None)
+
+
+def _tensors(nest: Any) -> list[Any]:
+    import keras
+
+    return keras.tree.flatten(nest)
+
+
+def _added(*tensors: Any) -> Any:
+    return functools.reduce(operator.add, tensors)
 
 
 def _size(tensor: Any) -> int:

@@ -30,7 +30,8 @@ class Sharing(ABC):
         Args:
             step: The step.
             x: Its input.
-            bounds: The least and the largest value that inputs of the model can have.
+            bounds: The least and the largest value that each input can have, where this is the
+                first layer.
         """
 
 
@@ -125,7 +126,7 @@ class ZBox(Sharing):
     def back(self, step: Linear, x: Any, bounds: tuple[Any, ...]) -> Back:
         from keras import ops
 
-        low, high = (ops.cast(bound, x.dtype) + ops.zeros_like(x) for bound in bounds)
+        low, high = bounds
         terms = [(x, step.kernel), (-low, ops.relu(step.kernel)), (high, ops.relu(-step.kernel))]
         return _by_contribution(step, terms, None)
 

@@ -12,10 +12,11 @@ import os
 import sys
 from collections.abc import Sequence
 
-from keras_saliency.cli import evaluate, explain, predict, reports, train
+from keras_saliency.cli import compare, evaluate, explain, predict, report, reports, train
 from keras_saliency.cli.output import tell
 
-_VERBS = (explain, predict, train, evaluate, reports)  # in the order in which --help lists them
+# In the order in which --help lists them.
+_VERBS = (explain, predict, compare, report, train, evaluate, reports)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

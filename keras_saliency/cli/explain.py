@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from keras_saliency.cli import photos, results, startup, words
+from keras_saliency.cli import photos, results, subject, words
 from keras_saliency.cli.output import quiet, say, tell
 from keras_saliency.errors import KerasSaliencyError, MethodError
-
-if TYPE_CHECKING:  # the rest is imported where it is used: --help must not wait for it
-    from keras_saliency.methods import Method
 
 _READ = "keras-saliency explain --help"
 _EXAMPLES = """examples:
@@ -36,25 +33,11 @@ def add(verbs: Any) -> None:
         allow_abbrev=False,
     )
     add = verb.add_argument
-    add("--model", default="efficientnet_lite0", help="a name of keras.applications, a .keras or "
-        ".h5 file, or %(default)s (the default)")  # fmt: skip
-    add("--weights", help="a weights file; imagenet (the default); none for random ones")
-    add("--model-option", metavar="NAME=VALUE", action="append", default=[], type=words.pair,
-        help="for building the network, such as alpha=0.25; may be repeated")  # fmt: skip
+    subject.add_arguments(verb)
     add("--method", default="gradient", metavar="NAME", help="see keras-saliency methods; "
         "default: %(default)s")  # fmt: skip
     add("--method-option", metavar="NAME=VALUE", action="append", default=[], type=words.pair,
         help="such as steps=100, layer=block5_conv3, base=grad_cam; repeatable")  # fmt: skip
-    add("--target", metavar="WHAT", type=words.target_words, help="a class number, an ImageNet "
-        "class name, margin:A:B (class A against B) or pixel:Y:X[:CHANNEL] of a dense output; "
-        "default: the predicted class")  # fmt: skip
-    add("--score", choices=("logit", "probability", "log_probability"), default="logit")
-    add("--preprocess", choices=("auto", "caffe", "tf", "torch", "none"), default="auto",
-        help="auto knows the networks of keras.applications; none leaves 0..255")  # fmt: skip
-    add("--fit", choices=("stretch", "crop", "pad"), default="stretch",
-        help="how a photo gets the model's shape; default: %(default)s")  # fmt: skip
-    add("--batch-size", type=words.count, default=8, metavar="N", help="default: 8")
-    add("--seed", type=int, default=0, help="for methods that draw random numbers; default: 0")
     photos.add_arguments(verb)
     verb.set_defaults(run=_run, parser=verb)
 
@@ -82,10 +65,10 @@ def _run(args: argparse.Namespace) -> int:
             row["error"] = tell(error, args.traceback, about)
             continue
         with quiet():
-            job = job or _job(args, method)  # a failure here ends the command
+            job = job or subject.chosen(args)  # a failure here ends the command
         try:
             with quiet():
-                explanation = explain(image=picture, **job)
+                explanation = explain(image=picture, method=method, **job)
                 explanation.save(folder)
         except Exception as error:
             row["error"] = tell(error, args.traceback, about)
@@ -99,24 +82,3 @@ def _run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(results.plain(rows), indent=2))
     return int(any(row["error"] for row in rows))
-
-
-def _job(args: argparse.Namespace, method: Method) -> dict[str, Any]:
-    """Return explain()'s arguments beside the picture: all that is the same for every photo."""
-    from keras_saliency.cli.loading import load
-
-    backend, why = startup.start_keras()
-    if why.endswith("not installed"):
-        say(f"{why}: using {backend}")
-    options = {name: words.value(text) for name, text in args.model_option}
-    model = load(args.model, args.weights, options)
-    if args.weights is not None and args.weights.lower() == "none":
-        say("warning: the weights are random, so the maps mean nothing")
-    return {
-        "model": model,
-        "method": method,
-        "target": words.target(args.target, args.score, model),
-        "preprocess": words.preprocess(args.preprocess, args.fit, model),
-        "batch_size": args.batch_size,
-        "seed": args.seed,
-    }

@@ -44,3 +44,13 @@ def quiet() -> Iterator[None]:
         warnings.showwarning = show
         warnings.filterwarnings("ignore", r"picture \d+: ")  # findings are told with their photo
         yield
+
+
+def printable(text: str) -> str:
+    """Return text that stdout can take: arrows become words where its encoding has none."""
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        plain = text.replace("↑", "(up)").replace("↓", "(down)").replace("–", "-")
+        return plain.encode("ascii", "replace").decode("ascii")
+    return text

@@ -11,13 +11,18 @@ from keras_saliency.cli.output import say
 from keras_saliency.errors import SaveError
 
 
-def add_arguments(verb: Any) -> None:
+def add_arguments(
+    verb: Any,
+    out: str = "saliency_out",
+    kind: str = "DIR",
+    what: str = "where the folders go, named after the photos",
+    json: str = "print one JSON array instead of paths",
+) -> None:
     """Add the words that name photos and what becomes of the results."""
     add = verb.add_argument
     add("photos", nargs="*", metavar="PHOTO", help="pictures; a packaged photo where none is named")
-    add("--out", metavar="DIR", type=Path, default=Path("saliency_out"), help="where the folders "
-        "go, named after the photos; default: %(default)s")  # fmt: skip
-    add("--json", action="store_true", help="print one JSON array instead of paths")
+    add("--out", metavar=kind, type=Path, default=Path(out), help=f"{what}; default: %(default)s")
+    add("--json", action="store_true", help=json)
     add("--traceback", action="store_true", help="show Python's traceback of an error")
 
 
@@ -36,12 +41,16 @@ def named(photos: Sequence[str], out: Path, doing: str, read: str) -> list[tuple
     if out.exists() and not out.is_dir():
         asked = f"Results were to be saved in {str(out)!r}."
         raise SaveError(asked, "It is a file.", "Name a new folder: --out DIR.", read)
-    chosen: Sequence[Any] = photos or [_sample(doing)]
-    return list(zip(chosen, (out / name for name in results.folder_names(chosen)), strict=True))
+    all_of_them = chosen(photos, doing)
+    names = results.folder_names(all_of_them)
+    return list(zip(all_of_them, (out / name for name in names), strict=True))
 
 
-def _sample(doing: str) -> Path:
+def chosen(photos: Sequence[str], doing: str) -> Sequence[Any]:
+    """Return the photos that were named, or the packaged one, after a word about it."""
+    if photos:
+        return photos
     from keras_saliency.pretrained import sample_photo
 
     say(f"No photo was named: {doing} the packaged one, {sample_photo()}")
-    return sample_photo()
+    return [sample_photo()]

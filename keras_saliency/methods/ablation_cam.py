@@ -27,6 +27,7 @@ class AblationCam(CamMethod):
     Args:
         layer: As for `GradCam`.
         channels: How many maps to take, those that vary most; ``None`` takes all.
+        interpolation: As for `GradCam`.
 
     Example:
         >>> explain(model, img, methods.AblationCam(channels=2)).info["layer"]
@@ -68,7 +69,8 @@ class AblationCam(CamMethod):
             drops = whole[row] - np.fromiter(islice(scores, len(channels)), np.float64)
             grid[row] = maps[row][..., channels] @ (drops / (whole[row] or 1))
         findings = [_findings(score) for score in whole]
-        return Attribution(np.maximum(grid, 0), info={"layer": at.layer}, findings=findings)
+        grid = self.enlarged(engine, self.kept(grid))
+        return Attribution(grid, info={"layer": at.layer}, findings=findings)
 
 
 def _findings(score: float) -> tuple[str, ...]:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from keras_saliency.backward import Multipliers
-from keras_saliency.methods.base import Attribution, Method, completeness_error, gap_findings
+from keras_saliency.methods.base import Alike, Attribution, completeness_error, gap_findings
 
 if TYPE_CHECKING:
     from keras_saliency.engine import Engine
 
 
 @dataclass(frozen=True)
-class DeepLift(Method):
+class DeepLift(Alike):
     """(x - b) times multipliers: at an activation the difference of outputs over that of inputs.
 
     The rescale rule, for any elementwise activation, max-pooling, products and softmax. One pass
@@ -25,6 +25,7 @@ class DeepLift(Method):
     Args:
         baseline: ``"black"``, ``"white"``, ``"mean"``, ``"blur"``, a number or an array in the
             model's input range.
+        like: ``"captum"``: that library's options, see docs/migrating.md.
 
     Example:
         >>> e = explain(model, img, "deep_lift")
@@ -39,6 +40,7 @@ class DeepLift(Method):
         "Shrikumar, Greenside, Kundaje: Learning Important Features Through Propagating "
         "Activation Differences, 2017, arXiv:1704.02685"
     )
+    presets: ClassVar = {"captum": {"baseline": 0.0}}
 
     baseline: Any = "black"
 

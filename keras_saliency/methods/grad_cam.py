@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from keras_saliency.methods.base import CamMethod, cancelled
+from keras_saliency.methods.base import Alike, CamMethod, cancelled
 
 if TYPE_CHECKING:
     from keras_saliency.engine import LayerGradient
 
 
 @dataclass(frozen=True)
-class GradCam(CamMethod):
+class GradCam(Alike, CamMethod):
     """Feature maps weighted by their mean gradient: ReLU(sum_k mean(g_k) A_k).
 
     Where the gradients of every channel cancel, as in front of a softmax over positions, the map is
@@ -23,6 +23,11 @@ class GradCam(CamMethod):
     Args:
         layer: Path of the layer, or ``"path@k"`` for the k-th call of a shared layer. ``None``
             takes the last layer on the way to the target whose map is larger than 1x1.
+        relu: Whether what is negative in the sum becomes 0; else the map is signed.
+        interpolation: How the map is enlarged: ``"bilinear"`` (pixels are areas), ``"corners"``
+            (bilinear, corner on corner) or ``"nearest"``.
+        like: ``"captum"``, ``"tf-keras-vis"`` or ``"pytorch-grad-cam"``: that library's options,
+            see docs/migrating.md.
 
     Example:
         >>> e = explain(model, img, methods.GradCam(layer="conv5_block3_out"))
@@ -31,10 +36,25 @@ class GradCam(CamMethod):
     """
 
     reference = "Selvaraju et al.: Grad-CAM, 2017, arXiv:1610.02391"
+    presets: ClassVar = {
+        "captum": {"relu": False, "interpolation": "nearest"},
+        "tf-keras-vis": {"interpolation": "corners"},
+        "pytorch-grad-cam": {},
+    }
+
+    relu: bool = True
+
+    @property
+    def signed(self) -> bool:  # type: ignore[override]
+        """Where nothing is cut off."""
+        return not self.relu
 
     def add_up(self, at: LayerGradient) -> np.ndarray:
         weights = at.gradients.mean(axis=(1, 2), dtype=np.float64)
         return np.einsum("bhwk,bk->bhw", at.activations, weights)
+
+    def kept(self, sums: np.ndarray) -> np.ndarray:
+        return super().kept(sums) if self.relu else sums
 
     def findings(self, at: LayerGradient) -> list[tuple[str, ...]]:
         return cancelled(at.gradients, at)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from keras_saliency.methods.base import CamMethod
+from keras_saliency.methods.base import Alike, CamMethod
 
 if TYPE_CHECKING:
     from keras_saliency.engine import LayerGradient
@@ -16,7 +16,7 @@ _ROUNDING = 1e-6  # a smaller share of a sum's terms is noise
 
 
 @dataclass(frozen=True)
-class GradCamPP(CamMethod):
+class GradCamPP(Alike, CamMethod):
     """Feature maps weighted by sum(alpha ReLU(g)), alpha = g^2 / (2 g^2 + sum(A) g^3).
 
     Alpha gives a small place the weight of a large one, so that several things of a class all show.
@@ -25,6 +25,11 @@ class GradCamPP(CamMethod):
 
     Args:
         layer: As for `GradCam`.
+        epsilon: Is added to the denominator of alpha. Gradients g with g^2 below it count less.
+        normalise: Whether each map's alphas are divided by their sum over positions.
+        interpolation: As for `GradCam`.
+        like: ``"tf-keras-vis"`` or ``"pytorch-grad-cam"``: that library's options, see
+            docs/migrating.md.
 
     Example:
         >>> explain(model, img, methods.GradCamPP()).info["layer"]
@@ -34,11 +39,30 @@ class GradCamPP(CamMethod):
     reference = (
         "Chattopadhay, Sarkar, Howlader, Balasubramanian: Grad-CAM++, 2018, arXiv:1710.11063"
     )
+    presets: ClassVar = {
+        "tf-keras-vis": {"normalise": True, "interpolation": "corners"},
+        "pytorch-grad-cam": {"epsilon": 1e-6},
+    }
+
+    epsilon: float = 0.0
+    normalise: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be added."""
+        super().__post_init__()
+        if self.epsilon != 0:
+            self._require_share("epsilon")
 
     def add_up(self, at: LayerGradient) -> np.ndarray:
-        slope = np.maximum(at.gradients, 0).astype(np.float64)
+        slope = at.gradients.astype(np.float64)
         rest = slope * at.activations.sum(axis=(1, 2), keepdims=True, dtype=np.float64)
+        if self.epsilon:
+            rest += self.epsilon / np.maximum(slope**2, np.finfo(np.float64).tiny)
         # Without g^2, which would vanish first: alpha = 1 / (2 + sum(A) g).
         divisor = np.where(np.abs(2 + rest) > _ROUNDING * (2 + np.abs(rest)), 2 + rest, np.inf)
-        weights = (slope / divisor).sum(axis=(1, 2))
+        alpha = np.where(slope == 0, 0, 1 / divisor)
+        if self.normalise:
+            sums = alpha.sum(axis=(1, 2), keepdims=True)
+            alpha /= np.where(sums == 0, 1, sums)
+        weights = (alpha * np.maximum(slope, 0)).sum(axis=(1, 2))
         return np.einsum("bhwk,bk->bhw", at.activations, weights)

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from keras_saliency import postprocess
 from keras_saliency.errors import MethodError
-from keras_saliency.methods.base import Attribution, Method, get
+from keras_saliency.methods.base import (
+    INTERPOLATIONS,
+    Alike,
+    Attribution,
+    Interpolation,
+    enlarge,
+    get,
+)
 
 if TYPE_CHECKING:
     from keras_saliency.engine import Engine
 
 
 @dataclass(frozen=True)
-class GuidedGradCam(Method):
+class GuidedGradCam(Alike):
     """A CAM, enlarged to the picture, times guided backprop: where the class is, in fine grain.
 
     Args:
         cam: The method for the place: a name or a `Method` that gives a grid.
         guided: The method for the grain: one that gives attributions of the picture's values.
-        interpolation: How the CAM is enlarged: ``"bilinear"`` or ``"nearest"``.
+        interpolation: How the CAM is enlarged, as for `GradCam`.
+        like: ``"captum"``: that library's options, see docs/migrating.md.
 
     Example:
         >>> e = explain(model, img, methods.GuidedGradCam(cam="hires_cam"))
@@ -32,10 +39,11 @@ class GuidedGradCam(Method):
 
     family = "cam"
     reference = "Selvaraju et al.: Grad-CAM, 2017, arXiv:1610.02391"
+    presets: ClassVar = {"captum": {"interpolation": "nearest"}}
 
     cam: Any = "grad_cam"
     guided: Any = "guided_backprop"
-    interpolation: Literal["bilinear", "nearest"] = "bilinear"
+    interpolation: Interpolation = "bilinear"
 
     @property
     def signed(self) -> bool:  # type: ignore[override]
@@ -59,10 +67,11 @@ class GuidedGradCam(Method):
 
     def __post_init__(self) -> None:
         """Refuse what cannot be multiplied."""
+        super().__post_init__()
         for option in ("cam", "guided"):
             object.__setattr__(self, option, get(getattr(self, option)))
-        known = ("bilinear", "nearest")
-        self._require(self.interpolation in known, "interpolation", f"one of {known}")
+        known = self.interpolation in INTERPOLATIONS
+        self._require(known, "interpolation", f"one of {INTERPOLATIONS}")
 
     def attribute(self, engine: Engine, seed: int) -> Attribution:
         cam, guided = (one.attribute(engine, seed) for one in (self.cam, self.guided))
@@ -74,8 +83,7 @@ class GuidedGradCam(Method):
                 "the picture's values, such as 'guided_backprop'.",
                 "help(keras_saliency.methods.GuidedGradCam)",
             )
-        enlarge = _nearest if self.interpolation == "nearest" else postprocess.resize
-        place = enlarge(cam.values, guided.values.shape[1:3])
+        place = enlarge(cam.values, guided.values.shape[1:3], self.interpolation)
         return Attribution(
             place[..., None] * guided.values,
             checks={**cam.checks, **guided.checks},
@@ -93,12 +101,3 @@ class GuidedGradCam(Method):
 
     def to_map(self, attributions: np.ndarray) -> np.ndarray:
         return self.guided.to_map(attributions)
-
-
-def _nearest(maps: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """Enlarge (B, h, w): each pixel takes the value of the cell that its centre lies in."""
-    rows, columns = (
-        (2 * np.arange(side) + 1) * cells // (2 * side)
-        for side, cells in zip(size, maps.shape[1:], strict=True)
-    )
-    return maps[:, rows[:, None], columns]

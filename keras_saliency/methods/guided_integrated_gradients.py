@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
 from keras_saliency import progress
-from keras_saliency.methods.base import PathMethod, Stop
+from keras_saliency.methods.base import Alike, PathMethod, Stop
 
 if TYPE_CHECKING:
     from keras_saliency.engine import Engine
@@ -18,7 +18,7 @@ _CLOSE = 1e-12  # of the whole way: what is left over by rounding
 
 
 @dataclass(frozen=True)
-class GuidedIntegratedGradients(PathMethod):
+class GuidedIntegratedGradients(Alike, PathMethod):
     """The integral of the gradient along a path that the gradient chooses.
 
     After each step the path has come the same share of the way from baseline to picture (in L1).
@@ -26,7 +26,7 @@ class GuidedIntegratedGradients(PathMethod):
     often noise, are passed late and in one go. Steps follow one another: a gradient call for each.
 
     Attributions sum to y(x) - y(b); how far they miss that, as a share of the gap, is in
-    ``checks[i]["completeness_error"]``. The sum is trapezoidal.
+    ``checks[i]["completeness_error"]``.
 
     Args:
         steps: Steps of the path.
@@ -38,6 +38,9 @@ class GuidedIntegratedGradients(PathMethod):
             ``"mean"``, ``"blur"``, a number or an array in the model's input range, or a list of
             these, whose attributions are averaged.
         tolerance: Double the steps (up to 1600) until the completeness error is below this.
+        quadrature: ``"trapezoid"``, or ``"left"``: the gradient where a step begins counts for all
+            of it.
+        like: ``"pair"``: that library's options, see docs/migrating.md.
 
     Example:
         >>> e = explain(model, img, methods.GuidedIntegratedGradients(steps=50))
@@ -50,6 +53,7 @@ class GuidedIntegratedGradients(PathMethod):
         "Kapishnikov et al.: Guided Integrated Gradients: an Adaptive Path Method for Removing "
         "Noise, 2021, arXiv:2106.09788"
     )
+    presets: ClassVar = {"pair": {"baseline": 0.0, "quadrature": "left"}}
     most_steps = 1600
 
     steps: int = 200
@@ -57,9 +61,13 @@ class GuidedIntegratedGradients(PathMethod):
     max_distance: float = 0.02
     baseline: Any = "black"
     tolerance: float | None = None
+    quadrature: Literal["trapezoid", "left"] = "trapezoid"
 
     def __post_init__(self) -> None:
         """Refuse what is no path."""
+        super().__post_init__()
+        known = ("trapezoid", "left")
+        self._require(self.quadrature in known, "quadrature", f"one of {known}")
         self._require_count("steps")
         self._require_share("fraction")
         self._require(self.fraction <= 1, "fraction", "a number above 0, at most 1")
@@ -94,6 +102,9 @@ class GuidedIntegratedGradients(PathMethod):
             point = images
             if step + 1 < steps:
                 point = (start + places * way).astype(images.dtype)
+
+    def slope(self, last: Stop, stop: Stop) -> np.ndarray:
+        return last.gradients if self.quadrature == "left" else super().slope(last, stop)
 
     def _move(
         self, places: np.ndarray, weights: np.ndarray, steepness: np.ndarray, wanted: float

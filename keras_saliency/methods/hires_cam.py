@@ -22,6 +22,7 @@ class HiResCam(CamMethod):
 
     Args:
         layer: As for `GradCam`.
+        interpolation: As for `GradCam`.
 
     Example:
         >>> explain(model, img, methods.HiResCam()).info["layer"]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
 from keras_saliency.backward import Relevance, sharing
-from keras_saliency.methods.base import Attribution, Method
+from keras_saliency.methods.base import Alike, Attribution
 
 if TYPE_CHECKING:
     from keras_saliency.engine import Engine
@@ -26,7 +26,7 @@ _FIRST = ("epsilon", "gamma", "z_plus", "alpha2_beta1", "w_square", "flat", "z_b
 
 
 @dataclass(frozen=True)
-class Lrp(Method):
+class Lrp(Alike):
     """The score goes back as relevance: each layer shares what it gets among its inputs.
 
     Batch normalisation is folded into the layer before it, sums share by contribution, maxima give
@@ -43,6 +43,7 @@ class Lrp(Method):
             squared weights), ``"flat"`` (evenly) or ``"z_box"`` (knowing black and white).
         epsilon: For ``"epsilon"``, as a share of the mean size of a layer's outputs.
         gamma: For ``"gamma"``.
+        like: ``"captum"``: that library's options, see docs/migrating.md.
 
     Example:
         >>> e = explain(model, img, methods.Lrp("epsilon"))
@@ -56,6 +57,7 @@ class Lrp(Method):
         "Bach et al.: On Pixel-Wise Explanations by Layer-Wise Relevance Propagation, 2015; "
         "Montavon et al.: Layer-Wise Relevance Propagation, an Overview, 2019"
     )
+    presets: ClassVar = {"captum": {"rule": "epsilon", "epsilon": 1e-9}}
 
     rule: Literal[
         "epsilon", "gamma", "z_plus", "alpha2_beta1",
@@ -67,6 +69,7 @@ class Lrp(Method):
 
     def __post_init__(self) -> None:
         """Refuse unknown rules."""
+        super().__post_init__()
         self._require(self.rule in _COMPOSITES, "rule", f"one of {tuple(_COMPOSITES)}")
         self._require(self.first in (None, *_FIRST), "first", f"None or one of {_FIRST}")
         self._require_share("epsilon")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from keras_saliency.methods.base import Attribution, Method
+from keras_saliency.methods.base import Alike, Attribution
 
 if TYPE_CHECKING:
     from keras_saliency.engine import Engine
@@ -17,7 +17,7 @@ _WINDOWS = 8  # windows a side, where the user does not say
 
 
 @dataclass(frozen=True)
-class Occlusion(Method):
+class Occlusion(Alike):
     """The score drop of each covered window, averaged over the windows that cover a pixel.
 
     Needs no gradient. Windows past the right and bottom edge are cut off there.
@@ -28,6 +28,9 @@ class Occlusion(Method):
         stride: Step between windows, or (down, right); half a window where it is None.
         fill: What covers: ``"mean"`` (the picture's mean colour), ``"black"``, ``"white"``,
             ``"blur"``, a number or an array in the model's input range.
+        reduce: ``"mean"`` over the windows that cover a pixel, or their ``"sum"``.
+        like: ``"captum"`` or ``"pair"``: that library's options, see docs/migrating.md. Both move
+            the window by one pixel: that is slow.
 
     Example:
         >>> e = explain(model, img, methods.Occlusion(window=8, fill="blur"))
@@ -43,13 +46,20 @@ class Occlusion(Method):
         "Zeiler, Fergus: Visualizing and Understanding Convolutional Networks, 2013, "
         "arXiv:1311.2901"
     )
+    presets: ClassVar = {
+        "captum": {"stride": 1, "fill": 0.0},
+        "pair": {"window": 15, "stride": 1, "fill": 0.0, "reduce": "sum"},
+    }
 
     window: int | tuple[int, int] | None = None
     stride: int | tuple[int, int] | None = None
     fill: Any = "mean"
+    reduce: Literal["mean", "sum"] = "mean"
 
     def __post_init__(self) -> None:
         """Refuse what is no window."""
+        super().__post_init__()
+        self._require(self.reduce in ("mean", "sum"), "reduce", "'mean' or 'sum'")
         for option in ("window", "stride"):
             value = getattr(self, option)
             pair = value if isinstance(value, tuple | list) else (value, value)
@@ -76,7 +86,7 @@ class Occlusion(Method):
         scores = engine.variant_scores(covered(), len(images) * len(windows))
         for (row, window), score in zip(places, scores, strict=True):
             total[row][window] += engine.scores[row] - score
-        return Attribution(total / np.maximum(times, 1))
+        return Attribution(total / np.maximum(times, 1) if self.reduce == "mean" else total)
 
     def _windows(self, size: tuple[int, ...]) -> list[tuple[slice, slice]]:
         eighth = max(1, -(-min(size) // _WINDOWS))

@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from scipy.special import softmax
 
 from keras_saliency import postprocess
-from keras_saliency.methods.base import Attribution, CamMethod
+from keras_saliency.methods.base import (
+    INTERPOLATIONS,
+    Alike,
+    Attribution,
+    CamMethod,
+    Interpolation,
+    enlarge,
+)
 
 if TYPE_CHECKING:
     from keras_saliency.engine import Engine
@@ -20,7 +27,7 @@ _ROUNDING = 1e-6  # a map that varies by a smaller share is constant
 
 
 @dataclass(frozen=True)
-class ScoreCam(CamMethod):
+class ScoreCam(Alike, CamMethod):
     """ReLU(sum_k w_k A_k), w the softmax over k of the score of the picture masked by A_k.
 
     A map is a mask when it is enlarged to the picture and scaled to 0..1: at 1 the picture is
@@ -33,6 +40,11 @@ class ScoreCam(CamMethod):
         channels: How many maps to take, those that vary most; ``None`` takes all, a run of the
             model for each.
         fill: What covers; see `keras_saliency.perturb.fill`.
+        softmax: Whether the weights are the softmax of the scores over maps, or the scores.
+        mask_interpolation: How maps are enlarged to masks, as for `GradCam`.
+        interpolation: How the result is enlarged, as for `GradCam`.
+        like: ``"tf-keras-vis"`` (give the target ``score="probability"``, too) or
+            ``"pytorch-grad-cam"``: that library's options, see docs/migrating.md.
 
     Example:
         >>> explain(model, img, methods.ScoreCam(channels=2)).info["layer"]
@@ -41,13 +53,26 @@ class ScoreCam(CamMethod):
 
     needs_gradient = False
     reference = "Wang et al.: Score-CAM: Score-Weighted Visual Explanations, 2020, arXiv:1910.01279"
+    presets: ClassVar = {
+        "tf-keras-vis": {
+            "fill": 0.0,
+            "softmax": False,
+            "mask_interpolation": "corners",
+            "interpolation": "corners",
+        },
+        "pytorch-grad-cam": {"fill": 0.0, "mask_interpolation": "corners"},
+    }
 
     channels: int | None = None
     fill: Any = "black"
+    softmax: bool = True
+    mask_interpolation: Interpolation = "bilinear"
 
     def __post_init__(self) -> None:
         """Refuse what is no layer or no number of maps."""
         super().__post_init__()
+        known = self.mask_interpolation in INTERPOLATIONS
+        self._require(known, "mask_interpolation", f"one of {INTERPOLATIONS}")
         if self.channels is not None:
             self._require_count("channels")
 
@@ -61,9 +86,8 @@ class ScoreCam(CamMethod):
         def seen() -> Iterator[tuple[int, np.ndarray]]:
             for row, channels in enumerate(masks):
                 for k in channels:
-                    mask = postprocess.resize(
-                        at.activations[row : row + 1, ..., k], images.shape[1:3]
-                    )
+                    one = at.activations[row : row + 1, ..., k]
+                    mask = enlarge(one, images.shape[1:3], self.mask_interpolation)
                     mask = (mask[0, ..., None] - mask.min()) / (np.ptp(mask) or 1)
                     yield row, cover[row] + mask * (images[row] - cover[row])
 
@@ -72,8 +96,10 @@ class ScoreCam(CamMethod):
         for row, channels in enumerate(masks):
             answers = np.fromiter(islice(scores, len(channels)), np.float64)
             if channels:
-                grid[row] = at.activations[row][..., channels] @ softmax(answers)
-        return Attribution(np.maximum(grid, 0), info={"layer": at.layer})
+                weights = softmax(answers) if self.softmax else answers
+                grid[row] = at.activations[row][..., channels] @ weights
+        grid = self.enlarged(engine, self.kept(grid))
+        return Attribution(grid, info={"layer": at.layer})
 
 
 def _varies(one: np.ndarray) -> bool:

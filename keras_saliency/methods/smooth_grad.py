@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from keras_saliency.methods.base import Around, Attribution, get
+from keras_saliency.methods.base import Alike, Around, Attribution
 
 if TYPE_CHECKING:
     from keras_saliency.engine import Engine
 
 
 @dataclass(frozen=True)
-class SmoothGrad(Around):
+class SmoothGrad(Alike, Around):
     """Attributions of noisy copies of the picture, averaged; around any method.
 
     The noise is drawn in NumPy from explain()'s seed, the same on every backend and for every
@@ -25,8 +25,11 @@ class SmoothGrad(Around):
         base: The method to smooth: a name or a `Method`.
         samples: Noisy copies of each picture.
         noise: Standard deviation, as a share of (max - min) of that picture.
+        relative: Where it is False, ``noise`` is no share, but in the model's input range.
         reduce: ``"mean"``; ``"square"``, the mean of squares (Hooker et al. 2018,
             arXiv:1806.10758); or ``"variance"``, VarGrad (Adebayo et al. 2018, arXiv:1810.03292).
+        like: ``"captum"``, ``"tf-keras-vis"`` or ``"pair"``: that library's options, see
+            docs/migrating.md. A base that is given by name does as that library does, too.
 
     Example:
         >>> e = explain(model, img, methods.SmoothGrad("grad_cam", samples=25), seed=1)
@@ -37,10 +40,16 @@ class SmoothGrad(Around):
     family = "gradient"
     stochastic = True
     reference = "Smilkov, Thorat, Kim, Viégas, Wattenberg: SmoothGrad, 2017, arXiv:1706.03825"
+    presets: ClassVar = {
+        "captum": {"samples": 5, "noise": 1.0, "relative": False},
+        "tf-keras-vis": {"samples": 20, "noise": 0.2},
+        "pair": {"samples": 25, "reduce": "square"},
+    }
 
     base: Any = "gradient"
     samples: int = 50
     noise: float = 0.15
+    relative: bool = True
     reduce: Literal["mean", "square", "variance"] = "mean"
 
     @property
@@ -50,7 +59,8 @@ class SmoothGrad(Around):
 
     def __post_init__(self) -> None:
         """Refuse what cannot be averaged."""
-        object.__setattr__(self, "base", get(self.base))
+        super().__post_init__()
+        object.__setattr__(self, "base", self._part(self.base))
         self._require_count("samples")
         self._require_share("noise")
         known = ("mean", "square", "variance")
@@ -70,7 +80,7 @@ class SmoothGrad(Around):
     def _noisy(self, images: np.ndarray, seed: int) -> Iterator[tuple[int, np.ndarray]]:
         for row, image in enumerate(images):
             generator = np.random.default_rng(seed)
-            scale = self.noise * (image.max() - image.min())
+            scale = self.noise * (np.ptp(image) if self.relative else 1)
             for _ in range(self.samples):
                 noise = generator.standard_normal(image.shape)
                 yield row, (image + scale * noise).astype(image.dtype)

@@ -33,7 +33,8 @@ class TransformerAttribution(Method):
 
     def attribute(self, engine: Engine, seed: int) -> Attribution:
         grid = engine.tokens(self.name)
-        layers = engine.backward(WeightedAttention()).collected
+        found = engine.backward(WeightedAttention()).collected
+        layers = [one for one in found if one.shape[1:] == (grid.count, grid.count)]
         relevance = np.broadcast_to(np.eye(grid.count), layers[0].shape).astype(np.float64)
         for weighted in layers:
             relevance = relevance + weighted.astype(np.float64) @ relevance

@@ -23,6 +23,7 @@ class XGradCam(CamMethod):
 
     Args:
         layer: As for `GradCam`.
+        interpolation: As for `GradCam`.
 
     Example:
         >>> explain(model, img, methods.XGradCam()).info["layer"]

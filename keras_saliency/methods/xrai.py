@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
 from keras_saliency import postprocess, segments
 from keras_saliency.errors import MethodError
-from keras_saliency.methods.base import Attribution, Method, get
+from keras_saliency.methods.base import Alike, Attribution, Method
 
 if TYPE_CHECKING:
     from keras_saliency.engine import Engine
 
 _READ = "help(keras_saliency.methods.Xrai)"
+_STEPS = 100  # of integrated gradients, like="pair"
 _AT_ONCE = 4096  # pixels that are taken from all segments at once
 
 
 @dataclass(frozen=True)
-class Xrai(Method):
+class Xrai(Alike):
     """Overlapping segments, taken greedily by their mean attribution; whole regions, no speckles.
 
     The segment with the highest mean over what is not yet covered is taken, and what it covers anew
@@ -27,13 +28,18 @@ class Xrai(Method):
     The map sums to what the attributions sum to.
 
     Args:
-        base: What is averaged over segments: a method or its name; integrated gradients from black
-            and from white where it is None.
+        base: What is averaged over segments: a method or its name; integrated gradients from two
+            baselines where it is None.
         scales: Of Felzenszwalb's segmentation, one after the other; larger gives larger segments.
         dilation: How far each segment grows over its edges, in model pixels.
         min_area: Pixels that a segment must add.
         masks: Bool masks (N, H, W) of one's own in the model's frame, the same for every picture;
             ``scales`` and ``dilation`` are not used then.
+        ends: Those two: ``"black_white"``, or ``"picture"``, each picture's least and its largest
+            value.
+        channels: What a pixel has of its channels' attributions: the base's map, as ``"base"`` says
+            (a sum), or the ``"max"`` of them.
+        like: ``"pair"``: that library's options, see docs/migrating.md.
 
     Example:
         >>> base = methods.IntegratedGradients(baseline=[0.0, 1.0])  # black and white, as floats
@@ -49,12 +55,15 @@ class Xrai(Method):
         "Kapishnikov, Bolukbasi, Viégas, Terry: XRAI: Better Attributions Through Regions, 2019, "
         "arXiv:1906.02825"
     )
+    presets: ClassVar = {"pair": {"ends": "picture", "channels": "max"}}
 
     base: Any = None
     scales: tuple[float, ...] = segments.SCALES
     dilation: int = 5
     min_area: int = 50
     masks: Any = None
+    ends: Literal["black_white", "picture"] = "black_white"
+    channels: Literal["base", "max"] = "base"
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
@@ -68,8 +77,12 @@ class Xrai(Method):
 
     def __post_init__(self) -> None:
         """Refuse what is no segment."""
+        super().__post_init__()
         if self.base is not None:
-            object.__setattr__(self, "base", get(self.base))
+            object.__setattr__(self, "base", self._part(self.base))
+        known = ("black_white", "picture")
+        self._require(self.ends in known, "ends", f"one of {known}")
+        self._require(self.channels in ("base", "max"), "channels", "'base' or 'max'")
         scales = self.scales
         several = isinstance(scales, list | tuple) and len(scales) > 0
         good = several and all(isinstance(one, int | float) and one > 0 for one in scales)
@@ -80,12 +93,14 @@ class Xrai(Method):
 
     def attribute(self, engine: Engine, seed: int) -> Attribution:
         images = engine.images
-        if self.base is None:
+        if self.base is None and self.ends == "black_white":
             _check_white(engine)
-        base = self._attributing()
+        base = self._attributing(images)
         given = self._given(images.shape[1:3])
         found = base.attribute(engine, seed)
-        maps = found.values if found.is_grid else base.to_map(found.values)
+        maps = found.values
+        if not found.is_grid:
+            maps = maps.max(axis=-1) if self.channels == "max" else base.to_map(maps)
         maps = postprocess.resize(maps, images.shape[1:3]).astype(np.float64)
         values = np.zeros(maps.shape)
         findings = []
@@ -100,10 +115,14 @@ class Xrai(Method):
             findings.append((*said, *_findings(values[row], masks, int(broken.sum()))))
         return Attribution(values, found.checks, found.info, findings)
 
-    def _attributing(self) -> Method:
+    def _attributing(self, images: np.ndarray | None = None) -> Method:
         if self.base is not None:
             return self.base
-        return replace(get("integrated_gradients"), baseline=["black", "white"])  # type: ignore[call-arg]
+        ends: list[Any] = ["black", "white"]
+        if self.ends == "picture" and images is not None:
+            ends = [end(images, axis=(1, 2, 3), keepdims=True) for end in (np.min, np.max)]
+        both = replace(self._part("integrated_gradients"), baseline=ends)  # type: ignore[call-arg]
+        return replace(both, steps=_STEPS) if self.like == "pair" else both  # type: ignore[call-arg]
 
     def _given(self, size: tuple[int, ...]) -> np.ndarray | None:
         """Return the user's masks (N, H, W), or None."""

@@ -9,20 +9,25 @@ from __future__ import annotations
 from keras_saliency.plot.comparison import comparison
 from keras_saliency.plot.figures import grid, overlay, pair
 from keras_saliency.plot.fixations import density
+from keras_saliency.plot.gallery import gallery
 from keras_saliency.plot.losses import losses
 from keras_saliency.plot.panel import Panel
 from keras_saliency.plot.render import render_png
 from keras_saliency.plot.scale import colormap, limits
+from keras_saliency.plot.scores import Column, scores
 
 __all__ = [
+    "Column",
     "Panel",
     "colormap",
     "comparison",
     "density",
+    "gallery",
     "grid",
     "limits",
     "losses",
     "overlay",
     "pair",
     "render_png",
+    "scores",
 ]

@@ -69,8 +69,6 @@ def overlay(
     Raises:
         MethodError: No panels, or a percentile or an opacity out of range.
     """
-    from matplotlib.colors import ListedColormap
-
     ends = scales(panels, percentile)
     if not 0 < alpha <= 1:
         raise MethodError(
@@ -81,17 +79,31 @@ def overlay(
         )
     across = len(panels) if len(panels) <= 3 else math.ceil(math.sqrt(len(panels)))
     sheet = Sheet(figure, panels)
-    for k, (panel, (low, high)) in enumerate(zip(panels, ends, strict=True)):
+    for k, (panel, scale) in enumerate(zip(panels, ends, strict=True)):
         if k % across == 0:
             row = panels[k : k + across]
             words = sheet.row(0.16, *(f"{each.title}\n{each.method}" for each in row))
         x = MARGIN + k % across * (sheet.column + 0.2)
-        gray = grey(panel.picture)
-        share = shrink(np.clip(panel.map, low, high)) / high
-        sheet.image(x, panel, blend(gray, share, panel.signed, alpha), words[k % across])
-        bar = blend(np.full(256, 0.6), np.linspace(low / high, 1, 256), panel.signed, alpha)
-        sheet.flat_bar(x, panel, (low, high), ListedColormap(bar))
+        over(sheet, x, panel, scale, alpha, words[k % across])
     return sheet.finish(caption(panels, percentile))
+
+
+def over(
+    sheet: Sheet,
+    x: float,
+    panel: Panel,
+    scale: tuple[float, float],
+    alpha: float,
+    words: Sequence[str],
+) -> None:
+    """Draw a map over its picture, shown gray, between the scale's ends, and the scale under it."""
+    from matplotlib.colors import ListedColormap
+
+    low, high = scale
+    share = shrink(np.clip(panel.map, low, high)) / high
+    sheet.image(x, panel, blend(grey(panel.picture), share, panel.signed, alpha), words)
+    bar = blend(np.full(256, 0.6), np.linspace(low / high, 1, 256), panel.signed, alpha)
+    sheet.flat_bar(x, panel, scale, ListedColormap(bar))
 
 
 def _rows(given: Sequence[Any]) -> Sequence[Sequence[Panel]]:

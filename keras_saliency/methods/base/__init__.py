@@ -6,6 +6,8 @@
 `paths`        `PathMethod`: sums gradients from a baseline to the picture
 `around`       `Around`: asks another method
 `gaps`         how well attributions share out a gap in score
+`sizes`        from a layer's map to the picture's size
+`presets`      `Alike`: does as another library does, ``like="captum"``
 =============  ====================================================================================
 """
 
@@ -16,11 +18,16 @@ from keras_saliency.methods.base.cams import CamMethod, cancelled
 from keras_saliency.methods.base.gaps import clean, completeness_error, gap_findings
 from keras_saliency.methods.base.method import Attribution, Method, classes, get, names
 from keras_saliency.methods.base.paths import PathMethod, Stop
+from keras_saliency.methods.base.presets import Alike
+from keras_saliency.methods.base.sizes import INTERPOLATIONS, Interpolation, enlarge
 
 __all__ = [
+    "INTERPOLATIONS",
+    "Alike",
     "Around",
     "Attribution",
     "CamMethod",
+    "Interpolation",
     "Method",
     "PathMethod",
     "Stop",
@@ -28,6 +35,7 @@ __all__ = [
     "classes",
     "clean",
     "completeness_error",
+    "enlarge",
     "gap_findings",
     "get",
     "names",

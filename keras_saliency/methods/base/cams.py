@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_saliency.methods.base.method import Attribution, Method
+from keras_saliency.methods.base.sizes import INTERPOLATIONS, Interpolation, enlarge
 
 if TYPE_CHECKING:
     from keras_saliency.engine import Engine, LayerGradient
@@ -23,21 +24,37 @@ class CamMethod(Method):
     Args:
         layer: Path of the layer, or ``"path@k"`` for the k-th call of a shared layer. ``None``
             takes the last layer on the way to the target whose map is larger than 1x1.
+        interpolation: How the map is enlarged: ``"bilinear"`` (pixels are areas), ``"corners"``
+            (bilinear, corner on corner) or ``"nearest"``.
     """
 
     family = "cam"
     local = False
 
     layer: str | None = None
+    interpolation: Interpolation = field(default="bilinear", kw_only=True)
 
     def __post_init__(self) -> None:
         """Refuse what is no layer's path."""
+        super().__post_init__()
+        known = self.interpolation in INTERPOLATIONS
+        self._require(known, "interpolation", f"one of {INTERPOLATIONS}")
         self._require(self.layer is None or isinstance(self.layer, str), "layer", "a layer's path")
 
     def attribute(self, engine: Engine, seed: int) -> Attribution:
         at = engine.layer_gradient(self.layer)
-        grid = np.maximum(self.add_up(at), 0)
+        grid = self.enlarged(engine, self.kept(self.add_up(at)))
         return Attribution(grid, info={"layer": at.layer}, findings=self.findings(at))
+
+    def kept(self, sums: np.ndarray) -> np.ndarray:
+        """Return what is kept of the weighted sum: what is positive."""
+        return np.maximum(sums, 0)
+
+    def enlarged(self, engine: Engine, grid: np.ndarray) -> np.ndarray:
+        """Return a grid, enlarged already where it is not to be enlarged as all grids are."""
+        if self.interpolation == "bilinear":
+            return grid
+        return enlarge(grid, engine.images.shape[1:3], self.interpolation)
 
     def add_up(self, at: LayerGradient) -> np.ndarray:
         """Return the weighted sum (B, h, w) of a layer's maps."""

@@ -74,6 +74,9 @@ class Method(ABC):
         if package == _PACKAGE:
             _registry[file] = cls
 
+    def __post_init__(self) -> None:  # noqa: B027 (where a chain of these ends)
+        """Refuse impossible options."""
+
     @property
     def name(self) -> str:
         """The name by which strings find it: that of its file (its class, if it is not ours)."""

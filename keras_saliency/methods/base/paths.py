@@ -87,9 +87,13 @@ class PathMethod(Method):
             lost += ~stop.whole
             if last is not None:
                 way = stop.points.astype(np.float64) - last.points
-                total += way * (last.gradients + stop.gradients) / 2
+                total += way * self.slope(last, stop)
             last = stop
         return total, lost
+
+    def slope(self, last: Stop, stop: Stop) -> np.ndarray:
+        """Return the gradient that stands for the step between two points: the mean of both."""
+        return (last.gradients + stop.gradients) / 2
 
 
 @dataclass(frozen=True)

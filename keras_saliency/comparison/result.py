@@ -1,0 +1,363 @@
+"""Comparison: what compare() returns; frozen, with everything to print, draw and save it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from keras_saliency import folder as files
+from keras_saliency.comparison import writing
+from keras_saliency.errors import MethodError, MetricError
+from keras_saliency.metrics.summary import Interval, bootstrap
+from keras_saliency.report import BEST, Cell, Table, interval, number
+
+if TYPE_CHECKING:
+    from keras_saliency._explanation import Explanation
+    from keras_saliency.plot import Column, Panel
+
+_DRAWN = 6  # photos in a figure
+_READ = "help(keras_saliency.Comparison)"
+_ARROWS = {True: "↑", False: "↓"}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison:
+    """Scores of M methods on B pictures, by K metrics.
+
+    Attributes:
+        methods: M labels: names, with the options that are not the defaults.
+        metrics: K labels.
+        values: (M, K, B) float64, each metric's number for each picture; NaN where there is none.
+        seconds: (M,) how long each method took for all pictures, the first run's compilation
+            included unless ``compare(warm=True)``; NaN where it failed.
+        explanations: The `Explanation` of each method that worked, by its label.
+        errors: Why a method has none, by its label.
+        metric_errors: Why a metric has no number, by the two labels.
+        higher_is_better: (K,) which way each metric points.
+        names: B names of the pictures.
+        pictures: The pictures as they came, (H0, W0, C).
+        info: Model, target, seed, baseline, versions.
+    """
+
+    methods: tuple[str, ...]
+    metrics: tuple[str, ...]
+    values: np.ndarray
+    seconds: np.ndarray
+    explanations: Mapping[str, Explanation]
+    errors: Mapping[str, str]
+    metric_errors: Mapping[tuple[str, str], str]
+    higher_is_better: tuple[bool, ...]
+    names: tuple[str, ...]
+    pictures: tuple[np.ndarray, ...]
+    info: Mapping[str, Any]
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return len(self.names)
+
+    def __repr__(self) -> str:
+        """Return the table, under a line that says what was compared."""
+        return f"{self.title()}\n\n{self.table()}"
+
+    def __rich__(self) -> Any:
+        """Return what ``rich.print`` shows."""
+        from rich.console import Group
+        from rich.text import Text
+
+        return Group(Text(self.title()), self.summary().rich())
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show."""
+        return self.summary().html(self.title())
+
+    # ------------------------------------------------------------------ numbers
+
+    @cached_property
+    def intervals(self) -> np.ndarray:
+        """Means over pictures and their 95% bootstrap intervals, (M, K, 3): mean, low, high."""
+        found = np.full((*self.values.shape[:2], 3), np.nan)
+        for place in np.ndindex(*self.values.shape[:2]):
+            numbers = self.values[place]
+            if np.isinf(numbers).any():
+                found[place] = numbers[~np.isnan(numbers)].mean(), np.nan, np.nan
+            else:
+                found[place] = bootstrap(numbers, seed=0)
+        return found
+
+    def interval(self, method: str, metric: str) -> Interval:
+        """Return the mean over pictures of one method by one metric, and its interval.
+
+        Raises:
+            MethodError, MetricError: Not in this comparison.
+        """
+        asked = f"{metric!r} of {method!r} was asked for."
+        if method not in self.methods:
+            known = f"The methods are {', '.join(self.methods)}."
+            raise MethodError(asked, known, "Take one of these.", _READ)
+        if metric not in self.metrics:
+            known = f"The metrics are {', '.join(self.metrics)}."
+            raise MetricError(asked, known, "Take one of these.", _READ)
+        found = self.intervals[self.methods.index(method), self.metrics.index(metric)]
+        return Interval(*map(float, found))
+
+    @cached_property
+    def best(self) -> np.ndarray:
+        """Which methods have the best mean, (M, K) bool; several where they are equal.
+
+        A method without a number for some picture is not compared.
+        """
+        return best_of(self.values, self.higher_is_better)
+
+    # ------------------------------------------------------------------ words
+
+    def title(self) -> str:
+        """Return one line that says what was compared on what."""
+        explained = next(iter(self.explanations.values()), None)
+        count = len(self)
+        on = f"{count} pictures" if count > 1 else self.names[0]
+        if explained is not None and count == 1:
+            on += f" ({explained.title()})"
+        return f"{len(self.methods)} methods on {on}, model {self.info['model']}"
+
+    def table(self) -> str:
+        """Return the scores as lines of text; a star marks what is best.
+
+        With several pictures each number is a mean and its 95% bootstrap interval.
+        """
+        return self.summary().text()
+
+    def picture_table(self, index: int) -> Table:
+        """Return the scores of one picture, without intervals or notes."""
+        part = self.values[:, :, index : index + 1]
+        best = best_of(part, self.higher_is_better)
+        rows = [
+            [
+                Cell(method),
+                *(Cell(number(part[m, k, 0]), bool(best[m, k])) for k in range(len(self.metrics))),
+            ]
+            for m, method in enumerate(self.methods)
+        ]
+        return Table(("method", *self.heads()), rows)
+
+    def heads(self) -> list[str]:
+        """Return the metrics' labels with an arrow for which way is better."""
+        both = zip(self.metrics, self.higher_is_better, strict=True)
+        return [f"{metric} {_ARROWS[higher]}" for metric, higher in both]
+
+    def summary(self, findings: bool = True) -> Table:
+        """Return the scores over all pictures, with what must be said under them.
+
+        Args:
+            findings: Whether it is said too what looks wrong with maps.
+        """
+        several = len(self) > 1
+        rows = []
+        for m, method in enumerate(self.methods):
+            cells = [
+                Cell(
+                    interval(*self.intervals[m, k]) if several else number(self.intervals[m, k, 0]),
+                    bool(self.best[m, k]),
+                )
+                for k in range(len(self.metrics))
+            ]
+            rows.append([Cell(method), *cells, Cell(number(self.seconds[m]))])
+        return Table(("method", *self.heads(), "seconds"), rows, self._notes(findings))
+
+    def _notes(self, findings: bool) -> list[str]:
+        """Return what the reader must know: how to read it, what failed, what looks wrong."""
+        words = "↑ higher is better, ↓ lower is better, * best."
+        if len(self) > 1:
+            words += f" Means over {len(self)} pictures and their 95% bootstrap intervals."
+        notes = [words] if self.metrics else []
+        notes += [f"{name}: no map. {why}" for name, why in self.errors.items()]
+        alike: dict[tuple[str, str], list[str]] = {}
+        for (name, metric), why in self.metric_errors.items():
+            alike.setdefault((name, why), []).append(metric)
+        notes += [f"{name}, {', '.join(some)}: {why}" for (name, why), some in alike.items()]
+        for name, found in self.explanations.items() if findings else ():
+            for picture, check in zip(self.names, found.checks, strict=True):
+                where = f" on {picture}" if len(self) > 1 else ""
+                notes += [f"{name}{where}: {said}." for said in check["findings"]]
+        return notes
+
+    # ------------------------------------------------------------------ figures
+
+    def panels(self, count: int = _DRAWN) -> list[list[Panel]]:
+        """Return the first pictures with their maps, ready for `keras_saliency.plot.gallery`."""
+        from keras_saliency.plot import Panel
+
+        rows: list[list[Panel]] = []
+        for i, picture in enumerate(self.names[:count]):
+            row: list[Panel] = []
+            for method, found in self.explanations.items():
+                one, title = found[i], f"{picture}\n{found.title(i)}"
+                seconds = self.seconds[self.methods.index(method)]
+                lines = [method, *self.scores_of(method, i), f"{number(seconds)} s"]
+                row.append(
+                    Panel(one.pictures[0], one.maps()[0], title, "\n".join(lines), one.signed)
+                )
+            rows.append(row)
+        return rows
+
+    def scores_of(self, method: str, index: int) -> list[str]:
+        """Return one picture's scores as words, such as ``"deletion ↓ 0.123"``."""
+        row = self.methods.index(method)
+        best = best_of(self.values[:, :, index : index + 1], self.higher_is_better)[row]
+        both = zip(self.heads(), self.values[row, :, index], best, strict=True)
+        return [f"{head} {number(value)}{BEST * bool(top)}" for head, value, top in both]
+
+    def plot(self, kind: Literal["maps", "scores"] = "maps", **options: Any) -> Any:
+        """Draw all maps with their scores, or the scores with their intervals.
+
+        Args:
+            kind: ``"maps"``: each map over its picture (the first six pictures), its scores and
+                the method's seconds above; ``"scores"``: an axis for each metric, a line for each
+                method.
+            **options: See `keras_saliency.plot.gallery` and `keras_saliency.plot.scores`.
+
+        Returns:
+            A ``matplotlib.figure.Figure``.
+
+        Raises:
+            MethodError: No such kind, or nothing to draw.
+        """
+        draw, given = self._drawing(kind)
+        return draw(given, **options)
+
+    def _drawing(self, kind: str) -> tuple[Any, Any]:
+        """Return a function that draws, and its first argument."""
+        from keras_saliency import plot
+
+        if kind == "maps":
+            return partial(plot.gallery, note=self._under_maps()), self.panels()
+        if kind == "scores":
+            note = "Filled: best."
+            if len(self) > 1:
+                what = f"Blue: mean over {len(self)} pictures and its 95% bootstrap interval"
+                note = f"{what}; grey: single pictures. {note}"
+            return partial(plot.scores, self.methods, note=note), self.columns()
+        raise MethodError(
+            f"The plot {kind!r} was asked for.",
+            "Known: 'maps', 'scores'.",
+            "Take one of these.",
+            _READ,
+        )
+
+    def _under_maps(self) -> str:
+        """Return what stands under the figure of all maps."""
+        said = []
+        if self.metrics:
+            said.append("Scores: ↑ higher is better, ↓ lower is better, * best.")
+        if len(self) > 1:
+            said.append(f"Seconds are those for all {len(self)} pictures.")
+        if len(self) > _DRAWN:
+            said.append(f"The first {_DRAWN} pictures are shown.")
+        if self.errors:
+            said.append(f"Without a map: {', '.join(self.errors)}.")
+        return " ".join(said)
+
+    def columns(self) -> list[Column]:
+        """Return the metrics as `keras_saliency.plot.scores` draws them."""
+        from keras_saliency.plot import Column
+
+        return [
+            Column(
+                name,
+                self.values[:, k],
+                self.intervals[:, k],
+                self.higher_is_better[k],
+                self.best[:, k],
+            )
+            for k, name in enumerate(self.metrics)
+        ]
+
+    # ------------------------------------------------------------------ files
+
+    def to_csv(self, path: str | PathLike[str]) -> Path:
+        """Write a line for each method and picture: scores, seconds and errors.
+
+        Returns:
+            The path.
+
+        Raises:
+            SaveError: It cannot be written.
+        """
+        return files.write_text(Path(path), writing.csv_text(self), _READ)
+
+    def to_json(self, path: str | PathLike[str]) -> Path:
+        """Write all numbers, intervals, errors, options and versions as JSON.
+
+        Returns:
+            The path.
+
+        Raises:
+            SaveError: It cannot be written.
+        """
+        return files.write_text(Path(path), writing.json_text(self), _READ)
+
+    def to_html(self, path: str | PathLike[str], *, percentile: float = 99.0) -> Path:
+        """Write one HTML file with photos, maps, scores and checks; it opens without a network.
+
+        A file that is there already is replaced only if it is such a report.
+
+        Args:
+            path: Of the file.
+            percentile: Where each map's colour scale ends, in (0, 100].
+
+        Returns:
+            The path.
+
+        Raises:
+            SaveError: Something else is there, or it cannot be written.
+        """
+        path = Path(path)
+        writing.check_report(path)
+        return files.write_text(path, writing.html_text(self, percentile), _READ)
+
+    def save(self, folder: str | PathLike[str]) -> Path:
+        """Write ``figure.png``, ``scores.png``, ``table.csv`` and ``table.json`` into a folder.
+
+        All or nothing; a folder that such a comparison was written to is replaced, one that holds
+        anything else is left alone. Figures without anything to draw are left out.
+
+        Returns:
+            The folder.
+
+        Raises:
+            SaveError: The folder holds other files, or cannot be written.
+        """
+        from keras_saliency import plot
+
+        wanted = {"figure.png": ("maps", self.explanations), "scores.png": ("scores", self.metrics)}
+        drawn = {
+            name: plot.render_png(*self._drawing(kind))
+            for name, (kind, anything) in wanted.items()
+            if anything
+        }
+
+        def fill(fresh: Path) -> None:
+            for name, png in drawn.items():
+                (fresh / name).write_bytes(png)
+            (fresh / "table.csv").write_text(writing.csv_text(self), encoding="utf-8")
+            (fresh / "table.json").write_text(writing.json_text(self), encoding="utf-8")
+
+        asked = f"A comparison was to be saved as the folder {str(folder)!r}."
+        return files.write(Path(folder), fill, writing.OURS, asked, _READ)
+
+
+def best_of(values: np.ndarray, higher_is_better: tuple[bool, ...]) -> np.ndarray:
+    """Return which methods have the best mean over pictures, (M, K) bool."""
+    found = np.zeros(values.shape[:2], bool)
+    for k, higher in enumerate(higher_is_better):
+        means = values[:, k].mean(axis=-1)  # NaN where a picture has none
+        known = np.isfinite(means)
+        if known.sum() > 1:
+            top = (np.max if higher else np.min)(means[known])
+            found[:, k] = known & np.isclose(means, top, rtol=1e-9, atol=0.0)
+    return found
