@@ -98,19 +98,19 @@ def relevance_of(model, x, way, first=None, target=total):
 def drawn(model, seed=1, scale=0.5):
     """Give a model weights from a seed; variances are positive."""
     generator = np.random.default_rng(seed)
-    model.set_weights([
-        np.abs(generator.normal(1, 0.3, v.shape)) + 0.2
-        if "variance" in v.path
-        else generator.normal(0, scale, v.shape)
-        for v in model.weights
-    ])
+    model.set_weights(
+        [
+            np.abs(generator.normal(1, 0.3, v.shape)) + 0.2
+            if "variance" in v.path
+            else generator.normal(0, scale, v.shape)
+            for v in model.weights
+        ]
+    )
     return model
 
 
 def pictures(shape, count=2, seed=3):
     return np.random.default_rng(seed).normal(size=(count, *shape)).astype("float32")
-
-
 
 
 def side_by_side(shape, parts):

@@ -61,7 +61,7 @@ class Twin(nn.Module):
 
 @cache
 def pair(activation="relu", bias=True, softmax=False, pool=layers.MaxPooling2D):
-    """A network and its twin: conv, activation, conv, activation, pool, dense, activation, dense."""
+    """A network and its twin: two convolutions, a pool, two dense layers, activations between."""
     ours, theirs = ACTIVATIONS[activation]
     inputs = keras.Input((12, 13, 3))
     x = ours()(layers.Conv2D(4, 3, strides=2, use_bias=bool(bias))(inputs))
@@ -77,7 +77,8 @@ def pair(activation="relu", bias=True, softmax=False, pool=layers.MaxPooling2D):
     model.set_weights(values)
     torch_pool = nn.MaxPool2d if pool is layers.MaxPooling2D else nn.AvgPool2d
     twin = Twin(
-        nn.Conv2d(3, 4, 3, stride=2, bias=bool(bias)), theirs(), nn.Conv2d(4, 5, 2, bias=bool(bias)), theirs(),
+        nn.Conv2d(3, 4, 3, stride=2, bias=bool(bias)), theirs(),
+        nn.Conv2d(4, 5, 2, bias=bool(bias)), theirs(),
         torch_pool(2), nn.Linear(20, 7, bias=bool(bias)), theirs(),
         nn.Linear(7, 5, bias=bool(bias)), *([nn.Softmax(dim=1)] if softmax else []),
     )  # fmt: skip

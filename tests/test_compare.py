@@ -342,6 +342,9 @@ def test_files(tmp_path):
         own.to_html(tmp_path / "page.html")
     with pytest.raises(errors.SaveError):
         own.to_csv(folder / "mine.txt" / "t.csv")
+    with pytest.raises(errors.SaveError):
+        own.to_csv(folder)  # moved to its place last: what was begun is taken away again
+    assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
 def test_nothing_to_draw_is_no_failure(tmp_path):

@@ -37,7 +37,7 @@ def _sigmoid(x):
 ELEMENTWISE = {
     "relu": (lambda: layers.Activation("relu"), lambda x: np.maximum(x, 0)),
     "ReLU(6)": (lambda: layers.ReLU(6), lambda x: np.clip(x, 0, 6)),
-    "LeakyReLU": (lambda: layers.LeakyReLU(negative_slope=0.2), lambda x: np.where(x > 0, x, 0.2 * x)),
+    "LeakyReLU": (lambda: layers.LeakyReLU(negative_slope=0.2), lambda x: np.maximum(x, 0.2 * x)),
     "PReLU": (
         lambda: layers.PReLU(alpha_initializer=keras.initializers.Constant(0.3)),
         lambda x: np.where(x > 0, x, 0.3 * x),
@@ -167,7 +167,9 @@ def test_complete():
     e = explain(model, x, methods.DeepLift(baseline=0.3), target=_sum)
     now, before = (ops.convert_to_numpy(model(one)).astype("float64") for one in (x, 0 * x + 0.3))
     gaps = (now - before).T
-    for (name, _, found, _), gap in zip(parts_of(e.attributions, singles, SHAPE), gaps, strict=True):
+    for (name, _, found, _), gap in zip(
+        parts_of(e.attributions, singles, SHAPE), gaps, strict=True
+    ):
         close(found.sum((1, 2, 3), dtype="float64"), gap, COMPLETE, name)
     assert max(check["completeness_error"] for check in e.checks) < COMPLETE
 

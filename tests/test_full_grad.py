@@ -10,7 +10,7 @@ import pytest
 from keras import layers, ops
 from relevance_twin import close, drawn, pictures
 
-from keras_saliency import explain, methods, postprocess, targets
+from keras_saliency import explain, postprocess, targets
 from keras_saliency.adapter import Adapter
 from keras_saliency.backward import Biases
 from keras_saliency.batch import prepare

@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 from keras import layers, ops
 from relevance_twin import (
-    HIGH, LOW, close, drawn, matrix, parts_of, pictures, relevance_of, side_by_side, twin,
+    HIGH,
+    LOW,
+    close,
+    drawn,
+    matrix,
+    parts_of,
+    pictures,
+    relevance_of,
+    side_by_side,
+    twin,
     weights_of_total,
 )  # fmt: skip
 
@@ -55,7 +64,8 @@ PASSING = {
     "Rescaling": lambda: layers.Rescaling(1 / 127.5, offset=-1),
     "Dropout": lambda: layers.Dropout(0.5), "Noise": lambda: layers.GaussianNoise(0.5),
     "SpatialDropout": lambda: layers.SpatialDropout2D(0.5), "Identity": layers.Identity,
-    "flip": lambda: layers.RandomFlip(), "scaled": lambda: lambda x: 3 * x, "/": lambda: lambda x: x / 3,
+    "flip": lambda: layers.RandomFlip(),
+    "scaled": lambda: lambda x: 3 * x, "/": lambda: lambda x: x / 3,
 }  # fmt: skip
 
 
@@ -166,7 +176,9 @@ def test_the_larger_of_two():
 def gated(kind):
     inputs = keras.Input((4, 5, 2))
     x = layers.Conv2D(2, 1, use_bias=False)(inputs)
-    gate = layers.Dense(2, activation="sigmoid")(layers.GlobalAveragePooling2D(keepdims=True)(inputs))
+    gate = layers.Dense(2, activation="sigmoid")(
+        layers.GlobalAveragePooling2D(keepdims=True)(inputs)
+    )
     mask = np.random.default_rng(0).random((4, 5, 2)).astype("float32")
     over_places = layers.Conv2D(1, 3, padding="same", activation="sigmoid")(inputs)
     return keras.Model(inputs, {

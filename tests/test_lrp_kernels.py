@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 from keras import layers, ops
 from relevance_twin import (
-    WAYS, close, drawn, matrix, parts_of, pictures, relevance_of, side_by_side, twin,
+    WAYS,
+    close,
+    drawn,
+    matrix,
+    parts_of,
+    pictures,
+    relevance_of,
+    side_by_side,
+    twin,
     weights_of_total,
 )  # fmt: skip
 

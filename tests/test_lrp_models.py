@@ -212,7 +212,7 @@ def test_the_layer_is_named_in_the_error(name, method):
 
 @pytest.mark.parametrize("method", ["lrp", "deep_lift"])
 def test_transformers_are_refused(method):
-    with pytest.raises(MethodError, match="LayerNormalization|MultiHeadAttention|ClassToken"):
+    with pytest.raises(MethodError, match=r"LayerNormalization|MultiHeadAttention|ClassToken"):
         explain(vits.flat(), models.pictures(1), method)
 
 

@@ -338,7 +338,7 @@ def test_cross_attention_is_refused(method):
 
 @pytest.mark.parametrize("method", ["attention_rollout", "transformer_attribution"])
 def test_no_attention_is_refused(method):
-    with pytest.raises(LayerError, match="keras.layers.MultiHeadAttention"):
+    with pytest.raises(LayerError, match=r"keras\.layers\.MultiHeadAttention"):
         explain(refused("none"), pictures("class token"), method, target=0)
 
 

@@ -38,8 +38,8 @@ NOTHING = frozenset({
 # Numbers go somewhere else, some of them several times.
 MOVES = frozenset({
     "Flatten", "Reshape", "Permute", "Transpose", "Concatenate", "ExpandDims", "Squeeze", "GetItem",
-    "Pad", "RepeatVector", "Repeat", "Stack", "Split", "Moveaxis", "Swapaxes", "BroadcastTo", "Flip",
-    "Roll", "Ravel", "Slice", "Tile", "CenterCrop", "Take",
+    "Pad", "RepeatVector", "Repeat", "Stack", "Split", "Moveaxis", "Swapaxes", "BroadcastTo",
+    "Flip", "Roll", "Ravel", "Slice", "Tile", "CenterCrop", "Take",
     *_with_ranks("ZeroPadding", "Cropping", "UpSampling"),
 })  # fmt: skip
 

@@ -58,7 +58,9 @@ class Rectified(Rule):
                 output, pullback = backend.vjp(piece.function, *piece.inputs)
 
             def back(upstream):
-                upstream = ops.maximum(upstream, 0)  # no relu: JAX traces this in the middle of a run
+                upstream = ops.maximum(
+                    upstream, 0
+                )  # no relu: JAX traces this in the middle of a run
                 if not self.guided:
                     return (upstream,)
                 return pullback(ops.where(output > 0, upstream, ops.zeros_like(upstream)))

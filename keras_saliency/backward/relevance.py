@@ -81,8 +81,8 @@ class _OneRun:
         output = self._way(piece)(piece)
         self._note(output, behind)
         if self._pixels and not behind:
-            ends = zip(*map(self._bounds_of, piece.inputs), strict=True)
-            ends = [_tensors(piece.function(*inputs)) for inputs in ends]
+            sides = zip(*map(self._bounds_of, piece.inputs), strict=True)
+            ends = [_tensors(piece.function(*side)) for side in sides]
             for one, low, high in zip(_tensors(output), *ends, strict=True):
                 self._bounds[id(one)] = ops.minimum(low, high), ops.maximum(low, high)
         return output
@@ -96,7 +96,11 @@ class _OneRun:
 
         if id(x) in self._bounds:
             return self._bounds[id(x)]
-        for move in (lambda one: one, lambda one: ops.moveaxis(one, -1, 1), lambda one: one[..., 0]):
+        for move in (
+            lambda one: one,
+            lambda one: ops.moveaxis(one, -1, 1),
+            lambda one: one[..., 0],
+        ):
             low, high = (ops.cast(move(one), x.dtype) for one in self._pixels)
             if tuple(low.shape) == tuple(x.shape):
                 return low, high
@@ -171,7 +175,7 @@ class _OneRun:
 
         if len(piece.inputs) == 1:
             return self._pass(piece)
-        made = [self._inside or id(x) in self._known for x in piece.inputs]
+        made = [bool(self._inside) or id(x) in self._known for x in piece.inputs]
         sizes = [_size(x) if one else -1 for x, one in zip(piece.inputs, made, strict=True)]
         takes = [size == max(sizes) for size in sizes]
         if piece.name != "Multiply":
