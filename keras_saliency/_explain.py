@@ -158,13 +158,17 @@ def _labels(model: Any, index: np.ndarray | None, count: int) -> tuple[str, ...]
     return tuple(names[i] if names else f"class {i}" for i in index.tolist())
 
 
-def _checks(found: Attribution, values: np.ndarray) -> tuple[dict[str, Any], ...]:
+def _checks(
+    found: Attribution, values: np.ndarray, scores: np.ndarray
+) -> tuple[dict[str, Any], ...]:
     """Return, for each picture, what the method measured of itself and what looks wrong."""
     checks = []
     for row, value in enumerate(values):
         numbers = {name: float(each[row]) for name, each in found.checks.items()}
         findings = list(found.findings[row]) if found.findings else []
         broken = int((~np.isfinite(found.values[row])).sum())
+        if not np.isfinite(scores[row]):
+            findings.append("the score is NaN or infinite: the map explains nothing")
         if broken:
             findings.append(f"{broken} attributions are NaN or infinite")
         elif not value.any():

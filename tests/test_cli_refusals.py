@@ -124,12 +124,12 @@ def test_out_holds_something_else(run, photo, refused, tmp_path):
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (["--method", "gradcam"], ("'gradcam'", "Known: grad_cam", "Did you mean 'grad_cam'?")),
+        (["--method", "gradcam"], ("'gradcam'", "Known: ablation_cam", "Did you mean 'grad_cam'?")),
         (
             ["--method", "occlusion", "--method-option", "widow=3"],
             ("'widow'", "window, stride, fill", "Did you mean 'window'?", "methods.Occlusion"),
         ),
-        (["--method-option", "steps=3"], ("'gradient'", "'steps'", "It has no options")),
+        (["--method-option", "steps=3"], ("'gradient'", "'steps'", "Its options are: ")),
         (
             ["--method", "occlusion", "--method-option", "window=-3"],
             ("window=-3", "a whole number above 0", "methods.Occlusion"),

@@ -39,7 +39,8 @@ def test_info_tells_the_whole_story(explained):
         models.flat(), models.pictures(1), methods.SmoothGrad("grad_cam", 3), seed=5
     ).info
     assert info["method"] == "smooth_grad"
-    assert info["parameters"] == {"base": "grad_cam", "samples": 3, "noise": 0.15, "reduce": "mean"}
+    given = {"base": "grad_cam", "samples": 3, "noise": 0.15, "reduce": "mean"}
+    assert info["parameters"] == {**given, "relative": True, "like": None}
     assert info["layer"] == "relu2"
     assert info["seed"] == 5
     assert info["backend"] == keras.config.backend()

@@ -23,7 +23,8 @@ from keras_saliency.methods.base import (
 if TYPE_CHECKING:
     from keras_saliency.engine import Engine
 
-_ROUNDING = 1e-6  # a map that varies by a smaller share is constant
+_ROUNDING = 1e-6  # what varies by a smaller share is constant
+_SAME = "the score is the same behind every mask: the map shows the layer's mean"
 
 
 @dataclass(frozen=True)
@@ -92,14 +93,16 @@ class ScoreCam(Alike, CamMethod):
                     yield row, cover[row] + mask * (images[row] - cover[row])
 
         scores = engine.variant_scores(seen(), sum(map(len, masks)))
-        grid = np.zeros(at.activations.shape[:3])
+        grid, findings = np.zeros(at.activations.shape[:3]), []
         for row, channels in enumerate(masks):
             answers = np.fromiter(islice(scores, len(channels)), np.float64)
+            same = bool(channels) and not _varies(answers)
+            findings.append((_SAME,) if same else ())
             if channels:
                 weights = softmax(answers) if self.softmax else answers
                 grid[row] = at.activations[row][..., channels] @ weights
         grid = self.enlarged(engine, self.kept(grid))
-        return Attribution(grid, info={"layer": at.layer})
+        return Attribution(grid, info={"layer": at.layer}, findings=findings)
 
 
 def _varies(one: np.ndarray) -> bool:
