@@ -119,7 +119,7 @@ def attributed(
         pictures=batch.originals,
         geometries=batch.geometries,
         signed=method.signed,
-        checks=_checks(found, values),
+        checks=_checks(found, values, engine.scores),
         info={
             "method": method.name,
             "parameters": method.parameters(),

@@ -133,7 +133,9 @@ def complete_where_claimed(run, case, folder):
         return
     x = models.pictures()
     e = run(case.networks.flat(), x, target=1)
-    logits = [keras.ops.convert_to_numpy(case.networks.logits()(z))[:, 1] for z in (x, case.baseline(x))]
+    logits = [
+        keras.ops.convert_to_numpy(case.networks.logits()(z))[:, 1] for z in (x, case.baseline(x))
+    ]
     gap = (logits[0] - logits[1]).astype("float64")
     # Relative to the gap in score: an absolute bound once let a map pass that was 10 % wrong.
     assert (

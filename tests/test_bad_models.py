@@ -8,7 +8,7 @@ import pytest
 import vits
 from cases import CASES
 
-from keras_saliency import errors, explain
+from keras_saliency import explain
 
 by_case = pytest.mark.parametrize("case", CASES, ids=str)
 # That the user is warned is what is tested, in `checks`.
@@ -43,9 +43,9 @@ def _explained(case, how):
 def test_a_score_that_does_not_move(case):
     e = _explained(case, "constant")
     assert np.isfinite(e.values).all()
-    # Rollout, EigenCAM and RISE look at attention, activations, masks: they have a map all the same.
+    # Rollout and EigenCAM look at attention and activations: they have a map all the same.
     said = all(check["findings"] for check in e.checks)
-    assert said or case.method.name in ("attention_rollout", "eigen_cam", "rise")
+    assert said or case.method.name in ("attention_rollout", "eigen_cam")
 
 
 @by_case
@@ -60,9 +60,6 @@ def test_rectifiers_that_are_all_dead(case):
 
 @by_case
 def test_a_score_that_is_nan(case):
-    try:
-        e = _explained(case, "broken")
-    except errors.KerasSaliencyError as error:
-        assert "NaN" in str(error) or "finite" in str(error)
-        return
-    assert all(check["findings"] for check in e.checks)
+    e = _explained(case, "broken")
+    for check in e.checks:
+        assert any("NaN" in finding for finding in check["findings"])
