@@ -39,6 +39,9 @@ KERNELS = {
     "depthwise dilated": lambda **b: layers.DepthwiseConv2D(2, dilation_rate=2, **b),
     "transposed": lambda **b: layers.Conv2DTranspose(3, 3, strides=2, padding="same", **b),
     "transposed valid": lambda **b: layers.Conv2DTranspose(2, 2, **b),
+    "transposed padded": lambda **b: layers.Conv2DTranspose(
+        2, 3, strides=2, padding="same", output_padding=0, **b
+    ),
     "einsum": lambda use_bias: layers.EinsumDense(
         "bhwc,cd->bhwd", (5, 4, 3), bias_axes="d" if use_bias else None
     ),
@@ -55,7 +58,8 @@ def all_kernels(use_bias):
     return model, singles, pictures(shape), {n: matrix(p, SHAPE) for n, p in parts.items()}
 
 
-@pytest.mark.parametrize("rule", WAYS)
+# One compilation of all layers takes seconds: what is the same mathematics is left to PyTorch.
+@pytest.mark.parametrize("rule", ["gamma", "alpha2_beta1", "z_box"] if COMPILES else WAYS)
 @pytest.mark.parametrize("bias", [True] if COMPILES else [False, True])
 def test_a_layer_shares_as_its_matrix_does(bias, rule):
     model, singles, x, matrices = all_kernels(bias)
@@ -75,7 +79,7 @@ def test_a_layer_shares_as_its_matrix_does(bias, rule):
                 assert lost <= 2e-4 * np.abs(start).sum(), name
 
 
-@pytest.mark.parametrize("rule", ["gamma", "flat"] if COMPILES else WAYS)
+@pytest.mark.parametrize("rule", ["flat"] if COMPILES else WAYS)
 def test_separable_is_two_layers(rule):
     inputs = keras.Input((5, 4, 2))
     separable = layers.SeparableConv2D(3, 2, depth_multiplier=2, padding="same")
@@ -151,7 +155,9 @@ def _fold(layer, norm, twin_layer):
     twin_layer.set_weights([*before, kernel, bias])
 
 
-@pytest.mark.parametrize("rule", ["epsilon", "gamma", "alpha2_beta1", "w_square"])
+@pytest.mark.parametrize(
+    "rule", ["epsilon"] if COMPILES else ["epsilon", "gamma", "alpha2_beta1", "w_square"]
+)
 @pytest.mark.parametrize("bias", [True] if COMPILES else [False, True])
 def test_a_norm_behind_a_kernel_is_folded(bias, rule):
     with_norm, by_hand, singles = _folded_by_hand(bias)

@@ -294,6 +294,8 @@ def test_other_attention(kind, method):
     assert e.info["attentions"] == 1
     assert e.values.any()
     assert not e.checks[0]["findings"]
+    for layer in model.layers:  # a grouped one remembers what it was asked for
+        assert not getattr(layer, "_return_attention_scores", False) or kind == "scores asked for"
     plain = explain(model, x, "gradient", target=1).scores
     np.testing.assert_allclose(e.scores, plain, rtol=1e-4, atol=1e-5)
 
