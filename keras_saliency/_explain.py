@@ -175,8 +175,6 @@ def _checks(
             findings.append("the map is 0 everywhere: the score does not answer to the picture")
         error = numbers.get("completeness_error", 0.0)
         if error > _LARGE_ERROR:
-            findings.append(
-                f"attributions miss the score gap by {error:.0%}: more steps or samples help"
-            )
+            findings.append(f"attributions miss the score gap by {error:.0%}")
         checks.append({**numbers, "findings": tuple(findings)})
     return tuple(checks)

@@ -199,7 +199,7 @@ class Engine:
         scores, learnt = self._run("scores", rule=rule)
         seen = learnt.pop("back", {})
         self._learn(scores, learnt)
-        return seen
+        return rule.kept(seen, programs.survey(self._adapter, self.target, self._batch))
 
     def tokens(self, method: str) -> Grid:
         """Return where the picture is in the tokens of the model's attention layers.

@@ -300,12 +300,12 @@ def test_other_attention(kind, method):
     np.testing.assert_allclose(e.scores, plain, rtol=1e-4, atol=1e-5)
 
 
-def test_attention_that_leads_to_another_output():
+@pytest.mark.parametrize("method", ["attention_rollout", "transformer_attribution"])
+def test_attention_that_leads_to_another_output(method):
     model, x = other("two outputs"), pictures("class token")
-    target = targets.Class(1, output="head")
-    found = explain(model, x, "transformer_attribution", target=target)
+    found = explain(model, x, method, target=targets.Class(1, output="head"))
     one = keras.Model(model.input, model.output["head"])
-    wanted = explain(one, x, "transformer_attribution", target=1)
+    wanted = explain(one, x, method, target=1)
     close(found.values, wanted.values, 1e-5)
 
 

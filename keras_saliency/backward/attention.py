@@ -7,7 +7,7 @@ from typing import Any
 
 from keras_saliency import _backend
 from keras_saliency.backward.base import Rule, Scores
-from keras_saliency.layers import ATTENTIONS, Survey
+from keras_saliency.layers import ATTENTIONS, Call, Survey
 from keras_saliency.pieces import Piece, is_ours_to_split
 
 
@@ -35,6 +35,12 @@ class Attention(Rule):
         found, learnt = scores(_Watcher(self, look).run, images, rows, sides)
         return found, {**learnt, "back": {str(k): one for k, one in enumerate(seen)}}
 
+    def kept(self, seen: dict[str, Any], survey: Survey) -> dict[str, Any]:
+        """Leave out layers that lead to another output only."""
+        leading = {id(call) for call in survey.attentions()}
+        numbers = [k for k, call in enumerate(_running(survey)) if id(call) in leading]
+        return {str(k): seen[str(number)] for k, number in enumerate(numbers)}
+
 
 @dataclass(frozen=True)
 class WeightedAttention(Rule):
@@ -44,8 +50,7 @@ class WeightedAttention(Rule):
 
     def probes(self, survey: Survey) -> tuple[tuple[int, ...], ...]:
         # All that run fill a probe; where one leads to another output, its gradient is 0.
-        calls = [one for one in survey.calls if type(one.layer).__name__ in ATTENTIONS]
-        counts = [call.shape[1] or 0 for call in calls]
+        counts = [call.shape[1] or 0 for call in _running(survey)]
         return tuple((count, count) for count in counts)
 
     def around(self, scores: Scores, images: Any, rows: Any, sides: Any, *given: Any) -> Any:
@@ -64,6 +69,11 @@ class WeightedAttention(Rule):
             return _backend.current().redirect(attention, [attention, probe], back)
 
         return scores(_Watcher(self, collect).run, pictures, rows, sides)
+
+
+def _running(survey: Survey) -> list[Call]:
+    """All attention layers that run, wherever they lead."""
+    return [call for call in survey.calls if type(call.layer).__name__ in ATTENTIONS]
 
 
 class _Watcher:

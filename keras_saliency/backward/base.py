@@ -39,6 +39,10 @@ class Rule(ABC):
         """Return shapes, without the batch axis, of what the rule collects on its way back."""
         return ()
 
+    def kept(self, seen: dict[str, Any], survey: Survey) -> dict[str, Any]:
+        """Return what is kept of what a run saw."""
+        return seen
+
     def unsupported(self, piece: Piece, why: str = "no rule for it is known") -> MethodError:
         """Return the error for a piece that this rule cannot go back through."""
         operation = piece.operation
