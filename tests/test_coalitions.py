@@ -29,7 +29,7 @@ def _play(solver, worth, players):
 def _solver(method, players, samples, seed=0):
     """The solver that a method would use beyond 10 players."""
     if method is KernelShap:
-        return KernelShap("grid", samples)._solver(players, seed)
+        return KernelShap("grid", samples).solver(players, seed)
     return _Orders(players, samples, seed)
 
 
@@ -65,12 +65,12 @@ def test_all_coalitions_give_the_known_values_of_pairs():
 def test_the_kernel_weighs_every_size_right():
     """All coalitions of 11 players asked: the regression is the definition."""
     worth = _triples(11)
-    solver = KernelShap("grid", 2046)._solver(11, 0)
+    solver = KernelShap("grid", 2046).solver(11, 0)
     wanted = _play(coalitions.Exact(11), worth, 11)
     close(_play(solver, worth, 11), wanted)
     assert solver.count == 2047
     # Sizes 1, 2 and 9, 10 alone, which 400 samples ask in full, are not the whole truth.
-    found = _play(KernelShap("grid", 132)._solver(11, 0), worth, 11)
+    found = _play(KernelShap("grid", 132).solver(11, 0), worth, 11)
     assert np.abs(found - wanted).max() > 1e-3 * np.abs(wanted).max()
 
 
@@ -97,9 +97,9 @@ def test_samples_come_nearer_to_the_exact_values(method):
 def test_kernel_shap_asks_no_more_than_was_said(players, samples):
     if samples < 2 * players:
         with pytest.raises(MethodError, match=r"24 or more for 12 segments"):
-            KernelShap("grid", samples)._solver(players, 0)
+            KernelShap("grid", samples).solver(players, 0)
         return
-    solver = KernelShap("grid", samples)._solver(players, 0)
+    solver = KernelShap("grid", samples).solver(players, 0)
     wishes = list(solver.wishes())
     assert len(wishes) == solver.count <= samples + 1
     weights = [note for _, note in wishes]

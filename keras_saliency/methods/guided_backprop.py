@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-import numpy as np
-
-from keras_saliency import postprocess
-from keras_saliency.backward import Rectified
-from keras_saliency.methods.base import Attribution, Method
-
-if TYPE_CHECKING:
-    from keras_saliency.engine import Engine
+from keras_saliency.methods.base import RectifiedMethod
 
 
 @dataclass(frozen=True)
-class GuidedBackprop(Method):
+class GuidedBackprop(RectifiedMethod):
     """The gradient, but each rectifier passes back only what is positive, where it was on.
 
     Sees rectifiers that are layers, activations of layers or ``keras.ops`` functions of a graph,
@@ -30,19 +22,8 @@ class GuidedBackprop(Method):
         0
     """
 
-    family = "gradient"
+    guided = True
     reference = (
         "Springenberg, Dosovitskiy, Brox, Riedmiller: Striving for Simplicity, 2014, "
         "arXiv:1412.6806"
     )
-
-    def attribute(self, engine: Engine, seed: int) -> Attribution:
-        found = engine.backward(Rectified(guided=True))
-        count = int(found.seen["rectifiers"][0])
-        findings = () if count else (("no rectifier is on the way: the plain gradient",),)
-        return Attribution(
-            found.values, info={"rectifiers": count}, findings=findings * len(found.values)
-        )
-
-    def to_map(self, attributions: np.ndarray) -> np.ndarray:
-        return postprocess.max_abs(attributions)

@@ -6,19 +6,19 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_saliency import coalitions, segments
-from keras_saliency.methods.base import Attribution, Method
+from keras_saliency import coalitions
+from keras_saliency.methods.base import ShapleyMethod
 
 if TYPE_CHECKING:
-    from keras_saliency.engine import Engine
+    pass
 
 
 @dataclass(frozen=True)
-class KernelShap(Method):
+class KernelShap(ShapleyMethod):
     """What each segment adds to the score, averaged over all orders in which segments may come.
 
     A pixel gets its segment's Shapley value; over segments these sum to y(x) - y(all covered). Up
@@ -44,30 +44,14 @@ class KernelShap(Method):
         True
     """
 
-    family = "perturbation"
-    signed = True
-    stochastic = True
-    needs_gradient = False
-    local = False
     reference = (
         "Lundberg, Lee: A Unified Approach to Interpreting Model Predictions, 2017, "
         "arXiv:1705.07874"
     )
 
-    segments: Any = "slic"
     samples: int = 1000
-    fill: Any = "mean"
 
-    def __post_init__(self) -> None:
-        """Refuse what is no game."""
-        self._require(segments.possible(self.segments), "segments", coalitions.WANTED)
-        self._require_count("samples")
-
-    def attribute(self, engine: Engine, seed: int) -> Attribution:
-        games = coalitions.games(engine.images, engine.fill(self.fill), self.segments)
-        return Attribution(**coalitions.shapley(engine, games, lambda n: self._solver(n, seed)))
-
-    def _solver(self, players: int, seed: int) -> _Regression:
+    def solver(self, players: int, seed: int) -> _Regression:
         wanted = f"{2 * players} or more for {players} segments"
         self._require(self.samples >= 2 * players, "samples", wanted)
         return _Regression(players, self.samples, seed)

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_saliency import coalitions, segments
-from keras_saliency.methods.base import Attribution, Method
+from keras_saliency import coalitions
+from keras_saliency.methods.base import ShapleyMethod
 
 if TYPE_CHECKING:
-    from keras_saliency.engine import Engine
+    pass
 
 
 @dataclass(frozen=True)
-class ShapleySampling(Method):
+class ShapleySampling(ShapleyMethod):
     """What each segment adds to the score when it comes, averaged over random orders.
 
     A pixel gets its segment's Shapley value; over segments these sum to y(x) - y(all covered),
@@ -37,30 +37,15 @@ class ShapleySampling(Method):
         [4]
     """
 
-    family = "perturbation"
-    signed = True
-    stochastic = True
-    needs_gradient = False
-    local = False
     reference = (
         "Castro, Gómez, Tejada: Polynomial Calculation of the Shapley Value Based on Sampling, "
         "2009, doi:10.1016/j.cor.2008.04.004; Štrumbelj, Kononenko, JMLR 2010"
     )
 
-    segments: Any = "slic"
     samples: int = 25
-    fill: Any = "mean"
 
-    def __post_init__(self) -> None:
-        """Refuse what is no game."""
-        self._require(segments.possible(self.segments), "segments", coalitions.WANTED)
-        self._require_count("samples")
-
-    def attribute(self, engine: Engine, seed: int) -> Attribution:
-        games = coalitions.games(engine.images, engine.fill(self.fill), self.segments)
-        return Attribution(
-            **coalitions.shapley(engine, games, lambda n: _Orders(n, self.samples, seed))
-        )
+    def solver(self, players: int, seed: int) -> _Orders:
+        return _Orders(players, self.samples, seed)
 
 
 class _Orders:
