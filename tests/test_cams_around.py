@@ -15,6 +15,7 @@ from test_literal_networks import bilinear, close
 
 from keras_saliency import errors, explain, methods, targets
 from keras_saliency.methods import FinerCam, GradCam, GuidedGradCam, SmoothGrad
+from keras_saliency.methods.base import enlarge
 
 # ----------------------------------------------------------------- finer_cam, targets.Contrast
 
@@ -172,7 +173,7 @@ def test_guided_grad_cam_on_c():
 
 def test_nearest_takes_the_cell_under_each_pixels_centre():
     maps = np.arange(6.0).reshape(1, 2, 3)
-    nearest = methods.guided_grad_cam._nearest(maps, (5, 7))[0]
+    nearest = enlarge(maps, (5, 7), "nearest")[0]
     for i in range(5):
         for j in range(7):
             assert nearest[i, j] == maps[0, int((i + 0.5) * 2 / 5), int((j + 0.5) * 3 / 7)]
