@@ -134,9 +134,10 @@ class Engine:
             rule: One of `keras_saliency.backward`.
             given: What else the rule asks for, each with B rows, such as baselines.
         """
-        self._choose()
+        if given:  # what stands beside a picture is explained by that picture's class
+            self._choose()
         probes: tuple[np.ndarray, ...] = ()
-        if shapes := rule.probes(programs.survey(self._adapter, self.target, self._batch)):
+        if shapes := rule.probes(self._survey):
             dtype, count = self.images.dtype, len(self.images)
             probes = tuple(np.zeros((count, *shape), dtype) for shape in shapes)
         images = (self.images, probes) if probes else self.images
@@ -195,11 +196,10 @@ class Engine:
 
     def look(self, rule: Rule) -> dict[str, np.ndarray]:
         """Return what a rule saw on a run of the model, without gradients."""
-        self._choose()
         scores, learnt = self._run("scores", rule=rule)
         seen = learnt.pop("back", {})
         self._learn(scores, learnt)
-        return rule.kept(seen, programs.survey(self._adapter, self.target, self._batch))
+        return rule.kept(seen, self._survey)
 
     def tokens(self, method: str) -> Grid:
         """Return where the picture is in the tokens of the model's attention layers.
@@ -211,7 +211,7 @@ class Engine:
             LayerError: No ``keras.layers.MultiHeadAttention`` leads to the output, or its tokens
                 are no grid.
         """
-        found = programs.survey(self._adapter, self.target, self._batch)
+        found = self._survey()
         grids = {call.grid for call in found.attentions()}
         if len(grids) == 1 and (grid := grids.pop()) is not None:
             return grid
@@ -314,9 +314,12 @@ class Engine:
             return self._batch_size
         return min(self._batch_size, 1 << (count - 1).bit_length())
 
+    def _survey(self) -> layers.Survey:
+        return programs.survey(self._adapter, self.target, self._batch)
+
     def _call(self, layer: str | None) -> layers.Call:
         """Return the layer call that a method's ``layer=`` means."""
-        found = programs.survey(self._adapter, self.target, self._batch)
+        found = self._survey()
         if layer is None:
             return found.last_spatial()
         name, _, number = layer.partition("@")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,10 +36,11 @@ class Attention(Rule):
         found, learnt = scores(_Watcher(self, look).run, images, rows, sides)
         return found, {**learnt, "back": {str(k): one for k, one in enumerate(seen)}}
 
-    def kept(self, seen: dict[str, Any], survey: Survey) -> dict[str, Any]:
+    def kept(self, seen: dict[str, Any], survey: Callable[[], Survey]) -> dict[str, Any]:
         """Leave out layers that lead to another output only."""
-        leading = {id(call) for call in survey.attentions()}
-        numbers = [k for k, call in enumerate(_running(survey)) if id(call) in leading]
+        found = survey()
+        leading = {id(call) for call in found.attentions()}
+        numbers = [k for k, call in enumerate(_running(found)) if id(call) in leading]
         return {str(k): seen[str(number)] for k, number in enumerate(numbers)}
 
 
@@ -48,9 +50,9 @@ class WeightedAttention(Rule):
 
     method = "transformer_attribution"
 
-    def probes(self, survey: Survey) -> tuple[tuple[int, ...], ...]:
+    def probes(self, survey: Callable[[], Survey]) -> tuple[tuple[int, ...], ...]:
         # All that run fill a probe; where one leads to another output, its gradient is 0.
-        counts = [call.shape[1] or 0 for call in _running(survey)]
+        counts = [call.shape[1] or 0 for call in _running(survey())]
         return tuple((count, count) for count in counts)
 
     def around(self, scores: Scores, images: Any, rows: Any, sides: Any, *given: Any) -> Any:

@@ -35,11 +35,15 @@ class Rule(ABC):
         """Return the output's logits, so that back from them goes what the rule starts with."""
         return logits
 
-    def probes(self, survey: Survey) -> tuple[tuple[int, ...], ...]:
-        """Return shapes, without the batch axis, of what the rule collects on its way back."""
+    def probes(self, survey: Callable[[], Survey]) -> tuple[tuple[int, ...], ...]:
+        """Return shapes, without the batch axis, of what the rule collects on its way back.
+
+        Args:
+            survey: Tells which layers run; costs a run of the model the first time.
+        """
         return ()
 
-    def kept(self, seen: dict[str, Any], survey: Survey) -> dict[str, Any]:
+    def kept(self, seen: dict[str, Any], survey: Callable[[], Survey]) -> dict[str, Any]:
         """Return what is kept of what a run saw."""
         return seen
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +24,8 @@ class Biases(Rule):
 
     method = "full_grad"
 
-    def probes(self, survey: Survey) -> tuple[tuple[int, ...], ...]:
-        calls = [call for call in survey.calls if _has_bias(call.layer)]
+    def probes(self, survey: Callable[[], Survey]) -> tuple[tuple[int, ...], ...]:
+        calls = [call for call in survey().calls if _has_bias(call.layer)]
         return tuple((*_places(call), 2) for call in calls)
 
     def around(self, scores: Scores, images: Any, rows: Any, sides: Any, *given: Any) -> Any:

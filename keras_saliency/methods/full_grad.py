@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_saliency import postprocess
 from keras_saliency.backward import Biases
-from keras_saliency.methods.base import Attribution, Method
+from keras_saliency.methods.base import Attribution, Method, share_missed
 
 if TYPE_CHECKING:
     from keras_saliency.engine import Engine
@@ -46,6 +46,5 @@ class FullGrad(Method):
             total += collected[..., 1].sum(axis=(1, 2), dtype=np.float64)
             if collected.shape[1:3] != (1, 1):
                 grid += postprocess.resize(collected[..., 0], grid.shape[1:])
-        scores = engine.scores
-        error = np.abs(total - scores) / np.maximum(np.abs(scores), np.finfo(np.float32).tiny)
+        error = share_missed(total, engine.scores)
         return Attribution(grid, {"decomposition_error": error}, {"biases": len(found.collected)})

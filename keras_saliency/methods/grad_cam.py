@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from keras_saliency.methods.base import Alike, CamMethod, cancelled
+from keras_saliency.methods.base import Alike, GradientCam, cancelled
 
 if TYPE_CHECKING:
     from keras_saliency.engine import LayerGradient
 
 
 @dataclass(frozen=True)
-class GradCam(Alike, CamMethod):
+class GradCam(Alike, GradientCam):
     """Feature maps weighted by their mean gradient: ReLU(sum_k mean(g_k) A_k).
 
     Where the gradients of every channel cancel, as in front of a softmax over positions, the map is

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from keras_saliency.methods.base import Alike, CamMethod
+from keras_saliency.methods.base import Alike, GradientCam
 
 if TYPE_CHECKING:
     from keras_saliency.engine import LayerGradient
@@ -16,7 +16,7 @@ _ROUNDING = 1e-6  # a smaller share of a sum's terms is noise
 
 
 @dataclass(frozen=True)
-class GradCamPP(Alike, CamMethod):
+class GradCamPP(Alike, GradientCam):
     """Feature maps weighted by sum(alpha ReLU(g)), alpha = g^2 / (2 g^2 + sum(A) g^3).
 
     Alpha gives a small place the weight of a large one, so that several things of a class all show.

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_saliency.methods.base import CamMethod
+from keras_saliency.methods.base import GradientCam
 
 if TYPE_CHECKING:
     from keras_saliency.engine import LayerGradient
 
 
 @dataclass(frozen=True)
-class HiResCam(CamMethod):
+class HiResCam(GradientCam):
     """Each position of the feature maps weighted by its own gradient: ReLU(sum_k g_k A_k).
 
     Where the layer is followed by pooling and a linear head, this is Grad-CAM; elsewhere it shows

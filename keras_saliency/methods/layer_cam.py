@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from keras_saliency.methods.base import Alike, CamMethod
+from keras_saliency.methods.base import Alike, GradientCam
 
 if TYPE_CHECKING:
     from keras_saliency.engine import LayerGradient
 
 
 @dataclass(frozen=True)
-class LayerCam(Alike, CamMethod):
+class LayerCam(Alike, GradientCam):
     """Each position weighted by its own positive gradient: ReLU(sum_k ReLU(g_k) A_k).
 
     Fit for early layers, where a mean over positions says little.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 from keras_saliency.backward import Relevance, sharing
-from keras_saliency.methods.base import Alike, Attribution
+from keras_saliency.methods.base import Alike, Attribution, share_missed
 
 if TYPE_CHECKING:
     from keras_saliency.engine import Engine
@@ -91,9 +91,7 @@ class Lrp(Alike):
         bounds = _bounds(engine) if wanted == "z_box" else ()
         back = engine.backward(rule, *bounds)
         found, hidden = back.values, int(back.seen["hidden"][0])
-        scores = engine.scores
-        lost = found.sum(axis=(1, 2, 3), dtype=np.float64) - scores
-        error = np.abs(lost) / np.maximum(np.abs(scores), np.finfo(np.float32).tiny)
+        error = share_missed(found.sum(axis=(1, 2, 3), dtype=np.float64), engine.scores)
         told = f"{hidden} sums or the like inside a call() of your own were passed as gradients are"
         return Attribution(
             found,

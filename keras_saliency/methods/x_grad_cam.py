@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_saliency.methods.base import CamMethod, cancelled
+from keras_saliency.methods.base import GradientCam, cancelled
 
 if TYPE_CHECKING:
     from keras_saliency.engine import LayerGradient
@@ -16,7 +16,7 @@ _ROUNDING = 1e-5  # a map that sums to less of its size is divided by noise
 
 
 @dataclass(frozen=True)
-class XGradCam(CamMethod):
+class XGradCam(GradientCam):
     """Feature maps weighted by sum(g A) / sum(A), the mean gradient where the map is active.
 
     A map whose sum is 0 (but for rounding) has the weight 0.

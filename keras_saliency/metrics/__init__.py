@@ -29,8 +29,9 @@ Importing this package loads none of them; the first use of a name does.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from keras_saliency._lazy import attach
 
 if TYPE_CHECKING:
     from keras_saliency.metrics import (
@@ -71,14 +72,4 @@ __all__ = [
     "summary",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Load a module of metrics when it is first used (PEP 562)."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return importlib.import_module(f"{__name__}.{name}")
-
-
-def __dir__() -> list[str]:
-    """List the modules, loaded or not."""
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = attach(__name__, {}, __all__)

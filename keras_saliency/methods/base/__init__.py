@@ -2,7 +2,7 @@
 
 =============  ====================================================================================
 `method`       `Method`, `Attribution`; names
-`cams`         `CamMethod`: adds up a layer's maps
+`cams`         `CamMethod`: adds up a layer's maps; `GradientCam`: by gradients
 `paths`        `PathMethod`: sums gradients from a baseline to the picture
 `around`       `Around`: asks another method
 `rectified`    `RectifiedMethod`: the gradient, changed at rectifiers
@@ -16,9 +16,9 @@
 from __future__ import annotations
 
 from keras_saliency.methods.base.around import Around
-from keras_saliency.methods.base.cams import CamMethod, cancelled
+from keras_saliency.methods.base.cams import CamMethod, GradientCam, cancelled
 from keras_saliency.methods.base.games import ShapleyMethod
-from keras_saliency.methods.base.gaps import clean, completeness_error, gap_findings
+from keras_saliency.methods.base.gaps import clean, completeness_error, gap_findings, share_missed
 from keras_saliency.methods.base.method import Attribution, Method, classes, get, names
 from keras_saliency.methods.base.paths import PathMethod, Stop
 from keras_saliency.methods.base.presets import Alike
@@ -31,6 +31,7 @@ __all__ = [
     "Around",
     "Attribution",
     "CamMethod",
+    "GradientCam",
     "Interpolation",
     "Method",
     "PathMethod",
@@ -45,4 +46,5 @@ __all__ = [
     "gap_findings",
     "get",
     "names",
+    "share_missed",
 ]

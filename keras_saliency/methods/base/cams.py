@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -41,11 +42,6 @@ class CamMethod(Method):
         self._require(known, "interpolation", f"one of {INTERPOLATIONS}")
         self._require(self.layer is None or isinstance(self.layer, str), "layer", "a layer's path")
 
-    def attribute(self, engine: Engine, seed: int) -> Attribution:
-        at = engine.layer_gradient(self.layer)
-        grid = self.enlarged(engine, self.kept(self.add_up(at)))
-        return Attribution(grid, info={"layer": at.layer}, findings=self.findings(at))
-
     def kept(self, sums: np.ndarray) -> np.ndarray:
         """Return what is kept of the weighted sum: what is positive."""
         return np.maximum(sums, 0)
@@ -56,9 +52,18 @@ class CamMethod(Method):
             return grid
         return enlarge(grid, engine.images.shape[1:3], self.interpolation)
 
+
+class GradientCam(CamMethod):
+    """A CAM that weighs maps by their gradients."""
+
+    def attribute(self, engine: Engine, seed: int) -> Attribution:
+        at = engine.layer_gradient(self.layer)
+        grid = self.enlarged(engine, self.kept(self.add_up(at)))
+        return Attribution(grid, info={"layer": at.layer}, findings=self.findings(at))
+
+    @abstractmethod
     def add_up(self, at: LayerGradient) -> np.ndarray:
         """Return the weighted sum (B, h, w) of a layer's maps."""
-        raise NotImplementedError
 
     def findings(self, at: LayerGradient) -> Sequence[tuple[str, ...]]:
         """Return, for each picture, what looks wrong."""

@@ -14,6 +14,11 @@ def clean(gradient: np.ndarray) -> tuple[np.ndarray, bool]:
     return gradient if whole else np.where(finite, gradient, 0), whole
 
 
+def share_missed(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Return how far sums miss what they should be, as a share of it, (B,)."""
+    return np.abs(found - wanted) / np.maximum(np.abs(wanted), np.finfo(np.float32).tiny)
+
+
 def completeness_error(values: np.ndarray, end: np.ndarray, start: np.ndarray) -> np.ndarray:
     """Return how far attributions miss the gap in score, as a share of the gap, (B,).
 
