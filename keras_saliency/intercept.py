@@ -1,8 +1,9 @@
-"""Stand between a layer and its output, for one thread and one moment.
+"""Stand between a layer and its output, or before a function, for one thread and one moment.
 
 While a handler is in place the layer's ``call`` is a dispatcher on the instance: the thread that
 asked gets its handler, every other thread gets the layer's own method. The last one out takes the
-dispatcher away, so a model is found again as it was, also after an exception.
+dispatcher away, so a model is found again as it was, also after an exception. A function of a
+module is treated likewise.
 """
 
 from __future__ import annotations
@@ -10,15 +11,18 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import ModuleType
 from typing import Any
 
 Handler = Callable[..., Any]  # handler(original, *args, **kwargs) -> output
 
 _CALLS = ("call", "quantized_call")  # a quantised layer is run through the second
+# Under remat the output would be born inside a checkpoint, where nobody outside may keep it.
+_REMAT = "rematerialized_call"  # Keras 3.12 has operations without
 _lock = threading.RLock()
-_users: dict[int, int] = {}  # id(layer) -> how many handlers are in place, over all threads
-_mine = threading.local()  # .handlers: id(layer) -> this thread's handlers, first one innermost
+_users: dict[Any, int] = {}  # key of a place -> how many handlers are in it, over all threads
+_mine = threading.local()  # .handlers: key -> this thread's handlers, first one innermost
 
 
 @contextlib.contextmanager
@@ -31,19 +35,37 @@ def intercept(handlers: Iterable[tuple[Any, Handler]]) -> Iterator[None]:
     """
     with contextlib.ExitStack() as stack:
         for layer, handler in handlers:
-            stack.enter_context(_one(layer, handler))
+            names = [name for name in (*_CALLS, _REMAT) if hasattr(layer, name)]
+            stack.enter_context(_one(id(layer), layer, names, handler))
         yield
 
 
 @contextlib.contextmanager
-def _one(layer: Any, handler: Handler) -> Iterator[None]:
-    key = id(layer)
+def intercept_functions(module: ModuleType, handlers: Mapping[str, Handler]) -> Iterator[None]:
+    """Route calls of a module's functions through handlers, in this thread, until the block ends.
+
+    Args:
+        module: The module; whoever took a function out of it before is not reached.
+        handlers: By the function's name. A name that the module does not have is left out: where
+            it is a private one, nobody promised it.
+    """
+    with contextlib.ExitStack() as stack:
+        for name, handler in handlers.items():
+            if hasattr(module, name):
+                stack.enter_context(_one((id(module), name), module, [name], handler))
+        yield
+
+
+@contextlib.contextmanager
+def _one(key: Any, owner: Any, names: list[str], handler: Handler) -> Iterator[None]:
     if not hasattr(_mine, "handlers"):
         _mine.handlers = {}
     with _lock:
         _users[key] = _users.get(key, 0) + 1
         if _users[key] == 1:
-            _install(layer)
+            for name in names:
+                make = _plain_if_mine if name == _REMAT else _dispatcher
+                _set(owner, name, make(key, getattr(owner, name)))
     _mine.handlers.setdefault(key, []).append(handler)
     try:
         yield
@@ -55,39 +77,30 @@ def _one(layer: Any, handler: Handler) -> Iterator[None]:
             _users[key] -= 1
             if not _users[key]:
                 del _users[key]
-                _uninstall(layer)
+                for name in names:
+                    _unset(owner, name)
 
 
-def _install(layer: Any) -> None:
-    for name in _CALLS:
-        if hasattr(layer, name):
-            _set(layer, name, _dispatcher(id(layer), getattr(layer, name)))
-    # Under remat the output would be born inside a checkpoint, where nobody outside may keep it.
-    if hasattr(layer, "rematerialized_call"):  # Keras 3.12 has operations without
-        _set(layer, "rematerialized_call", _plain_if_mine(id(layer), layer.rematerialized_call))
+def _set(owner: Any, name: str, dispatcher: Any) -> None:
+    dispatcher._replaced = owner.__dict__.get(name)
+    # object.__setattr__ and __delattr__: Keras and torch track what goes the usual way.
+    object.__setattr__(owner, name, dispatcher)
 
 
-def _uninstall(layer: Any) -> None:
-    for name in (*_CALLS, "rematerialized_call"):
-        dispatcher = layer.__dict__.get(name)
-        if hasattr(dispatcher, "_replaced"):
-            # object.__setattr__ and __delattr__: Keras and torch track what goes the usual way.
-            if dispatcher._replaced is None:
-                object.__delattr__(layer, name)
-            else:
-                object.__setattr__(layer, name, dispatcher._replaced)
+def _unset(owner: Any, name: str) -> None:
+    dispatcher = owner.__dict__.get(name)
+    if hasattr(dispatcher, "_replaced"):
+        if dispatcher._replaced is None:
+            object.__delattr__(owner, name)
+        else:
+            object.__setattr__(owner, name, dispatcher._replaced)
 
 
-def _set(layer: Any, name: str, dispatcher: Any) -> None:
-    dispatcher._replaced = layer.__dict__.get(name)
-    object.__setattr__(layer, name, dispatcher)
-
-
-def _handlers(key: int) -> list[Handler]:
+def _handlers(key: Any) -> list[Handler]:
     return getattr(_mine, "handlers", {}).get(key, [])
 
 
-def _dispatcher(key: int, original: Callable[..., Any]) -> Callable[..., Any]:
+def _dispatcher(key: Any, original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def call(*args, **kwargs):
         run = original
@@ -98,7 +111,7 @@ def _dispatcher(key: int, original: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _plain_if_mine(key: int, original: Callable[..., Any]) -> Callable[..., Any]:
+def _plain_if_mine(key: Any, original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def rematerialized_call(function, *args, **kwargs):
         return function if _handlers(key) else original(function, *args, **kwargs)

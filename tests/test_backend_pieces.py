@@ -162,3 +162,21 @@ def test_weights_are_seen_by_a_rule_that_runs_later():
         _, _, back = BACKEND.to_numpy(run(X))
         kernel = layer.get_weights()[0]
         np.testing.assert_allclose(back, np.ones((2, 3)) @ kernel * 2, rtol=1e-6)
+
+
+@pytest.mark.skipif(keras.config.backend() != "torch", reason="a copy that only torch makes")
+def test_under_torch_no_layout_is_copied_while_we_run():
+    from keras.src.backend.torch import nn
+
+    usual, seen = nn._transpose_spatial_inputs, []
+
+    def body(x):
+        moved = nn._transpose_spatial_inputs(x)
+        seen.append(moved.data_ptr() == x.data_ptr())
+        return moved
+
+    x = ops.reshape(ops.arange(24, dtype="float32"), (1, 2, 3, 4))
+    found = BACKEND.forward(body, list)(x)
+    assert seen == [True]
+    np.testing.assert_array_equal(found, usual(x))
+    assert nn._transpose_spatial_inputs is usual

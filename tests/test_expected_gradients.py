@@ -1,11 +1,10 @@
 """Expected gradients: how references and places are drawn, and what comes of them."""
 
-import functools
-
 import keras
 import networks
 import numpy as np
 import pytest
+from smooth_twin import CLASSES, X, close, score, slope, smooth
 
 from keras_saliency import explain, methods
 from keras_saliency.errors import MethodError
@@ -13,34 +12,7 @@ from keras_saliency.methods.expected_gradients import _draws
 
 pytestmark = pytest.mark.filterwarnings("ignore:picture .. attributions miss")  # few samples
 
-EXACT = 3e-5
-_draw = np.random.default_rng(4).normal
-FIRST, SECOND = _draw(0, 0.2, (9, 7, 2, 4)), _draw(0, 1, (4, 3))
-X = np.random.default_rng(5).normal(size=(2, 9, 7, 2)).astype("float32")
 REFERENCES = np.random.default_rng(8).normal(size=(5, 9, 7, 2)).astype("float32")
-CLASSES = [1, 2]
-
-
-@functools.cache
-def smooth():
-    """tanh(x A) B."""
-    return networks.tanh_net(FIRST, SECOND)
-
-
-def score(x, c):
-    """The score of class c in NumPy, x (H, W, C)."""
-    return np.tanh(x.ravel() @ FIRST.reshape(-1, 4)) @ SECOND[:, c]
-
-
-def slope(x, c):
-    """Its gradient."""
-    units = np.tanh(x.ravel().astype("float64") @ FIRST.reshape(-1, 4))
-    return (FIRST.reshape(-1, 4) @ ((1 - units**2) * SECOND[:, c])).reshape(x.shape)
-
-
-def close(found, wanted, tolerance=EXACT):
-    wanted = np.asarray(wanted, "float64")
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * np.abs(wanted).max())
 
 
 @pytest.mark.parametrize(("references", "samples"), [(1, 8), (5, 15), (5, 17), (20, 7)])

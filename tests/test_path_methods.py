@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from networks import vector
 from scipy import ndimage
+from smooth_twin import CLASSES, EXACT, X, close, score, slope, smooth
 
 from keras_saliency import explain, methods, targets
 from keras_saliency.adapter import Adapter
@@ -18,29 +19,6 @@ from keras_saliency.engine import Engine
 from keras_saliency.methods import base
 
 pytestmark = pytest.mark.filterwarnings("ignore:picture .. attributions miss")  # few steps
-
-EXACT = 3e-5
-_draw = np.random.default_rng(4).normal
-FIRST, SECOND = _draw(0, 0.2, (9, 7, 2, 4)), _draw(0, 1, (4, 3))
-X = np.random.default_rng(5).normal(size=(2, 9, 7, 2)).astype("float32")
-CLASSES = [1, 2]
-
-
-@functools.cache
-def smooth():
-    """tanh(x A) B."""
-    return networks.tanh_net(FIRST, SECOND)
-
-
-def score(x, c):
-    """The score of class c in NumPy, x (H, W, C)."""
-    return np.tanh(x.ravel() @ FIRST.reshape(-1, 4)) @ SECOND[:, c]
-
-
-def slope(x, c):
-    """Its gradient."""
-    units = np.tanh(x.ravel().astype("float64") @ FIRST.reshape(-1, 4))
-    return (FIRST.reshape(-1, 4) @ ((1 - units**2) * SECOND[:, c])).reshape(x.shape)
 
 
 def trapezoid(points, c):
@@ -53,11 +31,6 @@ def trapezoid(points, c):
 def engine(model, x, target):
     adapter = Adapter(model)
     return Engine(adapter, targets.get(target), prepare(adapter, x), batch_size=3)
-
-
-def close(found, wanted, tolerance=EXACT):
-    wanted = np.asarray(wanted, "float64")
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * np.abs(wanted).max())
 
 
 # --- the path interface

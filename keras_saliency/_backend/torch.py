@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 import torch
+from keras.src.backend.torch import nn as keras_nn
 
 from keras_saliency._backend.shared import not_differentiable
+from keras_saliency.intercept import intercept_functions
 
 COMPILES = False
 
@@ -26,7 +27,9 @@ def _tensors(args: Any) -> Any:
 def _running(variables: Variables) -> Iterator[None]:
     # Detached weights: no weight gradients, and the user's requires_grad is left alone.
     frozen = [(variable, variable.value.detach()) for variable in variables()]
-    with keras.StatelessScope(state_mapping=frozen), _without_layout_copies():
+    # The function is Keras' private one: where it is not found, everything works, slower.
+    views = intercept_functions(keras_nn, {"_transpose_spatial_inputs": _as_a_view})
+    with keras.StatelessScope(state_mapping=frozen), views:
         yield
 
 
@@ -100,45 +103,13 @@ def to_numpy(tensors: Any) -> Any:
     return keras.tree.map_structure(lambda tensor: tensor.detach().cpu().numpy(), tensors)
 
 
-# Keras copies every activation from NHWC to NCHW memory before a convolution and back after it.
 # A permuted view is what torch calls channels_last, and its kernels take that as it is: the same
-# gradients to the bit, in 0.8 of the time. The function is Keras' private one, so where it is not
-# found everything works, slower.
-_skipping = threading.local()
-_lock = threading.Lock()
-_skippers = 0
+# gradients to the bit, in 0.8 of the time.
 _CHANNELS_TO_FRONT = {3: (0, 2, 1), 4: (0, 3, 1, 2), 5: (0, 4, 1, 2, 3)}
 
 
-@contextlib.contextmanager
-def _without_layout_copies() -> Iterator[None]:
-    global _skippers
-    from keras.src.backend.torch import nn
-
-    if not hasattr(nn, "_transpose_spatial_inputs"):
-        yield
-        return
-    outer = getattr(_skipping, "on", False)
-    with _lock:
-        _skippers += 1
-        if _skippers == 1:
-            nn._transpose_spatial_inputs = _view_for_us(nn._transpose_spatial_inputs)
-    _skipping.on = True
-    try:
-        yield
-    finally:
-        _skipping.on = outer
-        with _lock:
-            _skippers -= 1
-            if not _skippers:
-                nn._transpose_spatial_inputs = nn._transpose_spatial_inputs.original
-
-
-def _view_for_us(original: Callable[[Any], Any]) -> Any:
-    def transpose(inputs):
-        if getattr(_skipping, "on", False) and inputs.ndim in _CHANNELS_TO_FRONT:
-            return inputs.permute(_CHANNELS_TO_FRONT[inputs.ndim])
-        return original(inputs)
-
-    transpose.original = original  # type: ignore[attr-defined]
-    return transpose
+def _as_a_view(original: Callable[[Any], Any], inputs: Any) -> Any:
+    """Stand in for Keras' copy of each activation from NHWC to NCHW memory before a convolution."""
+    if inputs.ndim in _CHANNELS_TO_FRONT:
+        return inputs.permute(_CHANNELS_TO_FRONT[inputs.ndim])
+    return original(inputs)

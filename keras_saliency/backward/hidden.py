@@ -8,33 +8,35 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
+from keras_saliency.intercept import intercept_functions
+
 _FUNCTIONS = ("relu", "relu6", "leaky_relu")
-_mine = threading.local()  # .unseen: what this thread found; .sight: whether it is in sight now
-_lock = threading.Lock()
-_watchers = 0
+_mine = threading.local()  # .sight: whether what this thread runs is in sight
 
 
 @contextlib.contextmanager
 def watched() -> Iterator[list[str]]:
     """Return a list of the rectifiers that this thread runs out of sight inside this block."""
-    global _watchers
-    outer = getattr(_mine, "unseen", None), getattr(_mine, "sight", False)
-    _mine.unseen, _mine.sight = [], False
-    with _lock:
-        _watchers += 1
-        if _watchers == 1:
-            _install()
-    try:
-        yield _mine.unseen
-    finally:
-        with _lock:
-            _watchers -= 1
-            if not _watchers:
-                _uninstall()
-        _mine.unseen, _mine.sight = outer
+    from keras.src import backend
+
+    unseen: list[str] = []
+
+    def noting(name: str) -> Any:
+        def note(original, *args, **kwargs):
+            if not getattr(_mine, "sight", False):
+                unseen.append(name)
+            return original(*args, **kwargs)
+
+        return note
+
+    with (
+        in_sight(False),
+        intercept_functions(backend.nn, {name: noting(name) for name in _FUNCTIONS}),
+    ):
+        yield unseen
 
 
 @contextlib.contextmanager
@@ -45,32 +47,3 @@ def in_sight(really: bool = True) -> Iterator[None]:
         yield
     finally:
         _mine.sight = outer
-
-
-def _module() -> Any:
-    from keras.src import backend
-
-    return backend.nn
-
-
-def _install() -> None:
-    for name in _FUNCTIONS:
-        if hasattr(_module(), name):
-            setattr(_module(), name, _noted(name, getattr(_module(), name)))
-
-
-def _uninstall() -> None:
-    for name in _FUNCTIONS:
-        original = getattr(getattr(_module(), name, None), "original", None)
-        if original is not None:
-            setattr(_module(), name, original)
-
-
-def _noted(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
-    def function(*args, **kwargs):
-        if getattr(_mine, "unseen", None) is not None and not _mine.sight:
-            _mine.unseen.append(name)
-        return original(*args, **kwargs)
-
-    function.original = original  # type: ignore[attr-defined]
-    return function
