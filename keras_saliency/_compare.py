@@ -24,6 +24,7 @@ from keras_saliency.methods import get as get_method
 from keras_saliency.methods import names as method_names
 from keras_saliency.metrics.registry import Metric
 from keras_saliency.metrics.registry import get as get_metric
+from keras_saliency.micro_batches import BatchSize
 
 _READ = "help(keras_saliency.compare)"
 _METRICS = ("deletion", "insertion", "sparseness")
@@ -38,7 +39,7 @@ def compare(
     *,
     target: Any = None,
     preprocess: Any = "auto",
-    batch_size: int = 8,
+    batch_size: BatchSize = 8,
     seed: int = 0,
     boxes: Any = None,
     masks: Any = None,
@@ -189,7 +190,9 @@ def _listed(given: Any, error: type[MethodError] | type[MetricError]) -> list[An
     return several
 
 
-def _decided(adapter: Adapter, target: targets.Target, batch: Batch, batch_size: int) -> Engine:
+def _decided(
+    adapter: Adapter, target: targets.Target, batch: Batch, batch_size: BatchSize
+) -> Engine:
     """Return an engine whose target leaves nothing open: the predicted class is a class now."""
     engine = Engine(adapter, target, batch, batch_size)
     _ = engine.scores

@@ -15,6 +15,7 @@ from keras_saliency.batch import Batch, prepare
 from keras_saliency.engine import Engine
 from keras_saliency.errors import MethodError
 from keras_saliency.methods import Attribution, Method
+from keras_saliency.micro_batches import BatchSize
 
 _LARGE_ERROR = 0.1  # of the score gap
 
@@ -26,7 +27,7 @@ def explain(
     *,
     target: Any = None,
     preprocess: Any = "auto",
-    batch_size: int = 8,
+    batch_size: BatchSize = 8,
     seed: int = 0,
 ) -> Explanation:
     """Show where a Keras model looks.
@@ -52,6 +53,8 @@ def explain(
             ``preprocessing.Preprocess``.
         batch_size: Pictures (or variants of them) that go through the model at once. More costs
             memory; on JAX and TensorFlow it can be a quarter faster, on PyTorch it is slower.
+            ``"auto"`` begins with 8, takes more while that is faster, and fewer where memory runs
+            out: worth it for many pictures or long methods.
         seed: For methods that draw random numbers. The same seed gives the same map.
 
     Returns:
@@ -87,7 +90,7 @@ def attributed(
     engine: Engine,
     method: Method,
     seed: int,
-    batch_size: int,
+    batch_size: BatchSize,
     started: float,
 ) -> Explanation:
     """Return what a method finds on pictures that are ready; findings are kept, not warned of.
@@ -141,10 +144,10 @@ def check_batch_size(batch_size: Any) -> None:
     Raises:
         MethodError: It is not a whole number above 0.
     """
-    if not isinstance(batch_size, int) or batch_size < 1:
+    if batch_size != "auto" and (not isinstance(batch_size, int) or batch_size < 1):
         raise MethodError(
             f"batch_size={batch_size!r} was asked for.",
-            "It must be a whole number above 0.",
+            "It must be a whole number above 0, or 'auto'.",
             "Leave it at 8.",
             "help(keras_saliency.explain)",
         )

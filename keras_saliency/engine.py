@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from keras_saliency import _backend, layers, perturb, programs, progress
+from keras_saliency import layers, micro_batches, perturb, programs, progress
 from keras_saliency.adapter import Adapter
 from keras_saliency.backward import Rule
 from keras_saliency.batch import Batch
 from keras_saliency.errors import LayerError
+from keras_saliency.micro_batches import BatchSize, MeasuredSize, Size
 from keras_saliency.targets import Target
 from keras_saliency.tokens import Grid
 
@@ -61,10 +62,12 @@ class Engine:
         adapter: The model.
         target: What is explained.
         batch: The pictures.
-        batch_size: How many pictures go through the model at once.
+        batch_size: How many pictures go through the model at once; ``"auto"`` finds that out.
     """
 
-    def __init__(self, adapter: Adapter, target: Target, batch: Batch, batch_size: int = 8) -> None:
+    def __init__(
+        self, adapter: Adapter, target: Target, batch: Batch, batch_size: BatchSize = 8
+    ) -> None:
         """Check that the target fits the model's output and the pictures."""
         self._adapter = adapter
         self._batch = batch
@@ -163,15 +166,18 @@ class Engine:
         self, variants: Iterable[Variant], total: int | None = None
     ) -> Iterator[float]:
         """Yield the score of each variant, in order, without gradients."""
-        for rows, images in self.chunks(variants, total):
+        for rows, images in self.chunks(variants, total, "scores"):
             yield from self._at(rows, images, "scores")[0]
 
     def chunks(
-        self, variants: Iterable[Variant], total: int | None = None
+        self,
+        variants: Iterable[Variant],
+        total: int | None = None,
+        kind: programs.Kind = "gradient",
     ) -> Iterator[tuple[list[int], np.ndarray]]:
         """Yield variants in micro-batches: the rows they are made from, and (b, H, W, C)."""
         stream = iter(progress.track(variants, total, "explaining"))
-        while chunk := list(islice(stream, self._batch_size)):
+        while chunk := list(islice(stream, self._size(kind).rows)):
             rows, images = zip(*chunk, strict=True)
             yield list(rows), np.stack(images)
 
@@ -248,7 +254,7 @@ class Engine:
             total: How many, for a progress bar.
         """
         self._choose()
-        for rows, maps in self.chunks(variants, total):
+        for rows, maps in self.chunks(variants, total, "scores of activations"):
             whole = at.call.from_map(maps, at.whole[rows])
             args = (whole, self.images[rows], *self._given(rows))
             yield from self._run("scores of activations", args, at.call)[0]
@@ -287,32 +293,20 @@ class Engine:
         call: layers.Call | None = None,
         rule: Rule | None = None,
     ) -> tuple[Any, ...]:
-        """Run a compiled function over all rows of its arguments, padded to few sizes."""
-        backend = _backend.current()
+        """Run a compiled function over all rows of its arguments, in micro-batches."""
         program = programs.compiled(
             kind, self._adapter, self.target, self._batch.packing, call, rule
         )
         if args is None:
             args = (self.images, self._rows, self._batch.sides)
-        total = len(_leaves(args)[0])
-        parts = []
-        for start in range(0, total, self._batch_size):
-            chunk = slice(start, start + self._batch_size)
-            some = _map(lambda array, chunk=chunk: array[chunk], args)
-            count = min(self._batch_size, total - start)
-            size = self._padded(count, total) if backend.COMPILES else count
-            if size > count:
-                more = size - count
-                some = _map(lambda a, more=more: np.concatenate([a, a[-1:].repeat(more, 0)]), some)
-            result = backend.to_numpy(program(*some))
-            parts.append(_map(lambda array, count=count: array[:count], result))
-        return parts[0] if len(parts) == 1 else _map(lambda *a: np.concatenate(a), *parts)
+        return micro_batches.run(program, args, self._size(kind))
 
-    def _padded(self, count: int, total: int) -> int:
-        """Every size is compiled anew, so few are used: powers of two, up to the micro-batch."""
-        if total > self._batch_size:
-            return self._batch_size
-        return min(self._batch_size, 1 << (count - 1).bit_length())
+    def _size(self, kind: programs.Kind) -> Size:
+        """Return how many rows go through at once, measured once per model, kind and shape."""
+        if self._batch_size != "auto":
+            return Size(self._batch_size)
+        key = ("micro-batch", kind, self.images.shape[1:])
+        return programs.kept(self._adapter.model, key, MeasuredSize)
 
     def _survey(self) -> layers.Survey:
         return programs.survey(self._adapter, self.target, self._batch)
@@ -333,15 +327,3 @@ class Engine:
                 "keras_saliency.layers.tree(model)",
             )
         return call
-
-
-def _leaves(nest: Any) -> list[Any]:
-    import keras
-
-    return keras.tree.flatten(nest)
-
-
-def _map(function: Any, *nests: Any) -> Any:
-    import keras
-
-    return keras.tree.map_structure(function, *nests)

@@ -72,7 +72,7 @@ def compiled(
         return run(function, variables)
 
     place = None if call is None else (call.path, call.index)
-    return _cached(adapter.model, (kind, place, target.static, packing, rule), make)
+    return kept(adapter.model, (kind, place, target.static, packing, rule), make)
 
 
 def survey(adapter: Adapter, target: Target, batch: Batch) -> layers.Survey:
@@ -95,7 +95,7 @@ def survey(adapter: Adapter, target: Target, batch: Batch) -> layers.Survey:
         return seen[-1]
 
     key = ("survey", target.output, packing, batch.images.shape[1:])
-    return _cached(adapter.model, key, make)
+    return kept(adapter.model, key, make)
 
 
 def output_shape(adapter: Adapter, target: Target, batch: Batch) -> tuple[int | None, ...]:
@@ -225,17 +225,18 @@ def _check_scores(scores: Any, images: Any) -> None:
         )
 
 
-def _cached(model: Any, key: Any, make: Callable[[], Any]) -> Any:
+def kept(model: Any, key: Any, make: Callable[[], Any]) -> Any:
+    """Return what was made for a model under a key, as long as it has the same variables."""
     # quantize() and new layers change the variables, and with them what was compiled.
     key = (*key, tuple(map(id, model.variables)))
     with _lock:
-        kept = _cache.setdefault(model, OrderedDict())
-        if key in kept:
-            kept.move_to_end(key)
-            return kept[key]
+        all_made = _cache.setdefault(model, OrderedDict())
+        if key in all_made:
+            all_made.move_to_end(key)
+            return all_made[key]
     made = make()
     with _lock:
-        made = kept.setdefault(key, made)
-        while len(kept) > _KEPT:
-            kept.popitem(last=False)
+        made = all_made.setdefault(key, made)
+        while len(all_made) > _KEPT:
+            all_made.popitem(last=False)
     return made

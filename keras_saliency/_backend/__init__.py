@@ -1,14 +1,15 @@
 """The only room that names a framework: the same in ``jax.py``, ``tensorflow.py``, ``torch.py``.
 
-===================  ==============================================================================
-``COMPILES``         whether a new batch size costs a compilation (then batches are padded)
-``forward``          a function of arrays, compiled, without gradients
-``value_and_grad``   a function ``(x, *rest) -> (scores, aux)``, compiled, with d sum(scores) / dx
-``vjp``              a piece of a run and its pullback: from upstream gradients to its inputs'
-``redirect``         a tensor whose gradient goes back by another rule than the true one
-``dry_run``          run a function for its side effects, computing as little as possible
-``to_numpy``         tensors to arrays
-===================  ==============================================================================
+====================  ==============================================================================
+``COMPILES``          whether a new batch size costs a compilation (then batches are padded)
+``forward``           a function of arrays, compiled, without gradients
+``value_and_grad``    a function ``(x, *rest) -> (scores, aux)``, compiled, with d sum(scores) / dx
+``vjp``               a piece of a run and its pullback: from upstream gradients to its inputs'
+``redirect``          a tensor whose gradient goes back by another rule than the true one
+``dry_run``           run a function for its side effects, computing as little as possible
+``to_numpy``          tensors to arrays
+``is_out_of_memory``  whether an error says that the device's memory ran out
+====================  ==============================================================================
 
 In all of them ``variables()`` gives the model's variables at each call, whose present values are
 used, and nothing that runs can change the model's state. ``x`` may be a tuple. Inside a function

@@ -113,3 +113,11 @@ def dry_run(function: Callable[..., Any], variables: Variables, *args: np.ndarra
 def to_numpy(tensors: Any) -> Any:
     """Return tensors (in any nest) as arrays."""
     return jax.tree.map(np.asarray, tensors)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Say whether the device has not the memory for what was asked."""
+    told = str(error)
+    return isinstance(error, jax.errors.JaxRuntimeError) and (
+        "RESOURCE_EXHAUSTED" in told or "Out of memory" in told
+    )

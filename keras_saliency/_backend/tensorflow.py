@@ -98,3 +98,8 @@ def dry_run(function: Callable[..., Any], variables: Variables, *args: np.ndarra
 def to_numpy(tensors: Any) -> Any:
     """Return tensors (in any nest) as arrays."""
     return tf.nest.map_structure(lambda tensor: tensor.numpy(), tensors)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Say whether the device has not the memory for what was asked."""
+    return isinstance(error, tf.errors.ResourceExhaustedError)

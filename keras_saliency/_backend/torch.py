@@ -103,6 +103,13 @@ def to_numpy(tensors: Any) -> Any:
     return keras.tree.map_structure(lambda tensor: tensor.detach().cpu().numpy(), tensors)
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Say whether the device has not the memory for what was asked."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+
+
 # A permuted view is what torch calls channels_last, and its kernels take that as it is: the same
 # gradients to the bit, in 0.8 of the time.
 _CHANNELS_TO_FRONT = {3: (0, 2, 1), 4: (0, 3, 1, 2), 5: (0, 4, 1, 2, 3)}

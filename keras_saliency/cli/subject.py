@@ -25,7 +25,8 @@ def add_arguments(verb: Any) -> None:
         help="auto knows the networks of keras.applications; none leaves 0..255")  # fmt: skip
     add("--fit", choices=("stretch", "crop", "pad"), default="stretch",
         help="how a photo gets the model's shape; default: %(default)s")  # fmt: skip
-    add("--batch-size", type=words.count, default=8, metavar="N", help="default: 8")
+    add("--batch-size", type=words.batch_size, default=8, metavar="N",
+        help="a number, or auto; default: %(default)s")  # fmt: skip
     add("--seed", type=int, default=0, help="for methods that draw random numbers; default: 0")
 
 

@@ -42,6 +42,11 @@ def count(text: str) -> int:
     return int(text)
 
 
+def batch_size(text: str) -> int | str:
+    """Return a whole number above 0, or ``auto``."""
+    return text if text == "auto" else count(text)
+
+
 def _is_number(text: str) -> bool:
     return text.removeprefix("-").isdecimal()
 

@@ -15,6 +15,7 @@ from keras_saliency.errors import KerasSaliencyError, MetricError
 from keras_saliency.methods import Method
 from keras_saliency.metrics import localization
 from keras_saliency.metrics.registry import Metric
+from keras_saliency.micro_batches import BatchSize
 from keras_saliency.targets import Class
 
 _READ = "help(keras_saliency.compare)"
@@ -43,7 +44,7 @@ class Handing:
     sure: Engine
     count: int | None
     seed: int = 0
-    batch_size: int = 8
+    batch_size: BatchSize = 8
     baseline: Any = None
     truth: Sequence[np.ndarray] | None = None
 
@@ -105,7 +106,7 @@ class Handing:
     ) -> np.ndarray:
         given = {name: self._given(name, metric, method, found, rows) for name in metric.needs}
         for name, value in (("seed", self.seed), ("batch_size", self.batch_size)):
-            if name in metric.takes and name not in metric.options:
+            if name in metric.takes and name not in metric.options and value != "auto":
                 given[name] = value
         return np.asarray(metric(**given), np.float64)
 

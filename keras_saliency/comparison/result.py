@@ -15,7 +15,7 @@ from keras_saliency import folder as files
 from keras_saliency.comparison import writing
 from keras_saliency.errors import MethodError, MetricError
 from keras_saliency.metrics.summary import Interval, bootstrap
-from keras_saliency.report import BEST, Cell, Table, interval, number
+from keras_saliency.report import BEST, Cell, Table, interval, number, seconds
 
 if TYPE_CHECKING:
     from keras_saliency._explanation import Explanation
@@ -166,7 +166,7 @@ class Comparison:
                 )
                 for k in range(len(self.metrics))
             ]
-            rows.append([Cell(method), *cells, Cell(number(self.seconds[m]))])
+            rows.append([Cell(method), *cells, Cell(seconds(self.seconds[m]))])
         return Table(("method", *self.heads(), "seconds"), rows, self._notes(findings))
 
     def _notes(self, findings: bool) -> list[str]:
@@ -197,8 +197,8 @@ class Comparison:
             row: list[Panel] = []
             for method, found in self.explanations.items():
                 one, title = found[i], f"{picture}\n{found.title(i)}"
-                seconds = self.seconds[self.methods.index(method)]
-                lines = [method, *self.scores_of(method, i), f"{number(seconds)} s"]
+                took = seconds(self.seconds[self.methods.index(method)])
+                lines = [method, *self.scores_of(method, i), f"{took} s"]
                 row.append(
                     Panel(one.pictures[0], one.maps()[0], title, "\n".join(lines), one.signed)
                 )

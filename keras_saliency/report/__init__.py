@@ -7,6 +7,17 @@ a network: `Photo` and `Layer` are what it shows.
 from __future__ import annotations
 
 from keras_saliency.report.page import MARK, Layer, Photo, page
-from keras_saliency.report.table import BEST, Cell, Table, interval, number
+from keras_saliency.report.table import BEST, Cell, Table, interval, number, seconds
 
-__all__ = ["BEST", "MARK", "Cell", "Layer", "Photo", "Table", "interval", "number", "page"]
+__all__ = [
+    "BEST",
+    "MARK",
+    "Cell",
+    "Layer",
+    "Photo",
+    "Table",
+    "interval",
+    "number",
+    "page",
+    "seconds",
+]

@@ -105,6 +105,16 @@ def number(value: float) -> str:
     return f"{value:.1f}" if 10 <= abs(value) < 100_000 else f"{value:.2g}"
 
 
+def seconds(value: float) -> str:
+    """Return seconds as one reads them: hundredths below 10, whole ones from 10.
+
+    Example:
+        >>> [seconds(value) for value in (0.0123, 2.0154, 73.2)]
+        ['0.01', '2.02', '73']
+    """
+    return f"{value:.2f}" if value < 9.995 else f"{value:.0f}"
+
+
 def interval(mean: float, low: float, high: float) -> str:
     """Return a mean and the interval around it."""
     return f"{number(mean)} [{number(low)}, {number(high)}]" if not math.isnan(mean) else NONE

@@ -1,0 +1,129 @@
+"""Rows through a compiled function: as many at once as was asked for, or as suits it best."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+
+from keras_saliency import _backend
+from keras_saliency.errors import MethodError
+
+BatchSize = int | Literal["auto"]
+
+_FIRST, _MOST = 8, 64  # rows; beyond, nothing was ever faster a row
+_GAIN = 0.05  # a larger micro-batch must save this share of the time a row
+_RUNS = 3  # at each size: the first may compile, of the others the faster one counts
+
+
+class Size:
+    """How many rows go through at once: always the same."""
+
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+
+    def took(self, rows: int, seconds: float) -> None:
+        """Hear how long a run took."""
+
+    def shrink(self) -> bool:
+        """Take fewer from now on, since memory ran out; False where that cannot be."""
+        return False
+
+
+class MeasuredSize(Size):
+    """Doubled from 8 to 64 while that is faster a row, halved for good when memory runs out.
+
+    What is measured is the work itself, so finding the size costs compiling only, and only those
+    pay who have the work of three micro-batches.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(_FIRST)
+        self._limit = _MOST
+        self._seconds: dict[int, list[float]] = {}  # by size, a row
+        self.settled = False
+
+    def took(self, rows: int, seconds: float) -> None:
+        if self.settled or rows != self.rows:
+            return
+        here = self._seconds.setdefault(rows, [])
+        here.append(seconds / rows)
+        if len(here) < _RUNS:
+            return
+        smaller = self._seconds.get(rows // 2)
+        if smaller and min(here[1:]) > (1 - _GAIN) * min(smaller[1:]):
+            self.rows, self.settled = rows // 2, True
+        elif 2 * rows > self._limit:
+            self.settled = True
+        else:
+            self.rows = 2 * rows
+
+    def shrink(self) -> bool:
+        if self.rows == 1:
+            return False
+        self.rows = self._limit = self.rows // 2
+        self.settled = True
+        return True
+
+
+def run(program: Callable[..., Any], args: Any, size: Size) -> Any:
+    """Run a compiled function over all rows of its arguments and put the results together.
+
+    Where a new number of rows costs a compilation, few are used: the micro-batch, and for less the
+    powers of two; what is missing is filled with the last row.
+
+    Args:
+        program: Takes and gives nests of tensors with equally many rows.
+        args: Its arguments, a nest of arrays.
+        size: How many rows at once.
+
+    Raises:
+        MethodError: Memory ran out, and the size does not shrink.
+    """
+    backend = _backend.current()
+    total, start = len(_leaves(args)[0]), 0
+    parts = []
+    while start < total:
+        at_once = size.rows
+        some = _map(lambda array, chunk=slice(start, start + at_once): array[chunk], args)
+        count = padded = min(at_once, total - start)
+        if backend.COMPILES:
+            padded = at_once if total > at_once else min(at_once, 1 << (count - 1).bit_length())
+        if more := padded - count:
+            some = _map(lambda a, more=more: np.concatenate([a, a[-1:].repeat(more, 0)]), some)
+        began = time.perf_counter()
+        try:
+            result = backend.to_numpy(program(*some))
+        except Exception as error:
+            if not backend.is_out_of_memory(error):
+                raise
+            if not size.shrink():
+                raise _too_much(at_once) from error
+            continue
+        size.took(padded, time.perf_counter() - began)
+        parts.append(_map(lambda array, count=count: array[:count], result) if more else result)
+        start += count
+    return parts[0] if len(parts) == 1 else _map(lambda *a: np.concatenate(a), *parts)
+
+
+def _too_much(rows: int) -> MethodError:
+    return MethodError(
+        f"{rows} pictures were sent through the model at once.",
+        "The device has not the memory for that.",
+        "Pass a smaller batch_size, or 'auto'." if rows > 1 else "Explain smaller pictures.",
+        "help(keras_saliency.explain)",
+    )
+
+
+def _leaves(nest: Any) -> list[Any]:
+    import keras
+
+    return keras.tree.flatten(nest)
+
+
+def _map(function: Any, *nests: Any) -> Any:
+    import keras
+
+    return keras.tree.map_structure(function, *nests)
