@@ -14,6 +14,7 @@ import keras
 import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
+from keras_saliency._backend.jax_cpu import rewritten
 from keras_saliency._backend.shared import not_differentiable
 
 COMPILES = True
@@ -23,7 +24,8 @@ Variables = Callable[[], list[Any]]
 
 def _stateless(function: Callable[..., Any], variables: Variables) -> Callable[..., Any]:
     def run(values, *args):
-        with keras.StatelessScope(state_mapping=list(zip(variables(), values, strict=True))):
+        given = list(zip(variables(), values, strict=True))
+        with keras.StatelessScope(state_mapping=given), rewritten():
             return function(*args)
 
     return run
