@@ -38,7 +38,7 @@ def _values(variables: Variables) -> list[Any]:
 def forward(function: Callable[..., Any], variables: Variables) -> Callable[..., Any]:
     """Compile ``function`` of arrays."""
     compiled = jax.jit(_stateless(function, variables))
-    return lambda *args: compiled(_values(variables), *args)
+    return lambda *args: compiled(_values(variables), *_dealt_out(args))
 
 
 def value_and_grad(function: Callable[..., Any], variables: Variables) -> Callable[..., Any]:
@@ -58,7 +58,29 @@ def value_and_grad(function: Callable[..., Any], variables: Variables) -> Callab
         return scores, aux, gradient
 
     compiled = jax.jit(traced)
-    return lambda x, *rest: compiled(x, _values(variables), *rest)
+
+    def differentiated(*args):
+        x, *rest = _dealt_out(args)
+        return compiled(x, _values(variables), *rest)
+
+    return differentiated
+
+
+def _dealt_out(args: Any) -> Any:
+    """Put equally many rows on each device of Keras' distribution, where there is one."""
+    distribution = keras.distribution.distribution()
+    if distribution is None:
+        return args
+
+    def put(array):
+        layout = distribution.get_data_layout(array.shape)
+        mesh = layout.device_mesh
+        devices = mesh.shape[mesh.axis_names.index(layout.axes[0])]
+        if array.shape[0] % devices:
+            return array  # and JAX has every device do all of it
+        return keras.distribution.distribute_tensor(array, layout)
+
+    return jax.tree.map(put, args)
 
 
 def _mark() -> tuple[Callable[[Any], Any], list[bool]]:
