@@ -110,6 +110,21 @@ def test_one_channel_is_a_convolution_like_others():
     _same(lambda x, w: keras.ops.conv(x, w[..., :1], 1, "same"), x, w)
 
 
+def test_sequences_and_volumes_are_left_alone():
+    _same(lambda x, w: keras.ops.conv(x, w, 2), _draw(2, 9, 3), _draw(3, 3, 4, seed=1))
+    _same(lambda x, w: keras.ops.conv(x, w, 2), _draw(1, 5, 5, 5, 2), _draw(3, 3, 3, 2, 4, seed=1))
+
+
+@pytest.mark.parametrize("side", [1, 2])
+def test_a_kernel_larger_than_the_picture(side):
+    """Keras refuses the empty output, as it does without us."""
+    x, w = _draw(1, side, 6, 3), _draw(3, 3, 3, 2, seed=1)
+    with jax_cpu.rewritten(), pytest.raises(ValueError, match="empty output"):
+        keras.ops.conv(x, w)
+    with jax_cpu.rewritten():
+        assert keras.ops.max_pool(x, 3, 1).shape == (1, 0, 4, 3)
+
+
 def test_half_precision_is_left_alone():
     """Sums of halves would be rounded at each step."""
     x, w = _draw(1, 6, 6, 3).astype("float16"), _draw(3, 3, 3, 2, seed=1).astype("float16")

@@ -50,11 +50,13 @@ def _convolution(
         dilations = lhs_dilation, rhs_dilation, dimension_numbers
         return original(lhs, rhs, window_strides, padding, *dilations, **more)
 
+    if lhs.ndim != 4:
+        return as_it_is()
     numbers = lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
     pictures = numbers == lax.conv_dimension_numbers(lhs.shape, rhs.shape, _CHANNELS_LAST)
     plain = all(set(one or (1,)) == {1} for one in (lhs_dilation, rhs_dilation))
     exact = lhs.dtype == rhs.dtype and lhs.dtype in (jnp.float32, jnp.float64)
-    if lhs.ndim != 4 or not (pictures and plain and exact) or max(rhs.shape[:2]) > _LARGEST:
+    if not (pictures and plain and exact) or max(rhs.shape[:2]) > _LARGEST:
         return as_it_is()
     channels, kernel, strides = lhs.shape[-1], rhs.shape[:2], tuple(window_strides)
     depthwise = feature_group_count == channels == rhs.shape[3]
@@ -67,9 +69,8 @@ def _convolution(
     if depthwise:
         return sum(places.at(i, j) * rhs[i, j, 0] for i, j in product(*map(range, kernel)))
     patches = [places.at(i, j) for i, j in product(*map(range, kernel))]
-    patches = patches[0] if pointwise else jnp.concatenate(patches, axis=-1)
     return lax.dot_general(
-        patches,
+        jnp.concatenate(patches, axis=-1),  # of one, itself
         rhs.reshape(-1, rhs.shape[-1]),
         (((3,), (0,)), ((), ())),
         precision=rest.get("precision"),
@@ -122,7 +123,7 @@ class _Places:
         self._picture = lax.pad(picture, filling, around)
         self._strides = strides
         self._counts = [
-            (side - length) // stride + 1
+            max(0, (side - length) // stride + 1)  # 0 where the window does not fit in
             for side, length, stride in zip(self._picture.shape[1:3], kernel, strides, strict=True)
         ]
 
