@@ -77,9 +77,10 @@ def compare(
 
     Returns:
         A `Comparison`: ``print()``, ``plot()``, ``plot("scores")``, ``save()``, ``to_html()``.
-        Metrics that watch a score watch the probability of the explained class, so that they range
-        from 0 to 1; the explained score itself where the target is no class, or where attributions
-        must add up to it.
+        Metrics that watch a score watch the probability of the explained class: curves lie between
+        0 and 1, ROAD between -0.5 and 0.5, drop and increase are percents. They watch the explained
+        score itself where the target is no class, or where attributions must add up to it.
+        ``completeness_error`` is measured from each method's own baseline.
 
     Raises:
         KerasSaliencyError: A picture, the target, or the name of a method or metric is refused; or
@@ -115,7 +116,9 @@ def compare(
 
     explanations: dict[str, Explanation] = {}
     errors: dict[str, str] = {}
-    for label, method in chosen.items():
+    values = np.full((len(chosen), len(scored), len(batch.images)), np.nan)
+    metric_errors: dict[tuple[str, str], str] = {}
+    for m, (label, method) in enumerate(chosen.items()):
         try:
             for _ in range(1 + warm):
                 started = time.perf_counter()
@@ -127,21 +130,13 @@ def compare(
             errors[label] = handing.reason(error)
         if tell is not None:
             tell(f"{label}: {errors.get(label) or _seconds(explanations[label])}")
-
-    values = np.full((len(chosen), len(scored), len(batch.images)), np.nan)
-    metric_errors: dict[tuple[str, str], str] = {}
-    jobs = [
-        (m, k)
-        for m, label in enumerate(chosen)
-        if label in explanations
-        for k in range(len(scored))
-    ]
-    for m, k in progress.track(jobs, len(jobs), "scoring"):
-        label, name = list(chosen)[m], list(scored)[k]
-        values[m, k], why = handed.numbers(scored[name], chosen[label], explanations[label])
-        if why:
-            row, said = next(iter(why.items()))
-            metric_errors[label, name] = said if len(called) == 1 else f"{called[row]}: {said}"
+        if label not in explanations:
+            continue
+        rows = enumerate(scored.items())
+        for k, (name, metric) in progress.track(rows, len(scored), f"scoring {label}"):
+            values[m, k], why = handed.numbers(metric, method, explanations[label])
+            if why:
+                metric_errors[label, name] = _reasons(why, called)
     seconds = [
         explanations[one].info["seconds"] if one in explanations else np.nan for one in chosen
     ]
@@ -230,6 +225,16 @@ def _names(given: Sequence[str] | None, images: Any, count: int) -> tuple[str, .
         return tuple(numbers)
     both = zip(several, numbers, strict=True)
     return tuple(Path(p).name if isinstance(p, str | PathLike) else number for p, number in both)
+
+
+def _reasons(why: Mapping[int, str], names: Sequence[str]) -> str:
+    """Return why pictures have no number, each reason once, with the pictures' names."""
+    alike: dict[str, list[str]] = {}
+    for row, said in why.items():
+        alike.setdefault(said, []).append(names[row])
+    if len(alike) == 1 and len(why) == len(names):
+        return next(iter(alike))
+    return " ".join(f"{', '.join(some)}: {said}" for said, some in alike.items())
 
 
 def _seconds(found: Explanation) -> str:

@@ -123,6 +123,23 @@ def paint(labels: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.append(values, 0.0)[labels]
 
 
+def shared(how: Any, maps: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """Return painted maps (B, H, W) divided by the number of pixels of each pixel's segment.
+
+    So the pixels of a segment sum to its value, and a sum over pixels counts it once.
+
+    Args:
+        how: As in `of`; each picture's segments are made again.
+        maps: (B, H, W) by `paint`.
+        images: (B, H, W, C), whose segments they are.
+    """
+    found = np.array(maps, np.float64)
+    for one, image in zip(found, images, strict=True):
+        labels = of(how, image)
+        one /= paint(labels, np.bincount(labels[labels >= 0])) + (labels < 0)
+    return found
+
+
 def findings(labels: np.ndarray) -> tuple[str, ...]:
     """Return what looks wrong about labels (H, W), as sentences."""
     outside = float((labels < 0).mean())

@@ -148,6 +148,9 @@ def a_score_that_does_not_move_is_no_evidence(m):
     assert (m.average_drop(zero, images, maps, 0.0) == 0).all()
     assert (m.increase_in_confidence(zero, images, maps, 0.0) == 0).all()
     assert (m.infidelity(zero, images, maps, 0.0, normalize=True) < 1e-20).all()
+    assert np.isnan(m.completeness_error(still, images, maps, 0.0)).all()
+    for rounding in (0.0, 1e-9):
+        assert (m.completeness_error(still, images, rounding * maps, 0.0) == 0).all()
 
 
 def a_gap_of_zero_has_no_relative_error(m):
@@ -171,6 +174,11 @@ def complete_attributions_are_faithful(m):
         _close(m.infidelity(score, images, one, 0.0, contributions=True), 0.0)
         _close(m.infidelity(score, images, 9 * one, 0.0, contributions=True, normalize=True), 0.0)
         assert (m.infidelity(score, images, 9 * one, 0.0, contributions=True) > 0.1).all()
+        for scale in (True, "positive"):
+            options = {"contributions": True, "normalize": scale}
+            _close(m.infidelity(score, images, 9 * one, 0.0, **options), 0.0)
+        nothing = m.infidelity(score, images, 0 * one, 0.0, contributions=True)
+        _close(m.infidelity(score, images, -one, 0.0, **options), nothing)  # as good as none
     gradient = exact / images
     for kind in ("square", "gaussian"):
         _close(m.infidelity(score, images, gradient, 0.3, perturbation=kind), 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import math
 
@@ -65,7 +66,7 @@ def test_the_direction_is_that_of_belief():
         if metric.name in ("complexity", "sparseness"):
             right, wrong = contributions, planted.right()
         else:
-            right, wrong = contributions, -contributions + 1e-3 * planted.noise()
+            right, wrong = contributions, -contributions
         options = {"tolerance": 0} if metric.name == "pointing_game" else {}
         right, wrong = (_run(metric, _given(images, maps), **options) for maps in (right, wrong))
         sign = 1 if metric.higher_is_better else -1
@@ -95,6 +96,17 @@ def test_options_of_a_row_can_be_overruled():
     np.testing.assert_allclose(_run(infidelity, given), _run(infidelity, scaled))
     plain = [_run(infidelity, one, normalize=False) for one in (given, scaled)]
     assert (plain[0] < plain[1]).all()
+    opposite = _given(planted.pictures(), -planted.noise())
+    either = [_run(infidelity, one, normalize=True) for one in (given, opposite)]
+    np.testing.assert_allclose(*either)  # captum's way
+    assert (_run(infidelity, given) != _run(infidelity, opposite)).all()
+
+
+def test_options_that_are_not_there_are_refused():
+    metric = dataclasses.replace(registry.get("deletion"), options={"stepz": 3})
+    _refused("Did you mean 'steps'", metric.check_options)
+    for row in ROWS:
+        row.check_options()
 
 
 def test_a_metric_is_found_by_name():
@@ -175,10 +187,13 @@ def test_what_cannot_be_used_is_refused(metric):
         ("road", {"removed": (0.1,)}, "whole number from 1 to 143"),
         ("road", {"removed": (101,)}, "removed=101"),
         ("road", {"removed": ()}, "len"),
+        ("road", {"removed": 50}, "removed=50 was asked for. removed must be percents in a row"),
         ("road", {"noise": -1}, "noise=-1"),
         ("sensitivity_n", {"n": 0}, "n=0"),
         ("sensitivity_n", {"n": 144}, "from 1 to 143"),
-        ("sensitivity_n", {"n": 1.0}, "n=0"),
+        ("sensitivity_n", {"n": 1.0}, r"n=1\.0 was asked for. n must be a whole number, or a sha"),
+        ("sensitivity_n", {"n": 0.0}, r"n=0\.0"),
+        ("sensitivity_n", {"n": math.nan}, "n=nan"),
         ("sensitivity_n", {"n": True}, "n=True"),
         ("sensitivity_n", {"samples": 1}, "samples=1"),
         ("mu_fidelity", {"grid_size": 13}, "from 2 to 12"),
@@ -187,6 +202,7 @@ def test_what_cannot_be_used_is_refused(metric):
         ("infidelity", {"perturbation": "cubes"}, "'square', 'gaussian'"),
         ("infidelity", {"perturbation": "gaussian"}, "hold the factor"),
         ("infidelity", {"samples": 0}, "samples=0"),
+        ("infidelity", {"normalize": "negative"}, "normalize='negative'"),
         (
             "infidelity",
             {"perturbation": lambda i, g: i[0], "contributions": False},
@@ -249,6 +265,16 @@ def test_a_bootstrap_interval_holds_the_mean_as_often_as_it_says():
     assert wide.low < summary.bootstrap(values, level=0.5).low
     assert summary.bootstrap(values, seed=1) == summary.bootstrap(values, seed=1)
     assert summary.bootstrap(values, seed=1) != summary.bootstrap(values, seed=2)
+
+
+def test_a_bootstrap_is_that_of_one_draw_after_the_other(monkeypatch):
+    values = np.random.default_rng(5).random(7)
+    generator = np.random.default_rng(3)
+    means = [values[generator.integers(7, size=7)].mean() for _ in range(1000)]
+    wanted = (values.mean(), *np.quantile(means, [0.025, 0.975]))
+    assert summary.bootstrap(values, seed=3) == pytest.approx(wanted, rel=1e-12)
+    monkeypatch.setattr(summary, "_AT_ONCE", 50)  # seven samples at once
+    assert summary.bootstrap(values, seed=3) == pytest.approx(wanted, rel=1e-12)
 
 
 def test_a_bootstrap_of_little():

@@ -132,6 +132,17 @@ def test_how_weights_are_forgotten(how):
     assert all(np.isfinite(one).all() for one in after.values())
 
 
+def test_a_weight_of_equal_numbers_is_not_drawn():
+    """The scale of a fresh batch normalisation is 1: drawn with its deviation it would be 0."""
+    model = models.chain()
+    (scale,) = (w for w in model.weights if w.path.endswith("gamma"))
+    scale.assign(np.full(scale.shape, 0.1, "float32"))
+    with forgetting.randomized(model, how="draw") as steps:
+        list(steps)
+        assert (keras.ops.convert_to_numpy(scale) == np.float32(0.1)).all()
+        assert maps(model).any()
+
+
 def test_a_frozen_layer_forgets_too():
     model = models.chain()
     model.trainable = False
@@ -143,6 +154,9 @@ def test_the_model_comes_back():
     model, before = own(), _weights(own())
     with forgetting.randomized(model, how="draw") as steps:
         next(steps)
+    _same(_weights(model), before)
+    with pytest.raises(StopIteration):
+        next(steps)  # the block is over
     _same(_weights(model), before)
 
     calls = []

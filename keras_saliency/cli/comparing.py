@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from keras_saliency.cli import listed, photos, subject
 from keras_saliency.cli.output import quiet, say, tell
 from keras_saliency.errors import KerasSaliencyError, MethodError, MetricError
@@ -64,8 +66,9 @@ def run(args: argparse.Namespace, doing: str) -> tuple[Comparison | None, dict[s
 
 
 def status(found: Comparison, broken: dict[str, str]) -> int:
-    """Return the exit status: 1 if a photo could not be read, or no method has a map."""
-    return int(bool(broken) or not found.explanations)
+    """Return the exit status: 1 if a photo could not be read, no method has a map, or no score."""
+    nothing = bool(found.metrics) and bool(np.isnan(found.values).all())
+    return int(bool(broken) or not found.explanations or nothing)
 
 
 def _names(paths: list[str]) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from keras_saliency.cli import words
-from keras_saliency.errors import KerasSaliencyError, MethodError, MetricError, did_you_mean
+from keras_saliency.errors import KerasSaliencyError, MethodError, MetricError
 
 if TYPE_CHECKING:  # imported where it is used: --help must not wait for it
     from keras_saliency.methods import Method
@@ -43,16 +43,10 @@ def metrics(text: str | None) -> list[Metric] | None:
     found = []
     for name, options in _calls(text, "metrics", MetricError):
         metric = registry.get(name)
-        for option, _ in options:
-            if option not in metric.takes:
-                raise MetricError(
-                    f"The metric {name!r} was asked for with the option {option!r}.",
-                    f"Its options are: {', '.join(metric.takes)}.",
-                    did_you_mean(option, metric.takes) or "Leave it out.",
-                    f"help(keras_saliency.metrics.{metric.module}.{metric.name})",
-                )
         values = {option: words.value(value) for option, value in options}
-        found.append(replace(metric, options={**metric.options, **values}))
+        metric = replace(metric, options={**metric.options, **values})
+        metric.check_options()
+        found.append(metric)
     return found
 
 
@@ -73,9 +67,7 @@ def _calls(
                     raise ValueError("an option without a name")
             named: Any = part if call is None else call.func
             yield named.id, options
-    except (AttributeError, MemoryError, RecursionError, SyntaxError, ValueError) as cause:
-        if isinstance(cause, KerasSaliencyError):
-            raise
+    except (AttributeError, MemoryError, RecursionError, SyntaxError, ValueError):
         raise error(
             f"The {what} {text!r} were asked for.",
             "They are no list of names.",

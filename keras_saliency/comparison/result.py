@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from keras_saliency.plot import Column, Panel
 
 _DRAWN = 6  # photos in a figure
+_FEW = 10  # pictures of which a bootstrap interval says little
 _READ = "help(keras_saliency.Comparison)"
 _ARROWS = {True: "↑", False: "↓"}
 
@@ -38,7 +39,7 @@ class Comparison:
             included unless ``compare(warm=True)``; NaN where it failed.
         explanations: The `Explanation` of each method that worked, by its label.
         errors: Why a method has none, by its label.
-        metric_errors: Why a metric has no number, by the two labels.
+        metric_errors: Why a metric has no number, by the two labels; of several pictures which.
         higher_is_better: (K,) which way each metric points.
         names: B names of the pictures.
         pictures: The pictures as they came, (H0, W0, C).
@@ -83,11 +84,7 @@ class Comparison:
         """Means over pictures and their 95% bootstrap intervals, (M, K, 3): mean, low, high."""
         found = np.full((*self.values.shape[:2], 3), np.nan)
         for place in np.ndindex(*self.values.shape[:2]):
-            numbers = self.values[place]
-            if np.isinf(numbers).any():
-                found[place] = numbers[~np.isnan(numbers)].mean(), np.nan, np.nan
-            else:
-                found[place] = bootstrap(numbers, seed=0)
+            found[place] = bootstrap(self.values[place], seed=0)
         return found
 
     def interval(self, method: str, metric: str) -> Interval:
@@ -174,8 +171,19 @@ class Comparison:
         words = "↑ higher is better, ↓ lower is better, * best."
         if len(self) > 1:
             words += f" Means over {len(self)} pictures and their 95% bootstrap intervals."
+        if 1 < len(self) < _FEW:
+            words += f" Of fewer than {_FEW} these say little; of two they are the two numbers."
         notes = [words] if self.metrics else []
         notes += [f"{name}: no map. {why}" for name, why in self.errors.items()]
+        fewer: dict[tuple[str, int], list[str]] = {}
+        for m, k in np.ndindex(*self.values.shape[:2]):
+            known = int((~np.isnan(self.values[m, k])).sum())
+            if 0 < known < len(self):
+                fewer.setdefault((self.methods[m], known), []).append(self.metrics[k])
+        notes += [
+            f"{name}, {', '.join(some)}: mean over {known} of {len(self)} pictures."
+            for (name, known), some in fewer.items()
+        ]
         alike: dict[tuple[str, str], list[str]] = {}
         for (name, metric), why in self.metric_errors.items():
             alike.setdefault((name, why), []).append(metric)
@@ -341,11 +349,13 @@ class Comparison:
             if anything
         }
 
+        written = {"table.csv": writing.csv_text(self), "table.json": writing.json_text(self)}
+
         def fill(fresh: Path) -> None:
             for name, png in drawn.items():
                 (fresh / name).write_bytes(png)
-            (fresh / "table.csv").write_text(writing.csv_text(self), encoding="utf-8")
-            (fresh / "table.json").write_text(writing.json_text(self), encoding="utf-8")
+            for name, text in written.items():  # with the ends of lines that CSV has
+                (fresh / name).write_text(text, encoding="utf-8", newline="")
 
         asked = f"A comparison was to be saved as the folder {str(folder)!r}."
         return files.write(Path(folder), fill, writing.OURS, asked, _READ)

@@ -6,15 +6,11 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_saliency import coalitions
 from keras_saliency.methods.base import ShapleyMethod
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,10 @@ class Lime(Method):
             findings=[self._findings(game, r) for game, r in zip(games, r2, strict=True)],
         )
 
+    def shares(self, maps: np.ndarray, images: np.ndarray) -> np.ndarray:
+        """Return each segment's coefficient, shared out evenly among its pixels."""
+        return segments.shared(self.segments, maps, images)
+
     def _findings(self, game: coalitions.Game, r2: float) -> tuple[str, ...]:
         found = list(segments.findings(game.labels))
         if self.samples <= game.players:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from keras_saliency import coalitions
 from keras_saliency.methods.base import ShapleyMethod
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)

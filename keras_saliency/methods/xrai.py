@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
 from keras_saliency import postprocess, segments
 from keras_saliency.errors import MethodError
-from keras_saliency.methods.base import Alike, Attribution, Method
+from keras_saliency.methods.base import Alike, Attribution, Method, classes
 
 if TYPE_CHECKING:
     from keras_saliency.engine import Engine
 
 _READ = "help(keras_saliency.methods.Xrai)"
-_STEPS = 100  # of integrated gradients, like="pair"
+_COMPLETENESS = "completeness_error"
 _AT_ONCE = 4096  # pixels that are taken from all segments at once
 
 
@@ -38,7 +38,9 @@ class Xrai(Alike):
         ends: Those two: ``"black_white"``, or ``"picture"``, each picture's least and its largest
             value.
         channels: What a pixel has of its channels' attributions: the base's map, as ``"base"`` says
-            (a sum), or the ``"max"`` of them.
+            (a sum), or the ``"max"`` of them, which adds up to nothing.
+        steps: Of integrated gradients, where ``base`` is None.
+        quadrature: Of these, as in `IntegratedGradients`.
         like: ``"pair"``: that library's options, see docs/migrating.md.
 
     Example:
@@ -55,7 +57,9 @@ class Xrai(Alike):
         "Kapishnikov, Bolukbasi, Viégas, Terry: XRAI: Better Attributions Through Regions, 2019, "
         "arXiv:1906.02825"
     )
-    presets: ClassVar = {"pair": {"ends": "picture", "channels": "max"}}
+    presets: ClassVar = {
+        "pair": {"ends": "picture", "channels": "max", "steps": 100, "quadrature": "even"}
+    }
 
     base: Any = None
     scales: tuple[float, ...] = segments.SCALES
@@ -64,6 +68,8 @@ class Xrai(Alike):
     masks: Any = None
     ends: Literal["black_white", "picture"] = "black_white"
     channels: Literal["base", "max"] = "base"
+    steps: int = 50
+    quadrature: Literal["gauss_legendre", "even"] = "gauss_legendre"
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
@@ -90,6 +96,9 @@ class Xrai(Alike):
         good = isinstance(self.dilation, int) and self.dilation >= 0
         self._require(good, "dilation", "a whole number, 0 or more")
         self._require_count("min_area")
+        self._require_count("steps")
+        known = ("gauss_legendre", "even")
+        self._require(self.quadrature in known, "quadrature", f"one of {known}")
 
     def attribute(self, engine: Engine, seed: int) -> Attribution:
         images = engine.images
@@ -113,7 +122,12 @@ class Xrai(Alike):
             values[row] = _greedy(np.where(broken, 0, maps[row]), masks, self.min_area)
             said = found.findings[row] if found.findings else ()
             findings.append((*said, *_findings(values[row], masks, int(broken.sum()))))
-        return Attribution(values, found.checks, found.info, findings)
+        # The base's error is that of sums over channels.
+        adds_up = found.is_grid or self.channels == "base"
+        checks = {
+            name: each for name, each in found.checks.items() if adds_up or name != _COMPLETENESS
+        }
+        return Attribution(values, checks, found.info, findings)
 
     def _attributing(self, images: np.ndarray | None = None) -> Method:
         if self.base is not None:
@@ -121,8 +135,8 @@ class Xrai(Alike):
         ends: list[Any] = ["black", "white"]
         if self.ends == "picture" and images is not None:
             ends = [end(images, axis=(1, 2, 3), keepdims=True) for end in (np.min, np.max)]
-        both = replace(self._part("integrated_gradients"), baseline=ends)  # type: ignore[call-arg]
-        return replace(both, steps=_STEPS) if self.like == "pair" else both  # type: ignore[call-arg]
+        options: dict[str, Any] = {"steps": self.steps, "quadrature": self.quadrature}
+        return classes()["integrated_gradients"](**options, baseline=ends)
 
     def _given(self, size: tuple[int, ...]) -> np.ndarray | None:
         """Return the user's masks (N, H, W), or None."""

@@ -12,7 +12,7 @@ from keras_saliency.metrics.variants import Score
 
 __all__ = ["completeness_error", "mu_fidelity", "sensitivity_n"]
 
-# Scores in float32 that differ by less, as a share of their size, differ by rounding.
+# Scores in float32 that differ by less, as a share of their size, differ by rounding; so do sums.
 _STILL = 1e-6
 
 
@@ -60,11 +60,11 @@ def sensitivity_n(
     images = inputs.pictures(images)
     shape = images.shape[1:3]
     pixels = shape[0] * shape[1]
+    size = n
     if isinstance(n, float):
-        share = inputs.number(n, "n", 0.0, 1.0)
-        size = int(np.clip(round(share * pixels), 1, max(1, pixels - 1))) if 0 < share < 1 else 0
-    else:
-        size = n
+        if not 0 < n < 1:
+            raise inputs.option(n, "n", "a whole number, or a share above 0 and below 1")
+        size = int(np.clip(round(n * pixels), 1, max(1, pixels - 1)))
     size = inputs.count(size, "n", high=pixels - 1)
 
     def draw(generator: np.random.Generator) -> np.ndarray:
@@ -155,8 +155,8 @@ def completeness_error(
 
     Returns:
         (B,) float64, ``|sum(attributions) - gap| / |gap|``, 0 or more, gap the score above that of
-        the baseline. Where the gap is 0: 0 if the sum is too, else NaN, as no share of 0 is an
-        error.
+        the baseline. Where the gap is 0 (below a millionth of the scores is rounding): 0 if the sum
+        is too, else NaN, as no share of 0 is an error.
 
     Raises:
         MetricError: Arrays do not fit or are not finite.
@@ -174,11 +174,14 @@ def completeness_error(
     images = inputs.pictures(images)
     baselines = inputs.baselines(baselines, images)
     values = inputs.attributions(attributions, images)
-    gap = variants.of_pictures(score, images, batch_size)
-    gap = gap - variants.of_pictures(score, baselines, batch_size)
-    sums = values.reshape(len(values), -1).sum(axis=1)
-    missed = np.where((gap == 0) & (sums != 0), np.nan, np.abs(sums - gap))
-    return missed / np.where(gap == 0, 1.0, np.abs(gap))
+    whole = variants.of_pictures(score, images, batch_size)
+    behind = variants.of_pictures(score, baselines, batch_size)
+    gap, values = whole - behind, values.reshape(len(values), -1)
+    sums, size = values.sum(axis=1), np.abs(whole) + np.abs(behind)
+    level = np.abs(gap) <= _STILL * size
+    nothing = np.abs(sums) <= _STILL * (size + np.abs(values).sum(axis=1))
+    missed = np.abs(sums - gap) / np.where(level, 1.0, np.abs(gap))
+    return np.where(level, np.where(nothing, 0.0, np.nan), missed)
 
 
 def _correlations(

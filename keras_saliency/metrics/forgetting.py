@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -28,7 +28,8 @@ def randomized(
         model: A built Keras model.
         how: ``"shuffle"`` permutes the numbers of each weight, which keeps their distribution (and
             changes nothing where all are equal); ``"draw"`` replaces them by normal ones of mean 0
-            and their standard deviation.
+            and their standard deviation, and leaves a weight whose numbers are all equal: of those,
+            such as the scale of a fresh batch normalisation, it would make 0.
         seed: Of the new weights.
 
     Yields:
@@ -54,7 +55,7 @@ def randomized(
     saved = [np.array(one) for one in model.get_weights()]
     generator = np.random.default_rng(seed)
 
-    def steps() -> Iterator[str]:
+    def steps() -> Generator[str]:
         for path, layer, places in owned:
             weights = layer.get_weights()
             for place in places:
@@ -62,9 +63,11 @@ def randomized(
             layer.set_weights(weights)
             yield path
 
+    running = steps()
     try:
-        yield steps()
+        yield running
     finally:
+        running.close()  # a step after the block would change the model for good
         model.set_weights(saved)
 
 
@@ -95,5 +98,7 @@ def _owned(model: Any) -> list[tuple[str, Any, list[int]]]:
 def _random(weight: np.ndarray, how: str, generator: np.random.Generator) -> np.ndarray:
     if how == "shuffle":
         return generator.permutation(weight.ravel()).reshape(weight.shape)
+    if weight.size and (weight == weight.flat[0]).all():
+        return weight
     drawn = generator.normal(0.0, weight.astype(np.float64).std(), weight.shape)
     return drawn.astype(weight.dtype)

@@ -25,7 +25,7 @@ def infidelity(
     *,
     perturbation: Literal["square", "gaussian"] | Perturbation = "square",
     contributions: bool = False,
-    normalize: bool = False,
+    normalize: bool | Literal["positive"] = False,
     noise: float = 0.2,
     samples: int = 100,
     seed: int = 0,
@@ -44,7 +44,8 @@ def infidelity(
         contributions: Attributions hold the factor ``x - baseline`` already, as those that sum to
             the score gap do; ``I`` is then 1 in the square, 0 outside. Squares only.
         normalize: Scale the attributions first as suits them best, one factor a picture, so that
-            maps of different scale can be compared.
+            maps of different scale can be compared. ``"positive"`` takes a factor of 0 or more;
+            True any, as captum does: a map and its opposite are then one.
         noise: Standard deviation of ``"gaussian"``, as a share of (max - min) of that picture.
         samples: How many perturbations, of the same draws for every picture.
         seed: Of the draws.
@@ -76,6 +77,8 @@ def infidelity(
     values = values[..., None] if values.ndim == 3 else values
     samples = inputs.count(samples, "samples")
     noise = inputs.number(noise, "noise", 0.0)
+    if not isinstance(normalize, bool):
+        inputs.choice(normalize, "normalize", ("positive",))
     if not callable(perturbation):
         inputs.choice(perturbation, "perturbation", ("square", "gaussian"))
     if contributions and perturbation != "square":
@@ -108,7 +111,8 @@ def infidelity(
     if normalize:
         size = (said**2).sum(axis=1, keepdims=True)
         along = (said * happened).sum(axis=1, keepdims=True)
-        said *= np.divide(along, size, out=np.zeros_like(size), where=size > 0)
+        factor = np.divide(along, size, out=np.zeros_like(size), where=size > 0)
+        said *= np.maximum(factor, 0.0) if normalize == "positive" else factor
     return ((said - happened) ** 2).mean(axis=1)
 
 

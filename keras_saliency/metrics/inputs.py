@@ -93,7 +93,7 @@ def number(value: Any, name: str, low: float, high: float = np.inf) -> float:
     """Return an option that is a finite number, ``low <= value <= high``."""
     good = isinstance(value, int | float | np.number) and not isinstance(value, bool)
     if not (good and np.isfinite(value) and low <= value <= high):
-        raise _option(value, name, f"a number from {low:g} to {high:g}")
+        raise option(value, name, f"a number from {low:g} to {high:g}")
     return float(value)
 
 
@@ -101,17 +101,18 @@ def count(value: Any, name: str, low: int = 1, high: float = np.inf) -> int:
     """Return an option that is a whole number, ``low <= value <= high``."""
     good = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if not (good and low <= value <= high):
-        raise _option(value, name, f"a whole number from {low} to {high:g}")
+        raise option(value, name, f"a whole number from {low} to {high:g}")
     return int(value)
 
 
 def choice(value: Any, name: str, known: tuple[str, ...]) -> None:
     """Refuse an option that is none of the known words."""
     if not (isinstance(value, str) and value in known):
-        raise _option(value, name, f"one of {known}")
+        raise option(value, name, f"one of {known}")
 
 
-def _option(value: Any, name: str, wanted: str) -> MetricError:
+def option(value: Any, name: str, wanted: str) -> MetricError:
+    """Return the error to raise for an option that cannot be used."""
     return refused(
         f"{name}={value!r} was asked for.", f"{name} must be {wanted}.", "Take such a value."
     )

@@ -123,13 +123,14 @@ def overlap(
     return (high & truth).sum(axis=(1, 2)) / (high | truth).sum(axis=(1, 2))
 
 
-def box_masks(boxes: Sequence[Any], size: tuple[int, int]) -> np.ndarray:
+def box_masks(boxes: Sequence[Any], size: tuple[int, int], first: int = 0) -> np.ndarray:
     """Return which pixels lie in boxes: those whose centres do.
 
     Args:
         boxes: For each picture a box ``(left, top, right, bottom)`` in pixels, or several; 0 is the
             left or upper edge of the first pixel. What reaches past the picture is cut off.
         size: Height and width of the pictures.
+        first: The number of the first picture, for errors.
 
     Returns:
         (B, H, W) bool.
@@ -145,13 +146,13 @@ def box_masks(boxes: Sequence[Any], size: tuple[int, int]) -> np.ndarray:
     centres_y, centres_x = (np.arange(n) + 0.5 for n in size)
     found = np.zeros((len(boxes), *size), bool)
     for row, given in enumerate(boxes):
-        for left, top, right, bottom in _corners(given, row):
+        for left, top, right, bottom in _corners(given, first + row):
             down = (top <= centres_y) & (centres_y < bottom)
             box = down[:, None] & (left <= centres_x) & (centres_x < right)
             if not box.any():
                 raise inputs.refused(
-                    f"A box of picture {row}, which has {size[0]} by {size[1]} pixels (height, "
-                    "width), must hold a pixel's centre.",
+                    f"A box of picture {first + row}, which has {size[0]} by {size[1]} pixels "
+                    "(height, width), must hold a pixel's centre.",
                     f"({left:g}, {top:g}, {right:g}, {bottom:g}) holds none.",
                     "Give (left, top, right, bottom) in the pixels of the maps.",
                     "help(keras_saliency.metrics.localization.box_masks)",

@@ -60,6 +60,21 @@ class Metric:
         parameters = inspect.signature(self.function).parameters.values()
         return tuple(one.name for one in parameters if one.default is not one.empty)
 
+    def check_options(self) -> None:
+        """Refuse options that the function does not have.
+
+        Raises:
+            MetricError: It has no option of that name.
+        """
+        for option in self.options:
+            if option not in self.takes:
+                raise inputs.refused(
+                    f"The metric {self.name!r} was asked for with the option {option!r}.",
+                    f"Its options are: {', '.join(self.takes)}.",
+                    did_you_mean(str(option), self.takes) or "Leave it out.",
+                    f"help(keras_saliency.metrics.{self.module}.{self.name})",
+                )
+
     def __call__(self, *args: Any, **kwargs: Any) -> np.ndarray:
         """Return the function's numbers, under `options` unless other ones are given."""
         return self.function(*args, **{**self.options, **kwargs})
@@ -82,7 +97,7 @@ _ROWS = [
     Metric("mu_fidelity", "faithfulness", True, -1, 1, "Bhatt et al. 2020, arXiv:2005.00631"),
     Metric(
         "infidelity", "infidelity", False, 0, _ANY, "Yeh et al. 2019, arXiv:1901.09392",
-        {"contributions": True, "normalize": True},
+        {"contributions": True, "normalize": "positive"},
     ),
     Metric(
         "completeness_error", "faithfulness", False, 0, _ANY,

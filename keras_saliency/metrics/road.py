@@ -103,6 +103,8 @@ def removals(
     values = inputs.maps(maps, images)
     noise = inputs.number(noise, "noise", 0.0)
     pixels = values[0].size
+    if np.ndim(removed) != 1:
+        raise inputs.option(removed, "removed", "percents in a row, such as (20, 40)")
     percents = [inputs.number(one, "removed", 0.0, 100.0) for one in removed]
     # None at all would be the whole picture; all of them leaves nothing to guess from.
     counts = [

@@ -11,6 +11,8 @@ from keras_saliency.metrics import inputs
 
 __all__ = ["Interval", "bootstrap"]
 
+_AT_ONCE = 1_000_000  # numbers that are drawn at once
+
 
 class Interval(NamedTuple):
     """A mean and the interval that holds it with the level asked for."""
@@ -59,7 +61,13 @@ def bootstrap(
     known = found[~np.isnan(found)]
     if not known.size:
         return Interval(np.nan, np.nan, np.nan)
-    generator = np.random.default_rng(seed)
-    means = [known[generator.integers(known.size, size=known.size)].mean() for _ in range(samples)]
+    if known.size == 1:
+        return Interval(*known.tolist() * 3)
+    generator, means = np.random.default_rng(seed), []
+    at_once = max(1, _AT_ONCE // known.size)
+    for start in range(0, samples, at_once):
+        count = min(at_once, samples - start)
+        drawn = generator.integers(known.size, size=(count, known.size))
+        means.extend(known[drawn].mean(axis=1))
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(known.mean()), float(low), float(high))

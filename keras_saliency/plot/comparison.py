@@ -45,7 +45,7 @@ def comparison(
     for row in rows:
         title, *heads = sheet.row(0.14, row[0].title, *(panel.method for panel in row))
         sheet.image(MARGIN, row[0], rgb(row[0].picture), title)
-        times = [shrink(panel.map) / np.mean(panel.map) for panel in row]
+        times = [shrink(panel.map) / (np.mean(panel.map) or 1.0) for panel in row]
         top = max(limits(one, False, percentile)[1] for one in times)
         ground = grey(row[0].picture)
         for k, (panel, one) in enumerate(zip(row, times, strict=True)):

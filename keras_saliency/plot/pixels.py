@@ -19,9 +19,14 @@ def shrink(array: np.ndarray) -> np.ndarray:
 
 
 def rgb(picture: np.ndarray) -> np.ndarray:
-    """Return a picture as (h, w, 3) uint8; other dtypes are scaled from least to greatest."""
+    """Return a picture as (h, w, 3) uint8; other dtypes are scaled from least to greatest.
+
+    Channels that are neither grey nor colours, such as two or four, are shown as their mean.
+    """
     picture = np.asarray(picture)
     small = shrink(picture.reshape(*picture.shape[:2], -1))
+    if small.shape[-1] not in (1, 3):
+        small = small.mean(axis=-1, keepdims=True)
     if picture.dtype != np.uint8:
         finite = small[np.isfinite(small)]
         low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)

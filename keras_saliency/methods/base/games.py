@@ -6,6 +6,8 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from keras_saliency import coalitions, segments
 from keras_saliency.methods.base.method import Attribution, Method
 
@@ -37,6 +39,10 @@ class ShapleyMethod(Method):
         """Play each picture's game."""
         games = coalitions.games(engine.images, engine.fill(self.fill), self.segments)
         return Attribution(**coalitions.shapley(engine, games, lambda n: self.solver(n, seed)))
+
+    def shares(self, maps: np.ndarray, images: np.ndarray) -> np.ndarray:
+        """Return each segment's value, shared out evenly among its pixels."""
+        return segments.shared(self.segments, maps, images)
 
     @abstractmethod
     def solver(self, players: int, seed: int) -> coalitions.Solver:

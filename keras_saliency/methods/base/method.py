@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -74,6 +75,18 @@ class Method(ABC):
         if package == _PACKAGE:
             _registry[file] = cls
 
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        """Refuse ``like`` where there is nothing to choose from, in words."""
+        if "like" in options and "like" not in inspect.signature(cls.__init__).parameters:
+            raise MethodError(
+                f"{cls.__name__}(like={options['like']!r}) was asked for.",
+                f"{cls.__name__} has no presets: where another library has it, nothing differs "
+                "that an option could set.",
+                "Leave like= out; docs/migrating.md says what each library does.",
+                f"help(keras_saliency.methods.{cls.__name__})",
+            )
+        return super().__new__(cls)
+
     def __post_init__(self) -> None:  # noqa: B027 (where a chain of these ends)
         """Refuse impossible options."""
 
@@ -91,13 +104,40 @@ class Method(ABC):
         """Return a map (B, H, W) from attributions (B, H, W, C): here their sum over channels."""
         return postprocess.channel_sum(attributions)
 
+    def shares(self, maps: np.ndarray, images: np.ndarray) -> np.ndarray:
+        """Return what each pixel adds, (B, H, W), where the method attributes without channels.
+
+        Metrics that sum over pixels ask for this. It is the map, unless a pixel of it tells what
+        its whole segment adds.
+
+        Args:
+            maps: (B, H, W), what the method found.
+            images: (B, H, W, C), of which it found that.
+        """
+        return maps
+
     def parameters(self) -> dict[str, Any]:
-        """Return the options, for a manifest."""
-        return {
-            one.name: value.name if isinstance(value, Method) else value
-            for one in dataclasses.fields(self)
-            for value in [getattr(self, one.name)]
-        }
+        """Return the options, for a manifest.
+
+        An option that is a method is told by its name, as in ``"base": "integrated_gradients"``.
+        Where that method has other options than its defaults, they stand beside it, as in
+        ``"base_parameters": {"steps": 3, ...}``.
+        """
+        told: dict[str, Any] = {}
+        for one in dataclasses.fields(self):
+            value = told[one.name] = getattr(self, one.name)
+            if isinstance(value, Method):
+                told[one.name] = value.name
+                if not value._is_usual():
+                    told[f"{one.name}_parameters"] = value.parameters()
+        return told
+
+    def _is_usual(self) -> bool:
+        """Return whether every option is the default."""
+        try:
+            return bool(self == type(self)())
+        except (TypeError, ValueError):  # an option without a default; arrays
+            return False
 
     def _require(self, ok: bool, option: str, wanted: str) -> None:
         """Raise MethodError unless an option holds what it should."""
