@@ -14,6 +14,7 @@ from keras_saliency.adapter import Adapter
 from keras_saliency.backward import Rule
 from keras_saliency.batch import Batch
 from keras_saliency.errors import LayerError
+from keras_saliency.kept import kept
 from keras_saliency.micro_batches import BatchSize, MeasuredSize, Size
 from keras_saliency.targets import Target
 from keras_saliency.tokens import Grid
@@ -58,6 +59,8 @@ class Backward:
 class Engine:
     """A model, pictures and a target: everything a method may ask for.
 
+    ``company`` are the pictures that were given, and ``places`` which of them each is made from.
+
     Args:
         adapter: The model.
         target: What is explained.
@@ -75,6 +78,7 @@ class Engine:
         self._learnt: dict[str, np.ndarray] | None = None
         self._scores: np.ndarray | None = None
         self.target = target
+        self.company, self.places = batch.images, list(range(len(batch.images)))
         self._rows = target.rows(len(batch.images))
         target.check(programs.output_shape(adapter, target, batch))
 
@@ -112,6 +116,7 @@ class Engine:
         self._choose()
         twin = object.__new__(Engine)
         twin.__dict__.update(self.__dict__)
+        twin.places = [self.places[row] for row in rows]
         sides = tuple(side[rows] for side in self._batch.sides)
         twin._batch = replace(self._batch, images=images, sides=sides)
         twin._rows = {name: row[rows] for name, row in self._rows.items()}
@@ -306,7 +311,7 @@ class Engine:
         if self._batch_size != "auto":
             return Size(self._batch_size)
         key = ("micro-batch", kind, self.images.shape[1:])
-        return programs.kept(self._adapter.model, key, MeasuredSize)
+        return kept(self._adapter.model, key, MeasuredSize)
 
     def _survey(self) -> layers.Survey:
         return programs.survey(self._adapter, self.target, self._batch)
@@ -316,13 +321,20 @@ class Engine:
         found = self._survey()
         if layer is None:
             return found.last_spatial()
-        name, _, number = layer.partition("@")
+        name, at, number = layer.partition("@")
         path, _ = layers.find(self._adapter.model, name)
-        call = found.call_of(path, int(number) if number.isdigit() else -1)
-        if len(call.shape) != 4 and call.grid is None:
+        if at and not number.isdigit():
+            raise LayerError(
+                f"Call {number!r} of layer {path!r} of model {found.model!r} was asked for.",
+                "Calls are numbered from 0.",
+                f"Give {path + '@0'!r} for the first, {path!r} for the last.",
+                "keras_saliency.layers.tree(model)",
+            )
+        call = found.call_of(path, int(number) if at else -1)
+        if not call.is_map:
             raise LayerError(
                 f"The map of layer {path!r} of model {found.model!r} was asked for.",
-                f"Its output has shape {call.shape}.",
+                f"Its output has shape {call.shape} for one picture.",
                 "Name a layer whose output is (B, h, w, K), or the tokens of a picture.",
                 "keras_saliency.layers.tree(model)",
             )

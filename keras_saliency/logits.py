@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 from keras_saliency import pieces
-from keras_saliency.intercept import intercept
+from keras_saliency.intercept import intercept, is_ours_to_split
 from keras_saliency.pieces import Piece, Run
 
 # "softmax": over the channels, "other softmax": over anything else, such as all pixels.
@@ -43,6 +43,11 @@ class Logits:
             self._note(output, piece.inputs[0], self._activation(piece, output))
         elif piece.name in _CARRIERS and piece.inputs and id(piece.inputs[0]) in self._seen:
             self._carry(piece, output)
+        elif piece.name == "Concatenate" and all(id(one) in self._seen for one in piece.inputs):
+            before = [self._seen[id(one)] for one in piece.inputs]
+            sigmoids = all(activation == "sigmoid" for _, _, activation in before)
+            logits = piece.function(*(one for _, one, _ in before))
+            self._note(output, logits, "sigmoid" if sigmoids else "other softmax")
 
     def _activation(self, piece: Piece, output: Any) -> Activation:
         if _ACTIVATIONS[piece.name] == "sigmoid":
@@ -93,12 +98,10 @@ def recorded(
 
 def _matters(operation: Any) -> bool:
     """Whether an operation has a piece that logits are known by."""
-    import keras
-
-    if not pieces.is_ours_to_split(operation):
+    if not is_ours_to_split(operation):
         return False
     kind, function = type(operation).__name__, getattr(operation, "activation", None)
     if kind == "Activation" or pieces.ends_in_activation(operation):
-        known = (keras.activations.softmax, keras.activations.sigmoid)
-        return function in known or (kind == "Activation" and function is keras.activations.linear)
-    return kind in _ACTIVATIONS or kind in _CARRIERS
+        name = pieces.name_of(function)
+        return name in _ACTIVATIONS or (kind == "Activation" and name == "linear")
+    return kind in _ACTIVATIONS or kind in _CARRIERS or kind == "Concatenate"

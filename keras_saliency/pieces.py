@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from keras_saliency.intercept import Handler
+from keras_saliency.intercept import Handler, is_ours_to_split
 
 # Layers whose output is their activation's. An RNN's cell has one too, but uses it on the way.
 _ENDING = (
@@ -19,6 +19,9 @@ _ENDING = (
     *(f"{kind}Conv{n}D" for n in (1, 2, 3) for kind in ("", "Separable", "Depthwise")),
     *(f"Conv{n}DTranspose" for n in (1, 2, 3)),
 )  # fmt: skip
+
+_FRAMEWORKS = ("jax", "tensorflow", "torch")  # their activations are Keras', by the same names
+_OTHER_NAMES = {"softmax_v2": "softmax", "swish": "silu"}
 
 
 @dataclass(frozen=True)
@@ -49,11 +52,6 @@ class Piece:
 Run = Callable[[Piece], Any]  # takes a piece, returns its output: Piece.run, or something else
 
 
-def is_ours_to_split(operation: Any) -> bool:
-    """Whether this is one of Keras' own; what a subclass does in its call nobody can know."""
-    return type(operation).call.__module__.startswith("keras.")
-
-
 def ends_in_activation(operation: Any) -> bool:
     """Whether an operation is a layer of two pieces."""
     import keras
@@ -74,7 +72,7 @@ def handler(operation: Any, run: Run) -> Handler:
 def _whole(operation: Any, run: Run) -> Handler:
     name = type(operation).__name__
     if name == "Activation":
-        name = _name_of(operation.activation)
+        name = name_of(operation.activation)
 
     def handle(original, *args, **kwargs):
         return run(_piece(operation, name, original, args, kwargs))
@@ -93,7 +91,7 @@ def _both_halves(layer: Any, run: Run) -> Handler:
         quantized = getattr(layer, "quantization_mode", None) is not None
         call = linear.quantized_call if quantized else linear.call
         before = run(_piece(layer, type(layer).__name__, call, args, kwargs))
-        return run(Piece(layer, _name_of(layer.activation), layer.activation, (before,)))
+        return run(Piece(layer, name_of(layer.activation), layer.activation, (before,)))
 
     return handle
 
@@ -105,12 +103,18 @@ def _bare_copy(layer: Any) -> Any:
     return twin
 
 
-def _name_of(activation: Any) -> str:
+def name_of(activation: Any) -> str:
+    """Return what a piece is called that is just this function of a layer's."""
     import keras
 
     name = getattr(activation, "__name__", type(activation).__name__)
-    own = activation in (getattr(keras.activations, name, None), getattr(keras.ops, name, None))
-    return name if own else f"{name} of {getattr(activation, '__module__', 'unknown')}"
+    if activation in (getattr(keras.activations, name, None), getattr(keras.ops, name, None)):
+        return name
+    module = str(getattr(activation, "__module__", "unknown"))
+    alike = _OTHER_NAMES.get(name, name)
+    # Over which axis PyTorch's softmax goes nobody can see.
+    known = hasattr(keras.activations, alike) and not (module.startswith("torch") and "max" in name)
+    return alike if known and module.split(".")[0] in _FRAMEWORKS else f"{name} of {module}"
 
 
 def _piece(operation: Any, name: str, call: Any, args: Any, kwargs: Any) -> Piece:
@@ -118,7 +122,7 @@ def _piece(operation: Any, name: str, call: Any, args: Any, kwargs: Any) -> Piec
     import keras
 
     leaves = keras.tree.flatten((args, kwargs))
-    places = [place for place, leaf in enumerate(leaves) if _is_float(leaf)]
+    places = [place for place, leaf in enumerate(leaves) if is_float(leaf)]
 
     def function(*tensors, **more):
         filled = list(leaves)
@@ -130,7 +134,8 @@ def _piece(operation: Any, name: str, call: Any, args: Any, kwargs: Any) -> Piec
     return Piece(operation, name, function, tuple(leaves[place] for place in places), kwargs)
 
 
-def _is_float(leaf: Any) -> bool:
+def is_float(leaf: Any) -> bool:
+    """Whether something is a floating point tensor."""
     import keras
 
     return keras.ops.is_tensor(leaf) and keras.backend.is_float_dtype(

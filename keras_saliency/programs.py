@@ -8,25 +8,20 @@ kept holds the model weakly: it goes when the user lets go of the model.
 from __future__ import annotations
 
 import contextlib
-import threading
 import weakref
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 from keras_saliency import _backend, layers, logits
 from keras_saliency.adapter import Adapter, Packing
-from keras_saliency.backward import Rule
+from keras_saliency.backward import Rule, hidden
 from keras_saliency.batch import Batch
 from keras_saliency.errors import TargetError
+from keras_saliency.kept import kept
 from keras_saliency.pieces import Run
 from keras_saliency.targets import Output, Outputs, Target
 
 Kind = Literal["scores", "gradient", "activations", "scores of activations", "layer gradient"]
-
-_KEPT = 32  # compiled functions a model
-_cache: weakref.WeakKeyDictionary[Any, OrderedDict[Any, Any]] = weakref.WeakKeyDictionary()
-_lock = threading.RLock()
 
 
 def compiled(
@@ -71,7 +66,7 @@ def compiled(
         run = backend.value_and_grad if kind.endswith("gradient") else backend.forward
         return run(function, variables)
 
-    place = None if call is None else (call.path, call.index)
+    place = None if call is None else (id(call.layer), call.index)  # two may have one path
     return kept(adapter.model, (kind, place, target.static, packing, rule), make)
 
 
@@ -83,10 +78,11 @@ def survey(adapter: Adapter, target: Target, batch: Batch) -> layers.Survey:
         def run():
             outputs = adapter.forward(images, sides, packing)
             picked = adapter.picked(outputs, target.output)
-            return [images, *sides], [*picked, *(record.of(tensor)[0] for tensor in picked)]
+            return [*picked, *(record.of(tensor)[0] for tensor in picked)]
 
+        size = batch.images.shape[1:3]
         with _watched(adapter) as record:  # within the survey, which then sees every layer
-            seen.append(layers.survey(adapter.model, run, adapter.channels_first))
+            seen.append(layers.survey(adapter.model, run, size, adapter.channels_first))
         return images
 
     def make():
@@ -148,7 +144,8 @@ def _scores(
             return Output(precise(values, images), precise(before, images), activation)
 
         raw = outputs if rule is None else keras.tree.map_structure(rule.at_output, outputs)
-        scores, learnt = target.scores(Outputs(raw, pick), rows)
+        with hidden.in_sight():  # what a target rectifies is none of the model's
+            scores, learnt = target.scores(Outputs(raw, pick), rows)
         _check_scores(scores, images)
         return precise(scores, images), learnt
 
@@ -223,20 +220,3 @@ def _check_scores(scores: Any, images: Any) -> None:
             "axes but the first.",
             "help(keras_saliency.targets)",
         )
-
-
-def kept(model: Any, key: Any, make: Callable[[], Any]) -> Any:
-    """Return what was made for a model under a key, as long as it has the same variables."""
-    # quantize() and new layers change the variables, and with them what was compiled.
-    key = (*key, tuple(map(id, model.variables)))
-    with _lock:
-        all_made = _cache.setdefault(model, OrderedDict())
-        if key in all_made:
-            all_made.move_to_end(key)
-            return all_made[key]
-    made = make()
-    with _lock:
-        made = all_made.setdefault(key, made)
-        while len(all_made) > _KEPT:
-            all_made.popitem(last=False)
-    return made

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,20 +51,39 @@ class Grid:
         return result
 
 
-def find(count: int, sizes: Iterable[tuple[int, int]], joined: Iterable[list[int]]) -> Grid | None:
+def find(
+    count: int,
+    sizes: Sequence[tuple[int, int]],
+    joined: Sequence[list[int]],
+    picture: tuple[int, int] | None = None,
+) -> Grid | None:
     """Return the grid of ``count`` tokens; None where they are no picture.
 
     Args:
         count: T, tokens in all.
         sizes: Heights and widths of maps computed before, the latest first: one of them was cut
-            into tokens. Where none fits, a square is taken.
-        joined: Numbers of tokens of each part, for every concatenation along T. Where the
-            picture's part is not among them, other tokens are thought to stand before it.
+            into tokens, the one that leaves the fewest others.
+        joined: Numbers of tokens of each part, for all tokens that were seen being put together.
+        picture: Height and width of the picture, in a model with attention. There it may have been
+            cut into square patches where nobody saw it, and other tokens may stand before it. Not
+            in other models: there T is any length.
     """
-    side = math.isqrt(count)
-    for height, width in (*sizes, (side, side)):
+
+    def as_seen(height: int, width: int) -> Grid | None:
         own = height * width
-        if own > 1 and 0 <= count - own <= MOST_EXTRA:
-            parts = next((p for p in joined if sum(p) == count and own in p), [count - own, own])
-            return Grid(height, width, sum(parts[: parts.index(own)]), count)
-    return None
+        known = [[0, own], *joined]
+        parts = next((one for one in known if sum(one) == count and own in one), None)
+        if own < 2 or parts is None:
+            return None
+        return Grid(height, width, sum(parts[: parts.index(own)]), count)
+
+    grids = [as_seen(*size) for size in sizes]
+    if picture is not None:
+        unseen = ((h, w, count - h * w) for h, w in sizes)
+        grids += [Grid(h, w, n, count) for h, w, n in unseen if h * w > 1 and 0 < n <= MOST_EXTRA]
+        if not any(grids):
+            height, width = picture
+            patches = range(2, min(picture) + 1)
+            grids = [as_seen(height // patch, width // patch) for patch in patches]
+    known = [grid for grid in grids if grid is not None]
+    return max(known, key=lambda grid: grid.height * grid.width, default=None)

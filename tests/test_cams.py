@@ -274,9 +274,9 @@ def test_variants_are_made_when_they_are_run(method, monkeypatch):
     """Whoever makes them all first holds a copy of the picture for every channel."""
     handed, chunks = [], Engine.chunks
 
-    def watched(self, variants, total=None):
+    def watched(self, variants, total=None, kind="gradient"):
         handed.append((inspect.isgenerator(variants), total))
-        return chunks(self, variants, total)
+        return chunks(self, variants, total, kind)
 
     monkeypatch.setattr(Engine, "chunks", watched)
     found(method, net(), pictures(3), 0, batch_size=2)

@@ -300,3 +300,14 @@ def test_a_score_that_does_not_move_is_said():
     with pytest.warns(UserWarning, match="0 everywhere"):
         e = explain(constant, x, methods.DeepLift(baseline=0.0), target=0)
     assert e.checks[0]["completeness_error"] == 0
+
+
+def test_a_masked_softmax():
+    inputs = keras.Input((2, 3, 1))
+    x = layers.Dense(6)(layers.Flatten()(inputs))
+    x = layers.Softmax()(x, mask=np.array([[True, False, True, True, False, True]]))
+    model = drawn(keras.Model(inputs, layers.Dense(2)(x)))
+    e = explain(model, pictures((2, 3, 1)), "deep_lift", target=0)
+    wanted = ops.convert_to_numpy(model(pictures((2, 3, 1))))[:, 0]
+    np.testing.assert_allclose(e.scores, wanted, rtol=1e-4, atol=1e-5)
+    assert max(one["completeness_error"] for one in e.checks) < COMPLETE

@@ -4,8 +4,9 @@ import models
 import numpy as np
 import pytest
 
-from keras_saliency import _backend, explain, methods, micro_batches, programs
+from keras_saliency import _backend, explain, methods, micro_batches
 from keras_saliency.errors import MethodError
+from keras_saliency.kept import kept
 from keras_saliency.micro_batches import MeasuredSize, Size
 
 BACKEND = _backend.current()
@@ -128,7 +129,7 @@ def test_auto_gives_the_same_maps_and_is_measured_once_a_model():
     usual = explain(model, x, method)
     np.testing.assert_allclose(auto.values, usual.values, atol=1e-5 * np.abs(usual.values).max())
     key = ("micro-batch", "gradient", x.shape[1:])
-    found = programs.kept(model, key, lambda: pytest.fail("nothing was kept"))
+    found = kept(model, key, lambda: pytest.fail("nothing was kept"))
     assert found._seconds[8]
     assert auto.info["batch_size"] == "auto"
 

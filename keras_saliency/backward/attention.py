@@ -8,8 +8,8 @@ from typing import Any
 
 from keras_saliency import _backend
 from keras_saliency.backward.base import Rule, Scores
-from keras_saliency.layers import ATTENTIONS, Call, Survey
-from keras_saliency.pieces import Piece, is_ours_to_split
+from keras_saliency.layers import Call, Survey, is_attention
+from keras_saliency.pieces import Piece
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class Attention(Rule):
         seen: list[Any] = []
 
         def look(attention):
-            seen.append(fuse(attention, axis=1))
+            seen.append(ops.cast(fuse(attention, axis=1), images.dtype))
             return attention
 
-        found, learnt = scores(_Watcher(self, look).run, images, rows, sides)
+        found, learnt = scores(_Watcher(self, look, images).run, images, rows, sides)
         return found, {**learnt, "back": {str(k): one for k, one in enumerate(seen)}}
 
     def kept(self, seen: dict[str, Any], survey: Callable[[], Survey]) -> dict[str, Any]:
@@ -70,23 +70,23 @@ class WeightedAttention(Rule):
 
             return _backend.current().redirect(attention, [attention, probe], back)
 
-        return scores(_Watcher(self, collect).run, pictures, rows, sides)
+        return scores(_Watcher(self, collect, pictures).run, pictures, rows, sides)
 
 
 def _running(survey: Survey) -> list[Call]:
     """All attention layers that run, wherever they lead."""
-    return [call for call in survey.calls if type(call.layer).__name__ in ATTENTIONS]
+    return [call for call in survey.calls if is_attention(call.layer)]
 
 
 class _Watcher:
     """Hands what each attention layer attends to, (B, heads, T, T), to somebody, in one run."""
 
-    def __init__(self, rule: Rule, use: Any) -> None:
-        self._rule, self._use = rule, use
+    def __init__(self, rule: Rule, use: Any, images: Any) -> None:
+        self._rule, self._use, self._rows = rule, use, images.shape[0]
         self._inside = False
 
     def run(self, piece: Piece) -> Any:
-        if piece.name in ATTENTIONS and is_ours_to_split(piece.operation):
+        if is_attention(piece.operation):
             return self._attention(piece)
         output = piece.run()
         return self._use(output) if self._inside and piece.name == "Softmax" else output
@@ -101,6 +101,8 @@ class _Watcher:
             self._inside = False
             if hasattr(piece.operation, "_return_attention_scores"):  # a grouped one remembers
                 piece.operation._return_attention_scores = False
+        if attention.shape[0] not in (self._rows, None):
+            raise self._rule.unsupported(piece, "its rows are windows, or the like, of pictures")
         if len(attention.shape) != 4 or attention.shape[2] != attention.shape[3]:
             raise self._rule.unsupported(piece, "it does not attend from tokens to the same tokens")
         return (output, attention) if piece.keywords.get("return_attention_scores") else output

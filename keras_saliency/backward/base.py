@@ -6,9 +6,10 @@ from abc import ABC
 from collections.abc import Callable
 from typing import Any
 
+from keras_saliency import _backend
 from keras_saliency.errors import MethodError
 from keras_saliency.layers import Survey
-from keras_saliency.pieces import Piece, Run
+from keras_saliency.pieces import Piece, Run, is_float
 
 # scores(run, images, rows, sides) -> (scores, learnt): one run of the model, piece by piece
 Scores = Callable[[Run | None, Any, Any, Any], tuple[Any, dict[str, Any]]]
@@ -46,6 +47,28 @@ class Rule(ABC):
     def kept(self, seen: dict[str, Any], survey: Callable[[], Survey]) -> dict[str, Any]:
         """Return what is kept of what a run saw."""
         return seen
+
+    def refused(self, piece: Piece, why: str = "no rule for it is known") -> Any:
+        """Run a piece that this rule cannot go back through: an error where something comes back.
+
+        Not before: it may lead to another output only. (JAX traces every way back, and refuses.)
+        """
+        import keras
+
+        def back(upstream):
+            raise self.unsupported(piece, why)
+
+        def cut(leaf):
+            if not is_float(leaf):
+                return leaf
+            return _backend.current().redirect(leaf, piece.inputs, back)
+
+        output = piece.run()
+        return keras.tree.map_structure(cut, output) if piece.inputs else output
+
+    def opaque(self, piece: Piece) -> Any:
+        """Run a layer of somebody's own, with nothing inside that could be seen."""
+        return self.refused(piece, "nobody can know what its call() does")
 
     def unsupported(self, piece: Piece, why: str = "no rule for it is known") -> MethodError:
         """Return the error for a piece that this rule cannot go back through."""

@@ -6,20 +6,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from keras_saliency import _backend
 from keras_saliency.backward import kinds
 from keras_saliency.backward.base import Rule, Scores
+from keras_saliency.intercept import is_ours_to_split
 from keras_saliency.layers import Call, Survey
-from keras_saliency.pieces import Piece, is_ours_to_split
+from keras_saliency.pieces import Piece
+
+_NORMS = ("BatchNormalization", "Normalization", "Rescaling")
 
 
 @dataclass(frozen=True)
 class Biases(Rule):
     """The gradient as it is; on its way each layer's bias times the gradient at it is collected.
 
-    Batch normalisation has the bias beta - gamma mean / std. Each layer with a bias fills a probe
-    (B, h, w, 2), or (B, 1, 1, 2) where it gives no map: sums over channels of the size of what the
-    bias contributes, and of what it contributes.
+    The bias of a layer that only scales is what it makes of 0: of batch normalisation beta - gamma
+    mean / std, of rescaling its offset. Each layer with a bias fills a probe (B, h, w, 2), or
+    (B, 1, 1, 2) where it gives no map: sums over channels of the size of what the bias contributes,
+    and of what it contributes.
     """
 
     method = "full_grad"
@@ -34,12 +40,14 @@ class Biases(Rule):
 
         def run(piece: Piece) -> Any:
             output = piece.run()
-            by_itself = piece.name in kinds.KERNELS or piece.name == "BatchNormalization"
+            by_itself = piece.name in kinds.KERNELS or piece.name in _NORMS
             if not by_itself or not _has_bias(piece.operation):
                 return output
             probe = waiting.pop(0)
+            if output.shape[0] not in (pictures.shape[0], None):
+                return self.refused(piece, "its rows are windows, or the like, of pictures")
             rank, axis = len(output.shape), _channel_axis(piece.operation, len(output.shape))
-            bias = _along(_bias(piece.operation), rank, axis)
+            bias = _bias(piece, rank, axis)
 
             def back(up):
                 return up, _collected(bias * up, axis, probe)
@@ -73,21 +81,19 @@ def _has_bias(operation: Any) -> bool:
     name = type(operation).__name__
     if not is_ours_to_split(operation) or name == "EinsumDense":
         return False
-    if name == "BatchNormalization":
-        return True
-    return name in kinds.KERNELS and operation.use_bias
+    if name == "Rescaling":
+        return bool(np.any(operation.offset))
+    return name in _NORMS or (name in kinds.KERNELS and operation.use_bias)
 
 
-def _bias(operation: Any) -> Any:
+def _bias(piece: Piece, rank: int, axis: int) -> Any:
     from keras import ops
 
-    if type(operation).__name__ != "BatchNormalization":
-        return ops.convert_to_tensor(operation.bias)
-    scale = ops.rsqrt(ops.convert_to_tensor(operation.moving_variance) + operation.epsilon)
-    if operation.scale:
-        scale = scale * ops.convert_to_tensor(operation.gamma)
-    bias = -ops.convert_to_tensor(operation.moving_mean) * scale
-    return bias + ops.convert_to_tensor(operation.beta) if operation.center else bias
+    if piece.name in _NORMS:
+        return piece.function(*map(ops.zeros_like, piece.inputs))
+    shape = [1] * rank
+    shape[axis] = -1
+    return ops.reshape(ops.convert_to_tensor(piece.operation.bias), shape)
 
 
 def _channel_axis(operation: Any, rank: int) -> int:
@@ -95,11 +101,3 @@ def _channel_axis(operation: Any, rank: int) -> int:
         return operation.axis % rank
     first = getattr(operation, "data_format", None) == "channels_first"
     return 1 if first else rank - 1
-
-
-def _along(bias: Any, rank: int, axis: int) -> Any:
-    from keras import ops
-
-    shape = [1] * rank
-    shape[axis] = -1
-    return ops.reshape(bias, shape)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_saliency.pieces import is_ours_to_split
+from keras_saliency.intercept import is_ours_to_split
 
 
 def _with_ranks(*kinds: str) -> frozenset[str]:

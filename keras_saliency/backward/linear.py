@@ -32,13 +32,12 @@ class Linear:
 
         if self.channels is None or norm.axis % rank != self.channels[0] % rank:
             return None
-        variance = ops.convert_to_tensor(norm.moving_variance)
-        scale = ops.rsqrt(variance + norm.epsilon)
+        scale = ops.rsqrt(_tensor(norm.moving_variance) + norm.epsilon)
         if norm.scale:
-            scale = scale * ops.convert_to_tensor(norm.gamma)
-        shift = -ops.convert_to_tensor(norm.moving_mean) * scale
+            scale = scale * _tensor(norm.gamma)
+        shift = -_tensor(norm.moving_mean) * scale
         if norm.center:
-            shift = shift + ops.convert_to_tensor(norm.beta)
+            shift = shift + _tensor(norm.beta)
         along = [1] * rank
         along[self.channels[0]] = -1
         scale_y, shift = ops.reshape(scale, along), ops.reshape(shift, along)
@@ -62,10 +61,17 @@ def stages(piece: Piece) -> list[Linear]:
     return [_transposed(layer, rank) if name.endswith("Transpose") else _convolution(layer, rank)]
 
 
+def precise(tensor: Any) -> Any:
+    """Return a tensor in float32, or better where it is: half precision is none to divide in."""
+    import keras
+
+    return keras.ops.cast(tensor, keras.backend.result_type(tensor.dtype, "float32"))
+
+
 def _tensor(variable: Any) -> Any:
     from keras import ops
 
-    return None if variable is None else ops.convert_to_tensor(variable)
+    return None if variable is None else precise(ops.convert_to_tensor(variable))
 
 
 def _dense(layer: Any) -> Linear:
@@ -84,9 +90,21 @@ def _einsum(layer: Any) -> Linear:
 
 
 def _convolution(layer: Any, rank: int) -> Linear:
+    from keras import ops
+
+    def causal(x, kernel):  # the layer pads by itself
+        axis, length = _channel_axis(layer, rank), layer.dilation_rate[0] * (kernel.shape[0] - 1)
+        pads = [(0, 0)] * 3
+        pads[3 - axis] = (length, 0)
+        return ops.conv(
+            ops.pad(x, pads), kernel, strides=list(layer.strides), padding="valid",
+            dilation_rate=layer.dilation_rate, data_format=layer.data_format,
+        )  # fmt: skip
+
     kernel_along = (*[1] * (rank - 1), -1)
+    apply = causal if layer.padding == "causal" else layer.convolution_op
     return Linear(
-        layer.convolution_op, _tensor(layer.kernel), _bias(layer.bias, layer, rank),
+        apply, _tensor(layer.kernel), _bias(layer.bias, layer, rank),
         (_channel_axis(layer, rank), kernel_along),
     )  # fmt: skip
 

@@ -10,9 +10,12 @@ from typing import Any
 from keras_saliency import _backend
 from keras_saliency.backward import kinds
 from keras_saliency.backward.base import Rule, Scores
-from keras_saliency.pieces import Piece, Run, is_ours_to_split
+from keras_saliency.backward.linear import precise
+from keras_saliency.intercept import is_ours_to_split
+from keras_saliency.pieces import Piece, Run
 
 _SAME = 1e-10  # inputs that differ by less count as equal: there the gradient is taken
+_MASKED = -3e4  # of which the exponential is 0; fits half precision
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Multipliers(Rule):
     def _way(self, piece: Piece) -> Run:
         name = piece.name
         if not is_ours_to_split(piece.operation):
-            raise self.unsupported(piece, "nobody can know what its call() does")
+            return self.opaque
         alone = sum(_changes(piece.inputs)) == 1
         if name in ("Maximum", "Minimum") and alone:  # against a constant
             return _rescaled
@@ -62,7 +65,7 @@ class Multipliers(Rule):
             return _softmax
         if alone and (name in kinds.ELEMENTWISE or " of " in name):
             return _rescaled
-        raise self.unsupported(piece)
+        return self.refused
 
 
 def _changes(inputs: tuple[Any, ...]) -> list[bool]:
@@ -89,8 +92,11 @@ def _over(change: Any, given: Any, gradient: Any) -> Any:
     """Return change / given; the gradient where nothing is given."""
     from keras import ops
 
+    dtype = gradient.dtype
+    change, given, gradient = (precise(one) for one in (change, given, gradient))
     same = ops.abs(given) < _SAME
-    return ops.where(same, gradient, change / ops.where(same, ops.ones_like(given), given))
+    over = change / ops.where(same, ops.ones_like(given), given)
+    return ops.cast(ops.where(same, gradient, over), dtype)
 
 
 def _difference(both: Any) -> Any:
@@ -164,6 +170,8 @@ def _softmax(piece: Piece) -> Any:
     from keras import ops
 
     (x,) = piece.inputs
+    if (mask := piece.keywords.get("mask")) is not None:
+        x = ops.where(mask, x, ops.full_like(x, _MASKED))
     axis = -1 if piece.name == "softmax" else piece.operation.axis
     largest = ops.max(ops.stop_gradient(x), axis=axis, keepdims=True)
     largest = _twice(ops.maximum(*_halves(largest)))  # the same for both: differences stay

@@ -9,7 +9,8 @@ from keras_saliency import _backend
 from keras_saliency.backward import hidden, kinds
 from keras_saliency.backward.base import Rule, Scores
 from keras_saliency.errors import MethodError
-from keras_saliency.pieces import Piece, Run, is_ours_to_split
+from keras_saliency.intercept import is_ours_to_split
+from keras_saliency.pieces import Piece, Run
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Rectified(Rule):
     def around(self, scores: Scores, images: Any, rows: Any, sides: Any, *given: Any) -> Any:
         from keras import ops
 
-        seen: list[Piece] = []
+        seen: list[str] = []
         with hidden.watched() as unseen:
             found, learnt = scores(self._run(seen), images, rows, sides)
         if unseen:
@@ -43,27 +44,29 @@ class Rectified(Rule):
         count = ops.full((ops.shape(images)[0],), len(seen))
         return found, {**learnt, "back": {"rectifiers": count}}
 
-    def _run(self, seen: list[Piece]) -> Run:
+    def _run(self, seen: list[str]) -> Run:
         from keras import ops
 
         backend = _backend.current()
 
+        def positive(upstream: Any) -> Any:
+            return ops.maximum(upstream, 0)  # no relu: JAX traces this in the middle of a run
+
         def run(piece: Piece) -> Any:
-            # What others run inside, such as Lambda or a recurrent layer, is out of sight too.
-            known = is_ours_to_split(piece.operation) and piece.name in kinds.RECTIFIERS
-            with hidden.in_sight(known):
-                if not known:
+            # What others run inside, such as Lambda or a recurrent layer, is out of sight too; but
+            # Keras may make an elementwise function of a rectifier, such as hard_sigmoid.
+            ours = is_ours_to_split(piece.operation)
+            with hidden.in_sight(ours and piece.name in kinds.ELEMENTWISE):
+                if not ours or piece.name not in kinds.RECTIFIERS:
                     return piece.run()
-                seen.append(piece)
+                seen.append(piece.name)
+                if not self.guided:
+                    return backend.redirect(piece.run(), piece.inputs, lambda up: (positive(up),))
                 output, pullback = backend.vjp(piece.function, *piece.inputs)
 
             def back(upstream):
-                upstream = ops.maximum(
-                    upstream, 0
-                )  # no relu: JAX traces this in the middle of a run
-                if not self.guided:
-                    return (upstream,)
-                return pullback(ops.where(output > 0, upstream, ops.zeros_like(upstream)))
+                kept = positive(upstream)
+                return pullback(ops.where(output > 0, kept, ops.zeros_like(kept)))
 
             return backend.redirect(output, piece.inputs, back)
 

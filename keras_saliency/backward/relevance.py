@@ -13,7 +13,8 @@ from keras_saliency.backward import kinds, linear, sharing
 from keras_saliency.backward.base import Rule, Scores
 from keras_saliency.backward.linear import Linear
 from keras_saliency.backward.sharing import Sharing
-from keras_saliency.pieces import Piece, Run, is_ours_to_split
+from keras_saliency.intercept import is_ours_to_split
+from keras_saliency.pieces import Piece, Run
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ class _OneRun:
     def _way(self, piece: Piece) -> Run:
         name = piece.name
         if not is_ours_to_split(piece.operation):
-            raise self._rule.unsupported(piece, "nobody can know what its call() does")
+            return self._rule.opaque
         if name in kinds.KERNELS:
             return self._kernel
         if name == "BatchNormalization" and id(piece.inputs[0]) in self._made_by:
@@ -147,7 +148,7 @@ class _OneRun:
         passed = kinds.ELEMENTWISE | kinds.SCALINGS | kinds.SOFTMAXES
         if name in passed or kinds.is_nothing(name) or " of " in name:
             return self._pass
-        raise self._rule.unsupported(piece)
+        return self._rule.refused
 
     # ------------------------------------------------------------------ ways back
 
@@ -161,12 +162,17 @@ class _OneRun:
         return self._redirect(piece, piece.inputs, lambda r: (r, *map(ops.zeros_like, others)))
 
     def _sum(self, piece: Piece) -> Any:
-        output, pullback = _backend.current().vjp(piece.function, *piece.inputs)
+        from keras import ops
+
+        inputs = [linear.precise(x) for x in piece.inputs]
+        sums, pullback = _backend.current().vjp(piece.function, *inputs)
 
         def back(relevance):
-            shares = pullback(sharing.divided(relevance, output))
-            return tuple(x * share for x, share in zip(piece.inputs, shares, strict=True))
+            shared = sharing.divided(linear.precise(relevance), linear.precise(sums))
+            pairs = zip(piece.inputs, inputs, pullback(ops.cast(shared, sums.dtype)), strict=True)
+            return tuple(ops.cast(more * share, x.dtype) for x, more, share in pairs)
 
+        output = ops.cast(sums, piece.inputs[0].dtype)
         return _backend.current().redirect(output, piece.inputs, back)
 
     def _product(self, piece: Piece) -> Any:
@@ -192,11 +198,12 @@ class _OneRun:
     def _kernel(self, piece: Piece) -> Any:
         (x,) = piece.inputs
         if getattr(piece.operation, "quantization_mode", None) is not None:
-            raise self._rule.unsupported(piece, "it is quantised")
+            return self._rule.refused(piece, "it is quantised")
         share = self._sharing(piece, x)
+        self._note(x, self._is_behind_a_kernel(x))  # a cast that nobody saw, before it is behind
         *before, last = linear.stages(piece)
         for step in before:
-            output = step.apply(x, step.kernel)
+            output = step.apply(linear.precise(x), step.kernel)
             x = _backend.current().redirect(output, [x], self._shared(share, step, x))
             share = self._rule.convolution
         output = self._redirect(piece, [x], self._shared(share, last, x))
@@ -217,9 +224,12 @@ class _OneRun:
         return self._rule.convolution if len(x.shape) > 2 else self._rule.dense
 
     def _shared(self, share: Sharing, step: Linear, x: Any) -> Callable[[Any], Any]:
+        from keras import ops
+
         known = self._pixels and share is self._rule.first
-        back = share.back(step, x, self._bounds_of(x) if known else ())
-        return lambda relevance: (back(relevance),)
+        bounds = tuple(linear.precise(one) for one in self._bounds_of(x)) if known else ()
+        back = share.back(step, linear.precise(x), bounds)
+        return lambda relevance: (ops.cast(back(linear.precise(relevance)), x.dtype),)
 
 
 def _casts(operation: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +39,8 @@ class ExpectedGradients(Method):
     Args:
         samples: Draws for each picture.
         references: Pictures (N, H, W, C) in the model's input range; the other pictures of the
-            batch where it is None (a picture's map then depends on its company).
+            batch where it is None (a picture's map then depends on its company). Around it, as in
+            ``SmoothGrad(ExpectedGradients())``, they are the pictures that were given.
 
     Example:
         >>> data = np.random.default_rng(1).random((20, 24, 24, 3))
@@ -65,15 +66,15 @@ class ExpectedGradients(Method):
 
     def attribute(self, engine: Engine, seed: int) -> Attribution:
         images, count = engine.images, len(engine.images)
-        references = self._references(images)
-        draws = list(_draws(len(references[0]), self.samples, seed))
+        references = self._references(engine)
+        draws = list(_draws(references.count, self.samples, seed))
         values, lost = np.zeros(images.shape), np.zeros(count, int)
         ways: deque[np.ndarray] = deque()
 
         def variants() -> Iterator[tuple[int, np.ndarray]]:
             for number, place in draws:
                 for row, image in enumerate(images):
-                    start = references[row][number]
+                    start = references.of(row, number)
                     ways.append(image - start)
                     yield row, start + images.dtype.type(place) * ways[-1]
 
@@ -87,10 +88,10 @@ class ExpectedGradients(Method):
         findings = gap_findings(values, engine.scores, before, lost)
         return Attribution(values, {"completeness_error": error}, findings=findings)
 
-    def _references(self, images: np.ndarray) -> list[Any]:
-        """Return, for each picture, its references."""
+    def _references(self, engine: Engine) -> _References:
+        images = engine.images
         if self.references is None:
-            if len(images) < 2:
+            if len(engine.company) < 2:
                 raise MethodError(
                     "Expected gradients were asked for without references.",
                     "They are then the other pictures of the batch, and there are none.",
@@ -98,7 +99,7 @@ class ExpectedGradients(Method):
                     "model's input range, or explain two or more pictures at once.",
                     _READ,
                 )
-            return [np.delete(images, row, axis=0) for row in range(len(images))]
+            return _References(engine.company, engine.places)
         try:
             given = np.asarray(self.references, images.dtype)
         except (TypeError, ValueError):
@@ -113,7 +114,23 @@ class ExpectedGradients(Method):
                 "Give a finite array (N, H, W, C), preprocessed as the model wants it.",
                 _READ,
             )
-        return [given] * len(images)
+        return _References(given)
+
+
+@dataclass(frozen=True)
+class _References:
+    """The same pictures for all; each leaves out the one at its place, where it has one."""
+
+    pictures: np.ndarray
+    places: Sequence[int] = ()
+
+    @property
+    def count(self) -> int:
+        return len(self.pictures) - bool(self.places)
+
+    def of(self, row: int, number: int) -> np.ndarray:
+        skipped = bool(self.places) and number >= self.places[row]
+        return self.pictures[number + skipped]
 
 
 def _draws(references: int, samples: int, seed: int) -> Iterator[tuple[int, float]]:
@@ -133,9 +150,9 @@ def _draws(references: int, samples: int, seed: int) -> Iterator[tuple[int, floa
             yield int(reference), (number + spread[position] / len(chosen)) / times
 
 
-def _mean_scores(engine: Engine, references: list[Any], drawn: Counter[int]) -> np.ndarray:
+def _mean_scores(engine: Engine, references: _References, drawn: Counter[int]) -> np.ndarray:
     """Return the mean score (B,) of the references drawn, under each picture's target."""
-    count = len(references)
-    variants = ((row, references[row][number]) for number in drawn for row in range(count))
+    count = len(engine.images)
+    variants = ((row, references.of(row, number)) for number in drawn for row in range(count))
     scores = np.fromiter(engine.variant_scores(variants, len(drawn) * count), np.float64)
     return np.average(scores.reshape(-1, count), axis=0, weights=list(drawn.values()))

@@ -14,6 +14,8 @@ from keras_saliency.methods.base import Attribution, Method, share_missed
 if TYPE_CHECKING:
     from keras_saliency.engine import Engine
 
+_LARGE_ERROR = 0.1  # of the score
+
 
 @dataclass(frozen=True)
 class FullGrad(Method):
@@ -22,7 +24,8 @@ class FullGrad(Method):
     Sums over channels. For a network of rectifiers and linear layers, x g and all the biases' terms
     sum to the score itself; by how much they miss it, as a share, is
     ``checks[i]["decomposition_error"]``. Biases of layers without a map count there only. Batch
-    normalisation has the bias beta - gamma mean / std. Nothing is rescaled from layer to layer.
+    normalisation has the bias beta - gamma mean / std, rescaling its offset. Nothing is rescaled
+    from layer to layer.
 
     Example:
         >>> e = explain(model, img, "full_grad")
@@ -47,4 +50,11 @@ class FullGrad(Method):
             if collected.shape[1:3] != (1, 1):
                 grid += postprocess.resize(collected[..., 0], grid.shape[1:])
         error = share_missed(total, engine.scores)
-        return Attribution(grid, {"decomposition_error": error}, {"biases": len(found.collected)})
+        findings = [
+            (f"the picture's share and the biases' miss the score by {one:.0%}",)
+            if one > _LARGE_ERROR
+            else ()
+            for one in error
+        ]
+        info = {"biases": len(found.collected)}
+        return Attribution(grid, {"decomposition_error": error}, info, findings)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 from keras_saliency.backward import Relevance, sharing
+from keras_saliency.errors import MethodError
 from keras_saliency.methods.base import Alike, Attribution, share_missed
 
 if TYPE_CHECKING:
@@ -102,5 +103,14 @@ class Lrp(Alike):
 
 def _bounds(engine: Engine) -> tuple[np.ndarray, np.ndarray]:
     """The least and the largest value that a pixel can have, (B, 1, 1, C) each."""
-    black, white = (engine.fill(name)[:, :1, :1] for name in ("black", "white"))
+    try:
+        black, white = (engine.fill(name)[:, :1, :1] for name in ("black", "white"))
+    except MethodError as error:
+        raise MethodError(
+            "LRP was asked for with 'z_box' at the first layer, which knows black and white.",
+            error.found,
+            "Pass explain(preprocess=...), or another rule for the first layer, as in "
+            "methods.Lrp('epsilon_gamma_box', first='w_square').",
+            "help(keras_saliency.methods.Lrp)",
+        ) from error
     return np.minimum(black, white), np.maximum(black, white)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -13,13 +14,15 @@ from keras_saliency.methods.base import Alike, Around, Attribution
 if TYPE_CHECKING:
     from keras_saliency.engine import Engine
 
+_TOLD = 3  # findings a picture
+
 
 @dataclass(frozen=True)
 class SmoothGrad(Alike, Around):
     """Attributions of noisy copies of the picture, averaged; around any method.
 
     The noise is drawn in NumPy from explain()'s seed, the same on every backend and for every
-    picture.
+    picture. Checks are the base's, averaged over the copies; its findings say of how many.
 
     Args:
         base: The method to smooth: a name or a `Method`.
@@ -68,14 +71,14 @@ class SmoothGrad(Alike, Around):
 
     def attribute(self, engine: Engine, seed: int) -> Attribution:
         images = engine.images
-        moments, info = _Moments(len(images)), {}
+        moments, said = _Moments(len(images)), _Said(len(images), self.samples)
         for rows, noisy in engine.chunks(self._noisy(images, seed), len(images) * self.samples):
             found = self.base.attribute(engine.at(rows, noisy), seed)
-            info = dict(found.info)
+            said.add(rows, found)
             values = found.values.astype(np.float64)
             moments.add(rows, values**2 if self.reduce == "square" else values)
         wanted = moments.variance() if self.reduce == "variance" else moments.mean
-        return Attribution(wanted, info=info)
+        return Attribution(wanted, said.checks, said.info(), said.findings())
 
     def _noisy(self, images: np.ndarray, seed: int) -> Iterator[tuple[int, np.ndarray]]:
         for row, image in enumerate(images):
@@ -84,6 +87,46 @@ class SmoothGrad(Alike, Around):
             for _ in range(self.samples):
                 noise = generator.standard_normal(image.shape)
                 yield row, (image + scale * noise).astype(image.dtype)
+
+
+class _Said:
+    """What the base says beside its maps, by picture: checks' means, and its findings counted."""
+
+    def __init__(self, count: int, samples: int) -> None:
+        self.checks: dict[str, np.ndarray] = {}
+        self._count, self._samples = count, samples
+        self._whole: dict[str, Any] = {}
+        self._by_picture: dict[str, dict[int, Any]] = {}
+        self._findings = [Counter[str]() for _ in range(count)]
+
+    def add(self, rows: list[int], found: Attribution) -> None:
+        for name, values in found.checks.items():
+            sums = self.checks.setdefault(name, np.zeros(self._count))
+            np.add.at(sums, rows, np.asarray(values) / self._samples)
+        for name, value in found.info.items():
+            if isinstance(value, list) and len(value) == len(rows):  # one for each copy
+                first = self._by_picture.setdefault(name, {})
+                for row, one in zip(rows, value, strict=True):
+                    first.setdefault(row, one)
+            else:
+                self._whole[name] = value
+        for row, said in zip(rows, found.findings or [()] * len(rows), strict=True):
+            self._findings[row].update(said)
+
+    def info(self) -> dict[str, Any]:
+        """Return the base's; what it says of each picture as it said of its first copy."""
+        lists = {name: [by[row] for row in sorted(by)] for name, by in self._by_picture.items()}
+        return {**self._whole, **lists}
+
+    def findings(self) -> list[tuple[str, ...]]:
+        """Return the most frequent findings, with how many copies they are about."""
+        return [
+            tuple(
+                said if times == self._samples else f"{times} of {self._samples} copies: {said}"
+                for said, times in counted.most_common(_TOLD)
+            )
+            for counted in self._findings
+        ]
 
 
 class _Moments:

@@ -1,4 +1,4 @@
-"""Finding a model's layers by path, and the last one that still has a map."""
+"""What ran: every call of a layer, which of them lead to an output, and where the picture is."""
 
 from __future__ import annotations
 
@@ -11,92 +11,27 @@ from typing import Any
 import numpy as np
 
 from keras_saliency import tokens
-from keras_saliency.errors import LayerError, did_you_mean
-from keras_saliency.intercept import intercept
-
-
-def walk(model: Any) -> Iterator[tuple[str, Any]]:
-    """Yield ``(path, operation)`` for every layer and operation inside ``model``, each once.
-
-    A nested layer's path holds the names of the layers around it: ``"backbone/conv5_out"``.
-    """
-    seen: set[int] = {id(model)}
-    yield from _walk(model, "", seen)
-
-
-def _walk(parent: Any, prefix: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    # Layer._flatten_layers is private, but the only list that also holds the sublayers of a
-    # subclassed layer; `operations` adds what a Functional graph holds beside layers (ops.relu).
-    children = [*getattr(parent, "operations", []), *_children(parent)]
-    for child in children:
-        if id(child) in seen:
-            continue
-        seen.add(id(child))
-        path = prefix + child.name
-        yield path, child
-        yield from _walk(child, path + "/", seen)
-
-
-def _children(parent: Any) -> list[Any]:
-    flatten = getattr(parent, "_flatten_layers", None)
-    return flatten(include_self=False, recursive=False) if flatten else []
-
-
-def tree(model: Any) -> str:
-    """Return the paths of all layers, one a line, with their class names.
-
-    Example:
-        >>> print(layers.tree(model))
-        image                      InputLayer
-        backbone                   Functional
-        backbone/pixels            InputLayer
-        backbone/conv5_block3_out  Conv2D
-        pool                       GlobalAveragePooling2D
-        classes                    Dense
-    """
-    rows = [(path, type(layer).__name__) for path, layer in walk(model)]
-    width = max((len(path) for path, _ in rows), default=0)
-    return "\n".join(f"{path:<{width}}  {kind}" for path, kind in rows)
-
-
-def find(model: Any, name: str) -> tuple[str, Any]:
-    """Return the ``(path, layer)`` that ``name`` means: a whole path, or an end of just one path.
-
-    Raises:
-        LayerError: No path ends so, or several do.
-    """
-    known = dict(walk(model))
-    if name in known:
-        return name, known[name]
-    ends = [path for path in known if path.endswith("/" + name)]
-    if len(ends) == 1:
-        return ends[0], known[ends[0]]
-    if ends:
-        raise LayerError(
-            f"The layer name {name!r} is ambiguous in model {model.name!r}.",
-            f"It could be {', '.join(map(repr, ends))}.",
-            "Give the whole path.",
-            "keras_saliency.layers.tree(model)",
-        )
-    raise LayerError(
-        f"No layer is called {name!r} in model {model.name!r}.",
-        f"It has {len(known)} layers.",
-        did_you_mean(name, [*known, *(path.rsplit("/", 1)[-1] for path in known)])
-        or "Give the path of one of them.",
-        "keras_saliency.layers.tree(model)",
-    )
-
+from keras_saliency.errors import LayerError
+from keras_saliency.intercept import intercept, intercept_functions, is_ours_to_split
+from keras_saliency.layers.paths import walk
 
 # What these give has the rank of a map, but its axes may be anything.
 _REARRANGING = ("Permute", "Transpose", "Reshape", "Moveaxis", "Swapaxes")
-ATTENTIONS = ("MultiHeadAttention", "GroupedQueryAttention")
+_ATTENTIONS = ("MultiHeadAttention", "GroupedQueryAttention")
+
+
+def is_attention(operation: Any) -> bool:
+    """Whether an operation is one of Keras' attention layers, not just called so."""
+    return type(operation).__name__ in _ATTENTIONS and is_ours_to_split(operation)
 
 
 @dataclass(frozen=True)
 class Call:
     """One call of one layer during a run: the ``index``-th of that layer, giving ``shape``.
 
-    The layer is held weakly: a cached survey must not keep a model alive.
+    Of several outputs it is the first. One picture goes through, so a layer that gives another
+    number of rows has cut it up, and no row is a picture. Calls since number ``begins`` are inside
+    this one. The layer is held weakly: a cached survey must not keep a model alive.
     """
 
     path: str
@@ -105,6 +40,7 @@ class Call:
     dtype: str
     channels_first: bool
     reference: weakref.ref[Any]
+    begins: int = 0
     grid: tokens.Grid | None = None  # of (B, T, D)
 
     @property
@@ -113,11 +49,21 @@ class Call:
         return self.reference()
 
     @property
+    def is_by_picture(self) -> bool:
+        """Whether the output has a row for each picture."""
+        return self.shape[:1] in ((1,), (None,))
+
+    @property
+    def is_map(self) -> bool:
+        """Whether the output is a map, or tokens that are one."""
+        return self.grid is not None or (len(self.shape) == 4 and self.is_by_picture)
+
+    @property
     def map_size(self) -> tuple[int, int]:
         """Height and width of the output; (1, 1) where it is no map."""
         if self.grid is not None:
             return self.grid.height, self.grid.width
-        if len(self.shape) != 4:
+        if not self.is_map:
             return 1, 1
         height, width = self.shape[2:4] if self.channels_first else self.shape[1:3]
         return height or 1, width or 1
@@ -158,9 +104,10 @@ class Survey:
         last = self._last_attention()
         for number in reversed(range(len(self.calls))):
             if number in self.leading and number not in self.ending:
-                call = self.calls[self.first_makers[number]]
+                first = self.first_makers[number]
+                call = self.calls[first]
                 late = call.grid is not None and call.grid.has_extra and number >= last
-                named = type(call.layer).__name__ in _REARRANGING or self._in_attention(call)
+                named = type(call.layer).__name__ in _REARRANGING or self._in_attention(first)
                 if max(call.map_size) > 1 and not named and not late:
                     return call
         raise LayerError(
@@ -172,22 +119,20 @@ class Survey:
 
     def attentions(self) -> list[Call]:
         """Return the calls of attention layers on the way to the output, in order."""
-        return [
-            call
-            for number, call in enumerate(self.calls)
-            if number in self.leading and type(call.layer).__name__ in ATTENTIONS
-        ]
+        return [self.calls[number] for number in self._attentions()]
+
+    def _attentions(self) -> list[int]:
+        numbered = enumerate(self.calls)
+        return [n for n, call in numbered if n in self.leading and is_attention(call.layer)]
 
     def _last_attention(self) -> int:
         """The number of the first call inside the last attention layer."""
         found = self.attentions()
-        paths = [call.path for call in self.calls]
-        inside = [n for n, path in enumerate(paths) if found and path.startswith(found[-1].path)]
-        return inside[0] if inside else len(paths)
+        return found[-1].begins if found else len(self.calls)
 
-    def _in_attention(self, call: Call) -> bool:
+    def _in_attention(self, number: int) -> bool:
         """Whether a call is inside an attention layer, where four axes are no map."""
-        return any(call.path.startswith(one.path + "/") for one in self.attentions())
+        return any(self.calls[n].begins <= number < n for n in self._attentions())
 
     def call_of(self, path: str, index: int = -1) -> Call:
         """Return one call of the layer at ``path``; the last one unless ``index`` says otherwise.
@@ -208,14 +153,19 @@ class Survey:
 
 @contextlib.contextmanager
 def tap(call: Call, handler: Callable[[Any], Any]) -> Iterator[None]:
-    """Let ``handler(output)`` replace the output of just this one call while a model runs."""
+    """Let ``handler(output)`` replace the first output of just this one call while a model runs."""
+    import keras
+
     count = 0
 
     def count_then_handle(original, *args, **kwargs):
         nonlocal count
         output = original(*args, **kwargs)
         count += 1
-        return handler(output) if count == call.index + 1 else output
+        if count != call.index + 1:
+            return output
+        first, *others = keras.tree.flatten(output)
+        return keras.tree.pack_sequence_as(output, [handler(first), *others])
 
     with intercept([(call.layer, count_then_handle)]):
         yield
@@ -236,14 +186,18 @@ def _as_it_is(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 
 def survey(
-    model: Any, run: Callable[[], tuple[list[Any], list[Any]]], channels_first: bool = False
+    model: Any,
+    run: Callable[[], list[Any]],
+    size: tuple[int, int],
+    channels_first: bool = False,
 ) -> Survey:
-    """Watch every layer while ``run()`` calls the model once.
+    """Watch every layer while ``run()`` calls the model once, on one picture.
 
     Args:
         model: A Keras model.
-        run: Calls the model and returns ``(inputs, outputs)``: all tensors that went in, and the
-            tensors whose makers count as the end (the chosen output, its logits).
+        run: Calls the model and returns the tensors whose makers count as the end (the chosen
+            output, its logits).
+        size: Height and width of the picture.
         channels_first: The layout of layers that do not name one.
     """
     import keras
@@ -251,19 +205,27 @@ def survey(
     flat = keras.tree.flatten
     records: list[_Record] = []
     counts: dict[int, int] = {}
+    casts: dict[int, tuple[Any, Any]] = {}  # by what they gave
 
     def watch(path: str, operation: Any) -> Callable[..., Any]:
         def handler(original, *args, **kwargs):
+            begins = len(records)
             output = original(*args, **kwargs)
             index = counts[id(operation)] = counts.get(id(operation), -1) + 1
-            records.append(_Record(path, operation, index, flat((args, kwargs)), flat(output)))
+            inputs = [_before(tensor, casts) for tensor in flat((args, kwargs))]
+            for tensor in flat(output):  # a cast inside a layer leads no further than to the layer
+                casts.pop(id(tensor), None)
+            records.append(_Record(path, operation, index, begins, inputs, flat(output)))
             return output
 
         return handler
 
-    with intercept([(operation, watch(path, operation)) for path, operation in walk(model)]):
-        inputs, outputs = run()
+    everyone = [("", model), *walk(model)]
+    with _noting(casts), intercept([(one, watch(path, one)) for path, one in everyone]):
+        outputs = run()
 
+    leading = _leading(records, outputs)
+    records.pop()  # the model's own call
     first_makers: dict[int, int] = {}
     for number, record in enumerate(records):
         for tensor in record.outputs:
@@ -271,8 +233,8 @@ def survey(
     ends = {id(tensor) for tensor in outputs}
     return Survey(
         model=model.name,
-        calls=_with_grids([record.call(channels_first) for record in records], records),
-        leading=_leading(records, inputs, outputs),
+        calls=_with_grids([record.call(channels_first) for record in records], records, size),
+        leading=leading,
         ending=frozenset(
             n for n, record in enumerate(records) if ends & {id(t) for t in record.outputs}
         ),
@@ -284,20 +246,47 @@ def survey(
     )
 
 
-def _with_grids(calls: list[Call], records: list[_Record]) -> tuple[Call, ...]:
+@contextlib.contextmanager
+def _noting(casts: dict[int, tuple[Any, Any]]) -> Iterator[None]:
+    """Note what is cast between layers, as under mixed precision.
+
+    Keras' functions for it are private: where they have changed, a way is lost, not found wrong.
+    """
+    from keras.src import backend
+
+    def note(original, *args, **kwargs):
+        output = original(*args, **kwargs)
+        if args and output is not args[0]:
+            casts[id(output)] = output, args[0]
+        return output
+
+    handlers = {"cast": note, "convert_to_tensor": note}
+    with intercept_functions(backend, handlers), intercept_functions(backend.core, handlers):
+        yield
+
+
+def _before(tensor: Any, casts: dict[int, tuple[Any, Any]]) -> Any:
+    while id(tensor) in casts:
+        _, tensor = casts[id(tensor)]
+    return tensor
+
+
+def _with_grids(
+    calls: list[Call], records: list[_Record], size: tuple[int, int]
+) -> tuple[Call, ...]:
     """Find the picture in every call that gives tokens."""
-    joined = [
-        [tensor.shape[1] or 0 for tensor in record.inputs if len(getattr(tensor, "shape", ())) == 3]
-        for record in records
-        if type(record.operation).__name__ == "Concatenate"
-    ]
+    joined = [parts for record in records if (parts := record.joined())]
+    attended = any(is_attention(record.operation) for record in records)
     sizes: list[tuple[int, int]] = []
     found = []
     for call in calls:
-        if len(call.shape) == 4 and hasattr(call.layer, "data_format"):
+        if call.is_map and hasattr(call.layer, "data_format"):
             sizes.insert(0, call.map_size)  # of others nobody knows which axes are the picture's
-        is_tokens = len(call.shape) == 3 and call.shape[1]
-        grid = tokens.find(call.shape[1], sizes, joined) if is_tokens else None  # type: ignore[arg-type]
+        grid = None
+        if len(call.shape) == 3 and call.is_by_picture:
+            grid = tokens.find(call.shape[1] or 0, sizes, joined, size if attended else None)
+        if grid is not None and not grid.has_extra:
+            sizes.insert(0, (grid.height, grid.width))
         found.append(replace(call, grid=grid))
     return tuple(found)
 
@@ -307,6 +296,7 @@ class _Record:
     path: str
     operation: Any
     index: int
+    begins: int
     inputs: list[Any]
     outputs: list[Any]
 
@@ -322,27 +312,55 @@ class _Record:
             dtype=keras.backend.standardize_dtype(first.dtype) if hasattr(first, "dtype") else "",
             channels_first=data_format == "channels_first" if data_format else channels_first,
             reference=weakref.ref(self.operation),
+            begins=self.begins,
         )
 
+    def joined(self) -> list[int]:
+        """Return numbers of tokens that this call put together; none where it did not."""
+        counts = [t.shape[1] or 0 for t in self.inputs if len(getattr(t, "shape", ())) == 3]
+        if type(self.operation).__name__ == "Concatenate":
+            return counts
+        given = [t.shape[1] or 0 for t in self.outputs if len(getattr(t, "shape", ())) == 3]
+        if len(counts) == len(given) == 1 and 0 < given[0] - counts[0] <= tokens.MOST_EXTRA:
+            return [given[0] - counts[0], counts[0]]  # a class token, put first by a layer
+        return []
 
-def _leading(records: list[_Record], inputs: list[Any], outputs: list[Any]) -> frozenset[int]:
+
+def _leading(records: list[_Record], outputs: list[Any]) -> frozenset[int]:
     """Numbers of the records from which the outputs can be reached, tensor by tensor.
 
-    Arithmetic between layers (``x + y`` in a subclassed ``call``) hides the way. If the walk back
-    does not arrive at an input, every record counts.
+    The last record is the model's own. In a ``call`` of somebody's own, arithmetic between layers
+    (``x + y``) hides the way: where a tensor comes from nowhere, all that ran before in that call
+    counts; and all of it, or of a graph, where the walk does not arrive at what was given to it.
     """
+    import keras
+
     makers: dict[int, list[int]] = {}
     for number, record in enumerate(records):
         for tensor in record.outputs:
             makers.setdefault(id(tensor), []).append(number)
-    reached: set[int] = set()
-    known, waiting = set(), [id(tensor) for tensor in outputs]
+    model = len(records) - 1
+    reached, waiting = {model}, [id(tensor) for tensor in outputs]
     while waiting:
-        tensor = waiting.pop()
-        known.add(tensor)
-        for number in makers.get(tensor, []):
+        for number in makers.get(waiting.pop(), []):
             if number not in reached:
                 reached.add(number)
                 waiting.extend(id(t) for t in records[number].inputs)
-    arrived = any(id(tensor) in known for tensor in inputs)
-    return frozenset(reached) if arrived else frozenset(range(len(records)))
+
+    def nowhere(tensor, before, given):
+        known = makers.get(id(tensor), [before])[0] < before or id(tensor) in given
+        return not known and keras.ops.is_tensor(tensor) and "float" in str(tensor.dtype)
+
+    for number in reversed(sorted(reached)):  # a call comes after those inside it
+        record, own = records[number], not is_ours_to_split(records[number].operation)
+        inside = [n for n in range(record.begins, number) if n in reached]
+        given = {id(t) for t in record.inputs}
+        ways = [t for n in inside for t in records[n].inputs] + record.outputs
+        lost = [] if given & {id(t) for t in ways} else [number]
+        if own:
+            lost += [number] * any(nowhere(t, number, given) for t in record.outputs)
+            direct = (n for n in inside if all(one.begins > n for one in records[n + 1 : number]))
+            lost += [n for n in direct if any(nowhere(t, n, given) for t in records[n].inputs)]
+        if own or isinstance(record.operation, keras.Model):
+            reached.update(range(record.begins, max(lost, default=0)))
+    return frozenset(reached - {model})
