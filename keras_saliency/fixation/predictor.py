@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+import weakref
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from keras_saliency import _backend
 from keras_saliency._keras import require_keras
 from keras_saliency.errors import FixationModelError, ModelError, ModelFileError
+from keras_saliency.kept import kept
 from keras_saliency.letterbox import EMPTY
 
 SIDE = 512  # of the canvas, where neither model nor manifest says
@@ -80,19 +83,34 @@ class Predictor:
             yield chunk, self._outputs(batch)[: len(chunk)]
 
     def _outputs(self, batch: np.ndarray) -> np.ndarray:
-        # Of Keras' ways to call a model the quickest one that compiles (0.16 s a picture against
-        # 0.4 s for model(x) on TensorFlow, 0.65 against 1.2 on JAX; no difference on PyTorch).
-        outputs = self.model.predict_on_batch(batch)
+        outputs = self._compiled()(batch)
         shape = getattr(outputs, "shape", None)
+        shape = None if shape is None else tuple(shape)
         if shape not in ((*batch.shape[:3], 1), batch.shape[:3]):
             raise FixationModelError(
                 f"Model {self.model.name!r} was asked for the fixations on {len(batch)} pictures.",
                 f"For {batch.shape} it gave "
-                + (f"shape {tuple(shape)}." if shape else f"a {type(outputs).__name__}."),
+                + (f"shape {shape}." if shape else f"a {type(outputs).__name__}."),
                 f"Take a model whose output is {(*batch.shape[:3], 1)}, as FixationModel builds.",
                 _READ,
             )
-        return np.asarray(outputs).reshape(batch.shape[:3])
+        return _backend.current().to_numpy(outputs).reshape(batch.shape[:3])
+
+    def _compiled(self) -> Callable[[np.ndarray], Any]:
+        """Return the model as a compiled function; Keras' own predict takes 3 to 5 times as long.
+
+        (On JAX, where depthwise convolutions are written otherwise, and on PyTorch.)
+        """
+        reference = weakref.ref(self.model)  # what is kept for a model may not hold it
+
+        def run(images: Any) -> Any:
+            return reference()(images, training=False)  # type: ignore[misc]
+
+        def variables() -> list[Any]:
+            return reference().variables  # type: ignore[union-attr]
+
+        make = partial(_backend.current().forward, run, variables)
+        return kept(self.model, ("fixations",), make)
 
     def _normalised(self, log_density: np.ndarray, inside: np.ndarray) -> np.ndarray:
         """Take off rounding errors; refuse what is no log density."""
