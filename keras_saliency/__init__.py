@@ -30,18 +30,24 @@ if TYPE_CHECKING:
     )
     from keras_saliency._compare import compare
     from keras_saliency._explain import explain
+    from keras_saliency._explainer import Explainer
     from keras_saliency._explanation import Explanation
+    from keras_saliency.archive import Archive
     from keras_saliency.comparison import Comparison
+    from keras_saliency.fixation.many import FixationPredictor
     from keras_saliency.fixation.predict import predict_fixations
     from keras_saliency.fixation.prediction import FixationPrediction
 
 _NAMES = {
+    "Archive": "archive",
     "compare": "_compare",
     "Comparison": "comparison",
     "explain": "_explain",
+    "Explainer": "_explainer",
     "Explanation": "_explanation",
     "predict_fixations": "fixation.predict",
     "FixationPrediction": "fixation.prediction",
+    "FixationPredictor": "fixation.many",
 }
 _ROOMS = (
     "data",
@@ -57,9 +63,12 @@ _ROOMS = (
 )
 
 __all__ = [
+    "Archive",
     "Comparison",
+    "Explainer",
     "Explanation",
     "FixationPrediction",
+    "FixationPredictor",
     "compare",
     "data",
     "errors",

@@ -15,7 +15,7 @@ _PATIENCE = 2.0  # seconds of silence; what is over by then needs no bar
 
 
 def track(
-    things: Iterable[T], total: int | None, label: str, wait: float = _PATIENCE
+    things: Iterable[T], total: int | None, label: str, wait: float = _PATIENCE, done: int = 0
 ) -> Iterator[T]:
     """Yield ``things``; show a bar from ``wait`` seconds on if a person is watching stderr.
 
@@ -24,12 +24,13 @@ def track(
         total: How many there are, or None.
         label: What is being done.
         wait: Seconds before the bar appears.
+        done: How many of the total were done before; the time left is told without them.
     """
     watched = sys.stderr.isatty() or "ipykernel" in sys.modules
     if not watched or getattr(_outer, "tracking", False):  # a bar within a bar tells nobody more
         yield from things
         return
-    started, bar, done = time.monotonic(), None, 0
+    started, bar = time.monotonic(), None
     _outer.tracking = True
     try:
         for thing in things:
@@ -37,7 +38,7 @@ def track(
             done += 1
             if bar is None and time.monotonic() - started >= wait:
                 bar = _bar()
-                task = bar.add_task(label, total=total)
+                task = bar.add_task(label, total=total, completed=done)
                 bar.start()
             if bar is not None:
                 bar.update(task, completed=done)

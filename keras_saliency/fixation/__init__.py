@@ -14,6 +14,7 @@ from keras_saliency._lazy import attach
 if TYPE_CHECKING:
     from keras_saliency.fixation.evaluation import Evaluation
     from keras_saliency.fixation.losses import FixationLoss
+    from keras_saliency.fixation.many import FixationPredictor
     from keras_saliency.fixation.model import FixationModel
     from keras_saliency.fixation.predict import predict_fixations
     from keras_saliency.fixation.prediction import FixationPrediction
@@ -26,6 +27,7 @@ __all__ = [
     "FixationLoss",
     "FixationModel",
     "FixationPrediction",
+    "FixationPredictor",
     "evaluate",
     "load_model",
     "predict_fixations",
@@ -38,6 +40,7 @@ _NAMES = {
     "FixationLoss": "losses",
     "FixationModel": "model",
     "FixationPrediction": "prediction",
+    "FixationPredictor": "many",
     "evaluate": "scoring",
     "load_model": "trained",
     "predict_fixations": "predict",

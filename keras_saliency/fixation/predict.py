@@ -11,7 +11,7 @@ from keras_saliency import progress, provenance
 from keras_saliency.errors import FixationModelError
 from keras_saliency.fixation import photos
 from keras_saliency.fixation.prediction import FixationPrediction
-from keras_saliency.fixation.predictor import predictor
+from keras_saliency.fixation.predictor import Predictor, predictor
 from keras_saliency.letterbox import Letterbox
 
 _READ = "help(keras_saliency.predict_fixations)"
@@ -55,7 +55,7 @@ def predict_fixations(
         ((1, 512, 512), (400, 600), 1.0)
     """
     started = time.perf_counter()
-    _check(batch_size, mirror)
+    check(batch_size, mirror)
     pictures = photos.read(image)  # first: a bad picture shall not cost the loading of a model
     ready = predictor(model)
     mirror = ready.mirror if mirror is None else mirror
@@ -71,17 +71,29 @@ def predict_fixations(
         letterboxes=tuple(boxes),
         names=tuple(photo.name for photo in pictures),
         info={
-            "side": max(ready.canvas),
-            "mirror": mirror,
-            "batch_size": batch_size,
-            **provenance.of_run(ready.model),
+            **about(ready, mirror, batch_size),
             "seconds": round(time.perf_counter() - started, 4),
         },
         model_hash=provenance.model_hash(ready.model),
     )
 
 
-def _check(batch_size: Any, mirror: Any) -> None:
+def about(ready: Predictor, mirror: bool, batch_size: int) -> dict[str, Any]:
+    """Return what a manifest says of predictions: canvas, mirror, model, backend, versions."""
+    return {
+        "side": max(ready.canvas),
+        "mirror": mirror,
+        "batch_size": batch_size,
+        **provenance.of_run(ready.model),
+    }
+
+
+def check(batch_size: Any, mirror: Any) -> None:
+    """Refuse options that cannot be used.
+
+    Raises:
+        FixationModelError: They are such.
+    """
     whole = isinstance(batch_size, int) and not isinstance(batch_size, bool)
     if not whole or batch_size < 1:
         raise FixationModelError(

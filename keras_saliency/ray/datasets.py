@@ -1,0 +1,121 @@
+"""A data set and its pictures' maps: one call for all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from keras_saliency.methods import Method
+from keras_saliency.ray.calls import Explaining, Predicting
+from keras_saliency.ray.cells import Frame, checked
+from keras_saliency.ray.shipping import actors, ship, the_library
+
+_TURNS = 4  # micro-batches in a batch of Ray's: while one is computed, the next is prepared
+
+
+def explain(
+    ds: Any,
+    model: Any,
+    method: str | Method = "gradient",
+    *,
+    column: str = "image",
+    target: Any = None,
+    preprocess: Any = "auto",
+    batch_size: int = 8,
+    seed: int = 0,
+    frame: Frame = "model",
+    concurrency: int | tuple[int, int] = 1,
+    num_cpus: float = 1,
+    num_gpus: float | None = None,
+) -> Any:
+    """Explain the pictures of a data set.
+
+    Args:
+        ds: A ``ray.data.Dataset``.
+        model: A ``.keras`` file that every node can read; a callable without arguments that returns
+            a model, called once in each actor; or a ``keras.Model``, which is saved once and sent
+            through Ray's object store.
+        method: A name, or a method with options.
+        column: Where the pictures are: arrays, paths, or files as bytes.
+        target: As for `keras_saliency.explain`; or the name of a column of class numbers.
+        preprocess: As for `keras_saliency.explain`.
+        batch_size: Pictures that go through the model at once.
+        seed: For methods that draw random numbers.
+        frame: ``"model"``: maps (H, W) in the model's frame; ``"picture"``: in each picture's own.
+        concurrency: Actors, or the least and the most of them.
+        num_cpus: Of an actor: what Ray counts, and how many threads its backend uses.
+        num_gpus: Of an actor.
+
+    Returns:
+        A ``ray.data.Dataset``, not yet computed: the columns of ``ds`` and ``saliency`` float32,
+        ``score``, ``target`` (a class number, or text), ``label``, and ``findings``: what looks
+        wrong, as text, empty where nothing does.
+
+    Raises:
+        KerasSaliencyError: Ray is not installed, or an argument cannot be used. What is wrong with
+            a picture is raised when the data set is computed.
+    """
+    given = {
+        "method": method, "column": column, "target": target, "preprocess": preprocess,
+        "batch_size": batch_size, "seed": seed, "frame": frame,
+    }  # fmt: skip
+    return _mapped(ds, Explaining, model, given, concurrency, num_cpus, num_gpus)
+
+
+def predict_fixations(
+    ds: Any,
+    model: Any = "default",
+    *,
+    column: str = "image",
+    batch_size: int = 1,
+    mirror: bool | None = None,
+    frame: Frame = "picture",
+    concurrency: int | tuple[int, int] = 1,
+    num_cpus: float = 1,
+    num_gpus: float | None = None,
+) -> Any:
+    """Predict where people look at the pictures of a data set.
+
+    Args:
+        ds: A ``ray.data.Dataset``.
+        model: ``"default"``, a folder or ``.keras`` file that every node can read; a callable
+            without arguments that returns a model; or a ``keras.Model``.
+        column: Where the pictures are: arrays, paths, or files as bytes.
+        batch_size: Pictures that go through the model at once.
+        mirror: Whether to average over the picture and its mirror image; ``None`` as the model's
+            manifest says.
+        frame: ``"picture"``: densities in each picture's own frame; ``"model"``: on the canvas.
+        concurrency: Actors, or the least and the most of them.
+        num_cpus: Of an actor: what Ray counts, and how many threads its backend uses.
+        num_gpus: Of an actor.
+
+    Returns:
+        A ``ray.data.Dataset``, not yet computed: the columns of ``ds`` and ``saliency`` float32,
+        a density that sums to 1.
+
+    Raises:
+        KerasSaliencyError: As for `explain`.
+    """
+    given = {"column": column, "batch_size": batch_size, "mirror": mirror, "frame": frame}
+    return _mapped(ds, Predicting, model, given, concurrency, num_cpus, num_gpus)
+
+
+def _mapped(
+    ds: Any,
+    kind: type,
+    model: Any,
+    given: Mapping[str, Any],
+    concurrency: int | tuple[int, int],
+    num_cpus: float,
+    num_gpus: float | None,
+) -> Any:
+    the_library()
+    checked(given["frame"])
+    size = given["batch_size"] if isinstance(given["batch_size"], int) else 8
+    return ds.map_batches(
+        kind,
+        fn_constructor_kwargs={"model": ship(model), **given},
+        batch_size=_TURNS * max(1, size),
+        batch_format="numpy",
+        **actors(concurrency, num_cpus, num_gpus),
+    )
