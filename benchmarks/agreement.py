@@ -15,6 +15,17 @@ class Disagreement(Exception):
 
 
 @dataclass(frozen=True)
+class Rule:
+    """How far apart two answers may be: at least this cosine, at most this relative L2."""
+
+    cosine: float
+    relative_l2: float = float("inf")
+
+
+EQUAL = Rule(MIN_COSINE, MAX_RELATIVE_L2)
+
+
+@dataclass(frozen=True)
 class Agreement:
     """How far apart two batches of gradients are, on the worst of their pictures."""
 
@@ -22,11 +33,11 @@ class Agreement:
     relative_l2: float
 
 
-def require(ours: np.ndarray, reference: np.ndarray, what: str) -> Agreement:
-    """Return how well two batches (B, ...) agree.
+def measure(ours: np.ndarray, reference: np.ndarray, what: str) -> Agreement:
+    """Return how well two batches (B, ...) agree; NaN where one is not finite or 0 everywhere.
 
     Raises:
-        Disagreement: Too badly, or one of them is not finite or 0 everywhere.
+        Disagreement: Their shapes differ.
     """
     if ours.shape != reference.shape:
         raise Disagreement(f"{what}: shapes {ours.shape} and {reference.shape}")
@@ -35,10 +46,20 @@ def require(ours: np.ndarray, reference: np.ndarray, what: str) -> Agreement:
         norms = np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1)
         cosines = (a * b).sum(axis=1) / (norms[0] * norms[1])
         distances = np.linalg.norm(a - b, axis=1) / norms[1]
-    found = Agreement(float(cosines.min()), float(distances.max()))
-    if not (found.cosine >= MIN_COSINE and found.relative_l2 <= MAX_RELATIVE_L2):  # NaN fails too
+    return Agreement(float(cosines.min()), float(distances.max()))
+
+
+def require(ours: np.ndarray, reference: np.ndarray, what: str, rule: Rule = EQUAL) -> Agreement:
+    """Return how well two batches (B, ...) agree.
+
+    Raises:
+        Disagreement: Too badly, or one of them is not finite or 0 everywhere.
+    """
+    found = measure(ours, reference, what)
+    near = found.relative_l2 <= rule.relative_l2 or rule.relative_l2 == float("inf")
+    if not (found.cosine >= rule.cosine and near):  # NaN fails too
         raise Disagreement(
-            f"{what}: cosine {found.cosine:.6f} (at least {MIN_COSINE}), "
-            f"relative L2 {found.relative_l2:.2e} (at most {MAX_RELATIVE_L2})"
+            f"{what}: cosine {found.cosine:.6f} (at least {rule.cosine:.6g}), "
+            f"relative L2 {found.relative_l2:.2e} (at most {rule.relative_l2:.3g})"
         )
     return found

@@ -7,13 +7,15 @@ import platform
 import resource
 import subprocess
 import sys
+from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 _PACKAGES = (
-    "keras-saliency", "keras", "numpy", "jax", "jaxlib", "tensorflow", "tensorflow-cpu", "torch"
+    "keras-saliency", "keras", "numpy", "jax", "jaxlib", "tensorflow", "tensorflow-cpu", "torch",
+    "captum", "grad-cam", "torchcam", "tf-keras-vis", "xplique", "saliency",
 )  # fmt: skip
 _SETTINGS = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "XLA_FLAGS", "TF_ENABLE_ONEDNN_OPTS")
 
@@ -23,6 +25,7 @@ def describe() -> dict[str, Any]:
     return {
         "cpu": _cpu(),
         "cores": len(os.sched_getaffinity(0)),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
         "load": round(os.getloadavg()[0], 2),
         **_threads_and_device(),
         "environment": {name: os.environ[name] for name in _SETTINGS if name in os.environ},
@@ -103,3 +106,14 @@ def resident_mb() -> float:
     """Return the memory this process has now, in MB; Linux only."""
     pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
     return pages * resource.getpagesize() / (1 << 20)
+
+
+def reset_highest() -> None:
+    """Forget the most memory that this process has had; Linux only."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+
+
+def highest_mb() -> float:
+    """Return the most memory in MB since the last `reset_highest`; Linux only."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024

@@ -60,7 +60,11 @@ def main(words: list[str] | None = None) -> int:
     for backend in asked.backends:
         one_batch = 0.0
         for name, (kind, options) in CASES.items():
-            arguments = {"kind": kind, "options": options, "count": 8 if name == "gradient" else 1}
+            arguments: dict[str, Any] = {
+                "kind": kind,
+                "options": options,
+                "count": 8 if name == "gradient" else 1,
+            }
             try:
                 with Worker(backend) as worker:
                     found = worker.do("benchmarks.memory:measure", **arguments)

@@ -99,7 +99,9 @@ def main(words: list[str] | None = None) -> int:
         for split in ("val", "train")
     )
     biases = {name: centre_bias([one for one in fitted if one.dataset == name]) for name in names}
-    rivals = {"spectral residual x centre bias": (spectral_residual, 0.02, 1.0, 1.0)}
+    rivals: dict[str, tuple[Any, float, float, float]] = {
+        "spectral residual x centre bias": (spectral_residual, 0.02, 1.0, 1.0)
+    }
     if asked.attention_center:
         network = attention_center(asked.attention_center)
         rivals["attention-center x centre bias"] = (network, 0.01, 0.7, 0.5)

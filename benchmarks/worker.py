@@ -6,9 +6,11 @@ of its own. A job is a function named ``"module:function"`` with arguments and a
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
+import select
 import subprocess
 import sys
 import tempfile
@@ -20,6 +22,12 @@ from benchmarks import machine
 
 BACKENDS = ("jax", "tensorflow", "torch")
 _ROOT = Path(__file__).resolve().parent.parent
+_QUIET = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    # Several processes share one GPU: none may take all of its memory at the start.
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+}
 
 
 class JobFailed(Exception):
@@ -29,14 +37,18 @@ class JobFailed(Exception):
 class Worker:
     """A process that runs on one backend until the block ends."""
 
-    def __init__(self, backend: str) -> None:
-        """Start the process."""
-        environment = {**os.environ, "KERAS_BACKEND": backend}
-        environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    def __init__(self, backend: str, python: str | Path = sys.executable) -> None:
+        """Start the process.
+
+        Args:
+            backend: Of Keras.
+            python: The interpreter, which may be that of another environment.
+        """
+        environment = {**_QUIET, **os.environ, "KERAS_BACKEND": backend}
         # TensorFlow talks a lot; what it said is shown if the process dies.
         self._log = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 (lives with us)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker"],
+            [str(python), "-m", "benchmarks.worker"],
             cwd=_ROOT,
             env=environment,
             stdin=subprocess.PIPE,
@@ -45,35 +57,60 @@ class Worker:
             text=True,
         )
 
-    def do(self, function: str, **arguments: Any) -> Any:
+    def do(self, function: str, limit: float | None = None, **arguments: Any) -> Any:
         """Return what ``module:function`` gives for these arguments in the process.
 
+        Args:
+            function: The job.
+            limit: Seconds after which the process is killed.
+            arguments: For the function.
+
         Raises:
-            JobFailed: It raised, or the process died.
+            JobFailed: It raised, took too long, or the process died.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps([function, arguments]) + "\n")
-        self._process.stdin.flush()
+        try:
+            self._process.stdin.write(json.dumps([function, arguments]) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise JobFailed(self._last_words(function)) from None
+        if limit is not None and not select.select([self._process.stdout], [], [], limit)[0]:
+            self._process.kill()
+            self._process.wait()
+            raise JobFailed(f"{function} took longer than {limit:.0f} s.")
         line = self._process.stdout.readline()
         if not line:
-            status = self._process.wait()
-            self._log.seek(0)
-            said = self._log.read()[-2000:]
-            raise JobFailed(f"The process died in {function} with status {status}:\n{said}")
+            raise JobFailed(self._last_words(function))
         result, error = json.loads(line)
         if error:
             raise JobFailed(error)
         return result
 
+    def _last_words(self, function: str) -> str:
+        status = self._process.wait()
+        self._log.seek(0)
+        said = self._log.read()[-2000:]
+        return f"The process died in {function} with status {status}:\n{said}"
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process can do another job."""
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        """End the process."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it is dead, and left words unread
+            self._process.stdin.close()
+        self._process.wait()
+        self._log.close()
+
     def __enter__(self) -> Worker:
         return self
 
     def __exit__(self, *_: object) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
-        self._log.close()
+        self.close()
 
 
 def _serve() -> None:

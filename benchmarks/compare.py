@@ -1,0 +1,95 @@
+"""Two runs against each other: what became slower, and by more than the clock wanders.
+
+    python -m benchmarks compare before.jsonl after.jsonl --threshold 1.1
+
+A ratio is that of every round after with every round before: median and quartiles. A case has
+moved where all of the middle half lies on one side of 1. Between two runs the machine may have
+changed its pace: --relative compares the ratios to the hand-written program of the same run
+instead, which that does not change.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import rows
+from benchmarks.contenders import BY_HAND
+from benchmarks.rows import Key, Row
+from benchmarks.table import Table, milliseconds
+from benchmarks.timing import Seconds, quartiles
+
+_COLUMNS = (
+    ("case", -44), ("contender", -34), ("before", 9), ("after", 9), ("ratio", 6),
+    ("quartiles", 13), ("", -8),
+)  # fmt: skip
+
+
+def main(words: list[str] | None = None) -> int:
+    """Print the table; return 1 where something became slower beyond the threshold."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks compare", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("old", type=Path, help="JSON lines of a run")
+    parser.add_argument("new", type=Path, help="JSON lines of a later run")
+    parser.add_argument("--threshold", type=float, default=1.1, help="a larger ratio is an error")
+    parser.add_argument("--relative", action="store_true", help="compare ratios to by hand")
+    asked = parser.parse_args(words)
+
+    old, new = (rows.read([path]) for path in (asked.old, asked.new))
+    _say_where(old, new)
+    table, slower = Table(_COLUMNS), 0
+    for key in {**old, **new}:
+        before, after = (_times(key, run, asked.relative) for run in (old, new))
+        name = rows.case(old.get(key) or new[key]), key[-1]
+        if before is None or after is None:
+            missing = [w for w, one in (("before", before), ("after", after)) if one is None]
+            table.line(*name, "", "", "", "", f"none {' and '.join(missing)}")
+            continue
+        found = quartiles(np.divide.outer(after, before).ravel().tolist())
+        moved = found["q1"] > 1 or found["q3"] < 1
+        bad = moved and found["median"] > asked.threshold
+        slower += bad
+        word = "SLOWER" if bad else "moved" if moved else ""
+        show = (lambda value: f"{value:.3f}") if asked.relative else milliseconds
+        table.line(
+            *name,
+            show(float(np.median(before))),
+            show(float(np.median(after))),
+            f"{found['median']:.3f}",
+            f"{found['q1']:.3f}-{found['q3']:.3f}",
+            word,
+        )
+    print(f"slower than {asked.threshold:g} times: {slower}")
+    return 1 if slower else 0
+
+
+def _times(key: Key, run: dict[Key, Row], relative: bool) -> Seconds | None:
+    """Return the rounds of a row, or their ratios to the hand-written program's."""
+    row = run.get(key)
+    if row is None or "error" in row:
+        return None
+    if not relative:
+        return row["rounds"]
+    reference = run.get((*key[:-1], f"{BY_HAND} ({row['backend']})"))
+    if reference is None or "error" in reference:
+        return None
+    return [one / other for one, other in zip(row["rounds"], reference["rounds"], strict=True)]
+
+
+def _say_where(old: dict[Key, Row], new: dict[Key, Row]) -> None:
+    """Warn where the two runs were on other machines or other versions."""
+    for what in ("cpu", "cores", "threads", "device", "versions"):
+        seen = [
+            {row["backend"]: row["machine"].get(what) for row in run.values() if "machine" in row}
+            for run in (old, new)
+        ]
+        for backend in seen[0].keys() & seen[1].keys():
+            if seen[0][backend] != seen[1][backend]:
+                print(f"not the same {what} on {backend}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

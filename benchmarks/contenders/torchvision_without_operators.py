@@ -1,0 +1,30 @@
+"""Lets torchvision be imported where its compiled part does not fit this PyTorch.
+
+It then fails to give shapes to two operators that nobody declared. They are declared here, without
+being made: whoever calls them gets an error, and nobody here does.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+
+_OPERATORS = ("nms", "qnms")
+_SIGNATURE = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+
+
+def declare() -> None:
+    """Declare torchvision's operators where its compiled part cannot be loaded."""
+    found = find_spec("torchvision")
+    if found is None or found.origin is None:
+        return
+    for library in Path(found.origin).parent.glob("_C*.so"):
+        try:
+            torch.ops.load_library(str(library))
+        except OSError:  # made for CUDA, say
+            continue
+        return
+    for name in _OPERATORS:
+        torch.library.define(f"torchvision::{name}", _SIGNATURE)

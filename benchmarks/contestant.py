@@ -1,0 +1,129 @@
+"""What the process of a contender does: load, prepare one case, and call when it is told to."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import importlib
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import device, machine, timing
+from benchmarks.contenders import Entry
+from benchmarks.subject import Loaded, Subject, write
+
+_PAUSE = 0.02  # seconds, in which threads of the process that was called before fall asleep
+
+_module: Any = None
+_loaded: dict[str, Loaded] = {}  # one at a time: memory is what runs out first
+_entry: Entry | None = None
+
+
+def start(module: str) -> dict[str, float]:
+    """Import a contender's module, with everything that it needs, and say how long that took.
+
+    Keras counts for everybody, also where it only brings the network.
+    """
+    global _module
+    started = time.perf_counter()
+    importlib.import_module("keras")
+    _module = importlib.import_module(module)
+    return {"import_seconds": time.perf_counter() - started}
+
+
+def write_subject(network: str, side: int, count: int, path: str) -> None:
+    """Write a network, pictures and classes for all contenders."""
+    write(network, side, count, path)
+
+
+def prepare(method: str, batch: int, path: str | None, answer: str) -> dict[str, Any]:
+    """Load what a case needs, make the first call and keep what it gave.
+
+    Args:
+        method: What is timed.
+        batch: How many pictures.
+        path: The file of the network; None where the method brings its own.
+        answer: Where the answer goes, an ``.npy`` file.
+
+    Returns:
+        ``load_seconds``, ``first_seconds`` (tracing and compiling among them), what memory there
+        was before it and how much it took, and the contender's ``settings`` and ``compared``.
+    """
+    global _entry
+    _entry = None
+    if path is not None and path not in _loaded:
+        _loaded.clear()
+        _forget()
+        _loaded[path] = Loaded(path)
+    _forget()
+    started = time.perf_counter()
+    subject = Subject(_loaded[path], batch) if path is not None else None
+    _entry = _module.entry(method, subject)
+    loaded = time.perf_counter() - started
+    _forget()
+    before, on_device = machine.resident_mb(), device.resident_mb()
+    machine.reset_highest()
+    started = time.perf_counter()
+    found = _entry.call()
+    first = time.perf_counter() - started
+    with Path(answer).open("wb") as file:
+        np.save(file, found)
+    return {
+        "load_seconds": loaded,
+        "first_seconds": first,
+        "resident_mb": before,
+        "device_mb": on_device,
+        "first_above_model_mb": machine.highest_mb() - before,
+        "settings": _entry.settings,
+        "compared": _entry.terms,
+    }
+
+
+def again(answer: str) -> None:
+    """Write what other random numbers give."""
+    assert _entry is not None
+    assert _entry.again is not None
+    with Path(answer).open("wb") as file:
+        np.save(file, _entry.again())
+
+
+def warm_up(resident_mb: float, device_mb: float | None) -> dict[str, float | None]:
+    """Call once, and say how much memory that took above what there was before the first call.
+
+    Args:
+        resident_mb: What there was.
+        device_mb: What there was on a GPU; None without one.
+    """
+    assert _entry is not None
+    _forget()
+    machine.reset_highest()
+    device.reset_highest()
+    _entry.call()
+    found: dict[str, float | None] = {"above_model_mb": machine.highest_mb() - resident_mb}
+    on_device = device.highest_mb()
+    if on_device is not None and device_mb is not None:
+        found["device_above_model_mb"] = on_device - device_mb
+    return found
+
+
+def describe() -> dict[str, Any]:
+    """Return what a row says about the machine."""
+    return machine.describe()
+
+
+def call() -> float:
+    """Return the seconds of one call."""
+    assert _entry is not None
+    time.sleep(_PAUSE)
+    return timing.once(_entry.call)
+
+
+def _forget() -> None:
+    """Give memory that is no longer used back to the system, where it takes it."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

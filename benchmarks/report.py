@@ -1,0 +1,227 @@
+"""Tables of a run as Markdown, and its figures, so that no number is ever typed by hand.
+
+    python -m benchmarks report benchmarks/results/suite-2cpu.jsonl
+    python -m benchmarks report RUN --out docs/figures --readme README.md
+
+--readme replaces what stands between the comments ``<!-- benchmarks: begin -->`` and
+``<!-- benchmarks: end -->``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from benchmarks import rows
+from benchmarks.cases import METHODS
+from benchmarks.contenders import BY_HAND, OURS
+from benchmarks.rows import Row
+from benchmarks.worker import BACKENDS
+
+BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
+TITLES = {"jax": "JAX", "tensorflow": "TensorFlow", "torch": "PyTorch"}
+_NAMED = ("network", "method", "pictures")
+
+
+def markdown(found: Iterable[Row]) -> str:
+    """Return all tables, with where and when they were measured and how to do it again."""
+    ordered = sorted(found, key=_place)
+    good = [row for row in ordered if "error" not in row]
+    parts = [
+        _where(good),
+        "This package on each backend: milliseconds of a warm call, and how many times as long as "
+        "a program written by hand for that backend it takes (median and quartiles of interleaved "
+        "rounds; below 1 is faster).",
+        across_backends(good),
+    ]
+    if peers := across_peers(good):
+        parts += [
+            "Other libraries, each in the setting that is best for it: how many times as long as "
+            "this package on the same backend, and the memory above the loaded model.",
+            peers,
+            settings(good),
+        ]
+    if starts := starting(good):
+        parts += [
+            "Starting, on one picture's gradient: seconds to import, to load the network, and of "
+            "the first call, which traces and compiles.",
+            starts,
+        ]
+    parts.append(_missing(ordered))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def across_backends(found: list[Row]) -> str:
+    """Return a line a case: this package on each backend, beside the program written by hand."""
+    present = [one for one in BACKENDS if any(row["backend"] == one for row in found)]
+    lines: dict[tuple[str, str, int], dict[str, Row]] = {}
+    for row in found:
+        if row["library"] == OURS:
+            lines.setdefault(_case(row), {})[row["backend"]] = row
+    heads = [f"{TITLES[one]} {what}" for one in present for what in ("ms", "of by hand")]
+    return table((*_NAMED, *heads), [
+        (*case, *(cell for one in present for cell in _ours(backends.get(one))))
+        for case, backends in lines.items()
+    ])  # fmt: skip
+
+
+def across_peers(found: list[Row]) -> str:
+    """Return a line for every peer in every case; nothing where there are no peers."""
+    ours = {(*_case(row), row["backend"]): row for row in found if row["library"] == OURS}
+    lines = []
+    for row in found:
+        if not rows.is_peer(row):
+            continue
+        own = ours.get((*_case(row), row["backend"]))
+        form = "" if row["form"] == "Keras model" else f", {row['form']}"
+        lines.append((
+            *_case(row),
+            row["library"],
+            f"{TITLES[row['backend']]}{form}",
+            milliseconds(row),
+            ratio(row, OURS),
+            f"{row['above_model_mb']:.0f}",
+            f"{own['above_model_mb']:.0f}" if own else "",
+        ))  # fmt: skip
+    heads = (*_NAMED, "library", "on", "ms", "of ours", "MB", "ours MB")
+    return table(heads, lines) if lines else ""
+
+
+def settings(found: list[Row]) -> str:
+    """Return what was chosen for each peer."""
+    chosen: dict[str, dict[str, str]] = {}
+    for row in found:
+        if rows.is_peer(row) and row.get("settings"):
+            chosen.setdefault(row["contender"], {})[row["method"]] = row["settings"]
+    lines = [
+        f"{name}: {', '.join(f'{method} ({words})' for method, words in methods.items())}"
+        for name, methods in chosen.items()
+    ]
+    return f"Settings. {'; '.join(lines)}." if lines else ""
+
+
+def starting(found: list[Row]) -> str:
+    """Return a line a contender, of the last network of which one picture's gradient was taken."""
+    chosen = [
+        row
+        for row in found
+        if (row["method"], row["batch"]) == ("gradient", 1) and row.get("import_seconds")
+    ]
+    if not chosen:
+        return ""
+    chosen = [row for row in chosen if row["network"] == chosen[-1]["network"]]
+    heads = ("contender", "import s", "load s", "first call s", "warm ms")
+    return f"{chosen[0]['network']}:\n\n" + table(heads, [
+        (
+            row["contender"],
+            *(f"{row[f'{what}_seconds']:.1f}" for what in ("import", "load", "first")),
+            milliseconds(row),
+        )
+        for row in chosen
+    ])  # fmt: skip
+
+
+def table(heads: Iterable[str], lines: Iterable[Iterable[object]]) -> str:
+    """Return a Markdown table."""
+    heads = list(heads)
+    cells = [heads, ["---"] * len(heads), *([str(one) for one in line] for line in lines)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+
+
+def milliseconds(row: Row) -> str:
+    """Return the median of a row with three digits or all of them."""
+    value = row["seconds"]["median"] * 1e3
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def ratio(row: Row, library: str) -> str:
+    """Return the ratio to a reference with its quartiles, or nothing where there is none."""
+    found = row["ratios"].get(library)
+    return f"{found['median']:.2f} ({found['q1']:.2f}–{found['q3']:.2f})" if found else ""
+
+
+def put_into(path: Path, text: str) -> None:
+    """Replace what stands between the two marks in a file.
+
+    Raises:
+        ValueError: It does not hold both marks once, in order.
+    """
+    whole = path.read_text(encoding="utf-8")
+    before, begin, rest = whole.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end or BEGIN in rest or END in after:
+        raise ValueError(f"{path} must hold {BEGIN} and then {END}, each once.")
+    path.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}", encoding="utf-8")
+
+
+def _place(row: Row) -> tuple[str, int, int]:
+    return row["network"], METHODS.index(row["method"]), row["batch"]
+
+
+def _case(row: Row) -> tuple[str, str, int]:
+    return row["network"], row["method"], row["batch"]
+
+
+def _ours(row: Row | None) -> tuple[str, str]:
+    return (milliseconds(row), ratio(row, BY_HAND)) if row else ("", "")
+
+
+def _where(found: list[Row]) -> str:
+    """Return machine, date, commit and versions, and how to run it again."""
+    machines = [row["machine"] for row in found if row.get("machine")]
+    if not machines:
+        return ""
+    seen: dict[str, list[str]] = {"place": [], "date": [], "commit": [], "package": []}
+    for one in machines:
+        device = "" if one["device"] == "cpu" else f", {one['device']}"
+        changed = " with changes" if one["dirty"] else ""
+        seen["place"].append(f"{one['cores']} cores of {one['cpu']}{device}")
+        seen["date"].append(one.get("date", "").split(" ")[0])
+        seen["commit"].append(one["commit"][:7] + changed)
+        seen["package"] += [f"{name} {value}" for name, value in one["versions"].items()]
+    places, dates, commits, packages = (sorted(set(each) - {""}) for each in seen.values())
+    return (
+        f"Measured on {'; '.join(places)}; {', '.join(dates)}; commit {', '.join(commits)}; "
+        f"{', '.join(packages)}. Answers were compared before any clock started. "
+        "`python -m benchmarks run --json FILE` and `python -m benchmarks report FILE` do it again."
+    )
+
+
+def _missing(found: list[Row]) -> str:
+    """Return what failed or disagreed: it is never left out in silence."""
+    bad = [row for row in found if "error" in row]
+    if not bad:
+        return ""
+    lines = [
+        f"- {rows.case(row)}: {row['contender']}: {row['error'].splitlines()[-1]}" for row in bad
+    ]
+    return "Not in the tables, because it failed or gave another answer:\n\n" + "\n".join(lines)
+
+
+def main(words: list[str] | None = None) -> int:
+    """Print the tables; draw figures and fill a README where that was asked."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks report", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("files", nargs="+", type=Path, help="JSON lines of runs")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="for figures")
+    parser.add_argument("--readme", type=Path, metavar="FILE", help="put the tables there")
+    asked = parser.parse_args(words)
+    found = list(rows.read(asked.files).values())
+    if not found:
+        parser.error("there is no row of a run in these files")
+    text = markdown(found)
+    print(text, end="")
+    if asked.out:
+        from benchmarks import figures
+
+        for path in figures.draw(found, asked.out):
+            print(path, file=sys.stderr)
+    if asked.readme:
+        put_into(asked.readme, text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,188 @@
+"""Ten thousand pictures into a folder, killed twice by SIGKILL at random moments, and resumed.
+
+    python -m benchmarks.stream --pictures 10000 --json benchmarks/results/stream.jsonl
+
+Each run is a process of its own. One is left alone and says how much memory it has at ten points;
+another is killed twice. What the two have written must be the same, complete, and nothing twice.
+The network is tiny and the pictures are made on the spot (32x32): what is measured is the stream.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks import machine
+from benchmarks.table import JsonLines, Table
+from benchmarks.worker import BACKENDS
+
+_SIDE = 32
+_PART = 64
+
+
+def run(folder: str, pictures: int, batch_size: int) -> dict[str, Any]:
+    """Write an archive in this process and say how it went."""
+    import keras
+    import numpy as np
+
+    from keras_saliency import Explainer
+
+    keras.utils.set_random_seed(0)
+    image = keras.Input((_SIDE, _SIDE, 3), name="image")
+    x = keras.layers.Conv2D(8, 3, strides=2, activation="relu", name="conv1")(image)
+    x = keras.layers.Conv2D(16, 3, strides=2, activation="relu", name="conv2")(x)
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    model = keras.Model(image, keras.layers.Dense(10, name="head")(x), name="tiny")
+    memory: list[float] = []
+
+    def made() -> Iterator[np.ndarray]:
+        for number in range(pictures):
+            if number % max(1, pictures // 10) == 0 and number:
+                memory.append(machine.resident_mb())
+            draw = np.random.default_rng(number)
+            yield draw.integers(0, 256, (_SIDE, _SIDE, 3), np.uint8)
+        memory.append(machine.resident_mb())
+
+    started = time.perf_counter()
+    explainer = Explainer(model, preprocess=lambda x: x / 255, batch_size=batch_size)
+    archive = explainer.write(made(), folder, part_size=_PART)
+    seconds = time.perf_counter() - started
+    return {"kept": len(archive), "seconds": seconds, "memory_mb": memory}
+
+
+class _Run:
+    """A process that writes an archive."""
+
+    def __init__(self, asked: argparse.Namespace, backend: str, folder: Path) -> None:
+        self.folder = folder
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.stream", "--into", str(folder), "--pictures",
+             str(asked.pictures), "--batch-size", str(asked.batch_size)],
+            cwd=Path(__file__).resolve().parent.parent,
+            env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )  # fmt: skip
+
+    def parts(self) -> int:
+        """Return how many parts are there."""
+        return len(list(self.folder.glob("part-*")))
+
+    def killed(self, at: int, after: float) -> bool:
+        """Kill it some seconds after a number of parts are there; whether it was not done yet."""
+        while self.parts() < at and self._process.poll() is None:
+            time.sleep(0.005)
+        time.sleep(after)
+        self._process.send_signal(signal.SIGKILL)
+        return self._process.wait() == -signal.SIGKILL
+
+    def result(self) -> dict[str, Any]:
+        """Wait for its end and return what it says."""
+        said, _ = self._process.communicate()
+        if self._process.returncode:
+            raise SystemExit(f"a run ended with {self._process.returncode}")
+        return json.loads(said.splitlines()[-1])
+
+
+def compared(whole: Path, resumed: Path, pictures: int) -> dict[str, Any]:
+    """Return what differs between an archive written at once and one written in three runs."""
+    import numpy as np
+
+    from keras_saliency.archive import Archive
+
+    rows: Counter[str] = Counter()
+    for part in resumed.glob("part-*"):
+        told = json.loads((part / "rows.json").read_text(encoding="utf-8"))
+        rows.update(row["key"] for row in told["rows"])
+    one, other = Archive(whole), Archive(resumed)
+    # Both are in the order of the stream, so each is read part by part.
+    gaps = [float(np.abs(a.values - b.values).max()) for a, b in zip(one, other, strict=True)]
+    left = {path.name for path in resumed.iterdir() if not path.name.startswith("part-")}
+    return {
+        "missing": pictures - len(rows),
+        "doubled": sum(count > 1 for count in rows.values()),
+        "same_keys": one.keys == other.keys,
+        "largest_difference": max(gaps),
+        "leftovers": sorted(left - {"manifest.json", ".lock"}),
+    }
+
+
+def measure(asked: argparse.Namespace, backend: str, folder: Path) -> dict[str, Any]:
+    """Run once at once, and once with two kills."""
+    draw = random.Random(asked.seed)
+    whole = _Run(asked, backend, folder / "whole").result()
+    parts = -(-asked.pictures // _PART)
+    kills = []
+    for low, high in ((0.1, 0.45), (0.5, 0.85)):
+        killed = _Run(asked, backend, folder / "killed")
+        at = int(parts * draw.uniform(low, high))
+        if not killed.killed(at, draw.uniform(0, 0.1)):
+            raise SystemExit("a run was over before it could be killed: take more --pictures")
+        left = [path.name for path in (folder / "killed").glob(".part-*")]
+        kills.append({"parts": killed.parts(), "unfinished": len(left)})
+    last = _Run(asked, backend, folder / "killed").result()
+    return {
+        "pictures": asked.pictures,
+        "seconds": whole["seconds"],
+        "memory_mb": whole["memory_mb"],
+        "memory_mb_of_the_last_run": last["memory_mb"],
+        "kills": kills,
+        **compared(folder / "whole", folder / "killed", asked.pictures),
+    }
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run all backends; return 1 where something is missing, doubled or different."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.stream", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--pictures", type=int, default=10_000)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=list(BACKENDS))
+    parser.add_argument("--seed", type=int, default=None, help="of the moments of the kills")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write JSON lines here")
+    parser.add_argument("--into", metavar="FOLDER", help=argparse.SUPPRESS)
+    asked = parser.parse_args(words)
+    if asked.into:
+        print(json.dumps(run(asked.into, asked.pictures, asked.batch_size)))
+        return 0
+
+    table = Table((("backend", -10), ("pictures/s", 10), ("MB at ten points", -60),
+                   ("killed at parts", -16), ("missing", 7), ("doubled", 7),
+                   ("difference", 10)))  # fmt: skip
+    lines, wrong = JsonLines(asked.json), 0
+    for backend in asked.backends:
+        with tempfile.TemporaryDirectory() as folder:
+            found = measure(asked, backend, Path(folder))
+        bad = found["missing"] or found["doubled"] or found["leftovers"] or not found["same_keys"]
+        wrong += bool(bad) or found["largest_difference"] > 1e-5
+        lines.write({"benchmark": "stream", "backend": backend, **found, **_where()})
+        table.line(
+            backend,
+            f"{found['pictures'] / found['seconds']:.0f}",
+            " ".join(f"{one:.0f}" for one in found["memory_mb"]),
+            " ".join(str(one["parts"]) for one in found["kills"]),
+            found["missing"],
+            found["doubled"],
+            f"{found['largest_difference']:.1e}",
+        )
+    print(f"wrong: {wrong}")
+    return int(bool(wrong))
+
+
+def _where() -> dict[str, Any]:
+    return {"machine": {"cores": len(os.sched_getaffinity(0)), **machine.commit()}}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
