@@ -92,18 +92,20 @@ def again(answer: str) -> None:
 
 
 def warm_up(resident_mb: float, device_mb: float | None) -> dict[str, float | None]:
-    """Call once, and say how much memory that took above what there was before the first call.
+    """Call once, and say how much memory that took above the loaded model.
 
     Args:
-        resident_mb: What there was.
+        resident_mb: What there was before the first call; less counts where something that loading
+            left behind was given back since.
         device_mb: What there was on a GPU; None without one.
     """
     assert _entry is not None
     _forget()
+    least = min(resident_mb, machine.resident_mb())
     machine.reset_highest()
     device.reset_highest()
     _entry.call()
-    found: dict[str, float | None] = {"above_model_mb": machine.highest_mb() - resident_mb}
+    found: dict[str, float | None] = {"above_model_mb": machine.highest_mb() - least}
     on_device = device.highest_mb()
     if on_device is not None and device_mb is not None:
         found["device_above_model_mb"] = on_device - device_mb

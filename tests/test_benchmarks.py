@@ -1,6 +1,5 @@
 """The benchmarks themselves: what they refuse, what they print, and that a small run runs."""
 
-import json
 from pathlib import Path
 
 import keras
@@ -15,7 +14,6 @@ from benchmarks.stage import Stage
 from benchmarks.worker import JobFailed
 
 BACKEND = keras.config.backend()
-RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 
 # ------------------------------------------------------------------------------------ equal answers
 
@@ -176,162 +174,6 @@ def test_who_fails_or_disagrees_gets_no_time(maps, tmp_path):
     assert found["captum (torch, torch.nn)"]["error"].endswith("ValueError: no")
     timed = {name for name, job in crew.asked if job == "call"}
     assert timed == {*list(crew.replies)[:5]}
-
-
-# ------------------------------------------------------------------------------------ tables
-
-
-def row(contender, library, seconds, **more):
-    ratio = {"q1": 1.0, "median": 1.05, "q3": 1.1}
-    return {
-        "benchmark": "run", "network": "ResNet50", "method": "gradient", "batch": 1, "side": 224,
-        "contender": contender, "library": library, "backend": "torch", "form": "Keras model",
-        "rounds": seconds, "seconds": {"q1": 0.1, "median": float(np.median(seconds)), "q3": 0.3},
-        "ratios": {BY_HAND: ratio, OURS: ratio}, "import_seconds": 2.0, "load_seconds": 1.0,
-        "first_seconds": 0.5, "above_model_mb": 99.6,
-        "machine": {
-            "cpu": "a processor", "cores": 2, "device": "cpu", "date": "2026-11-22 10:00",
-            "commit": "0123456789", "dirty": False, "versions": {"keras": "3.15.1"},
-        },
-        **more,
-    }  # fmt: skip
-
-
-@pytest.fixture
-def lines(tmp_path):
-    def write(name, *found):
-        path = tmp_path / name
-        path.write_text("".join(json.dumps(one) + "\n" for one in found))
-        return str(path)
-
-    return write
-
-
-def example():
-    return [
-        row("by hand (torch)", BY_HAND, [0.2, 0.2]),
-        row("keras-saliency (torch)", OURS, [0.0213, 0.0213]),
-        row("captum (torch, torch.nn)", "captum", [0.5, 0.5], form="torch.nn", settings="all"),
-        {**row("torch-cam (torch)", "torch-cam", [1.0]), "error": "Traceback\nOSError: no file"},
-    ]
-
-
-REPORT = """\
-Measured on 2 cores of a processor; 2026-11-22; commit 0123456; keras 3.15.1. Answers were \
-compared before any clock started. `python -m benchmarks run --json FILE` and \
-`python -m benchmarks report FILE` do it again.
-
-This package on each backend: milliseconds of a warm call, and how many times as long as a \
-program written by hand for that backend it takes (median and quartiles of interleaved rounds; \
-below 1 is faster).
-
-| network | method | pictures | PyTorch ms | PyTorch of by hand |
-| --- | --- | --- | --- | --- |
-| ResNet50 | gradient | 1 | 21.3 | 1.05 (1.00–1.10) |
-
-Other libraries, each in the setting that is best for it: how many times as long as this package \
-on the same backend, and the memory above the loaded model.
-
-| network | method | pictures | library | on | ms | of ours | MB | ours MB |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- |
-| ResNet50 | gradient | 1 | captum | PyTorch, torch.nn | 500 | 1.05 (1.00–1.10) | 100 | 100 |
-
-Settings. captum (torch, torch.nn): gradient (all).
-
-Starting, on one picture's gradient: seconds to import, to load the network, and of the first \
-call, which traces and compiles.
-
-ResNet50:
-
-| contender | import s | load s | first call s | warm ms |
-| --- | --- | --- | --- | --- |
-| by hand (torch) | 2.0 | 1.0 | 0.5 | 200 |
-| keras-saliency (torch) | 2.0 | 1.0 | 0.5 | 21.3 |
-| captum (torch, torch.nn) | 2.0 | 1.0 | 0.5 | 500 |
-
-Not in the tables, because it failed or gave another answer:
-
-- ResNet50, gradient, 1 picture: torch-cam (torch): OSError: no file
-"""
-
-
-def test_report(lines, tmp_path, capsys):
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before {report.BEGIN} old {report.END} after")
-    words = ["report", lines("run", *example()), "--readme", str(readme), "--out", str(tmp_path)]
-    assert command.main(words) == 0
-    assert capsys.readouterr().out == REPORT
-    assert readme.read_text() == f"before {report.BEGIN}\n\n{REPORT}\n{report.END} after"
-    for name in ("backends.png", "peers.png"):
-        assert (tmp_path / name).stat().st_size > 5000
-
-
-@pytest.mark.parametrize(
-    "text", ["", report.BEGIN, f"{report.END} {report.BEGIN}", 2 * f"{report.BEGIN}{report.END}"]
-)
-def test_a_file_without_its_marks_stays(text, tmp_path):
-    path = tmp_path / "README.md"
-    path.write_text(text)
-    with pytest.raises(ValueError, match="each once"):
-        report.put_into(path, "new")
-    assert path.read_text() == text
-
-
-def test_older_files_are_read():
-    found = rows.read([RESULTS / "warm-2cpu.jsonl"])
-    assert len(found) == 2 * 3 * 2 * 2
-    assert "| ResNet50 | gradient | 8 | 1465 | 1.03 (1.01–1.06) |" in report.markdown(
-        found.values()
-    )
-
-
-# ------------------------------------------------------------------------------------ two runs
-
-COMPARED = """\
-case                                          contender                              before      after   ratio      quartiles
-ResNet50, gradient, 1 picture                 by hand (torch)                           200        202   1.010    1.000-1.020
-ResNet50, gradient, 1 picture                 keras-saliency (torch)                    300        450   1.500    1.483-1.517  SLOWER
-ResNet50, gradient, 1 picture                 captum (torch)                                                                   none after
-slower than 1.1 times: 1
-"""  # noqa: E501
-
-
-def test_compare(lines, capsys):
-    hand, ours = [0.198, 0.2, 0.204], [0.295, 0.3, 0.305]
-    old = lines(
-        "old",
-        row("by hand (torch)", BY_HAND, hand),
-        row("keras-saliency (torch)", OURS, ours),
-        row("captum (torch)", "captum", [1.0]),
-    )
-    new = lines(
-        "new",
-        row("by hand (torch)", BY_HAND, [0.2, 0.202, 0.204]),
-        row("keras-saliency (torch)", OURS, [0.445, 0.45, 0.455]),
-    )
-    assert command.main(["compare", old, new]) == 1
-    assert capsys.readouterr().out == COMPARED
-    assert command.main(["compare", old, new, "--threshold", "1.6"]) == 0
-    assert "moved" in capsys.readouterr().out
-    assert command.main(["compare", old, old]) == 0
-    assert "moved" not in capsys.readouterr().out
-
-
-def test_compare_relative_to_by_hand(lines, capsys):
-    slow = 3 * np.array([0.2, 0.202, 0.204])  # a slower machine, not a slower program
-    old = lines(
-        "old",
-        row("by hand (torch)", BY_HAND, [0.2, 0.202, 0.204]),
-        row("keras-saliency (torch)", OURS, [0.3, 0.303, 0.306]),
-    )
-    new = lines(
-        "new",
-        row("by hand (torch)", BY_HAND, slow.tolist()),
-        row("keras-saliency (torch)", OURS, (1.5 * slow).tolist()),
-    )
-    assert command.main(["compare", old, new]) == 1
-    assert command.main(["compare", old, new, "--relative"]) == 0
-    assert "keras-saliency (torch)                  1.500      1.500" in capsys.readouterr().out
 
 
 # ------------------------------------------------------------------------------------ for real
