@@ -6,8 +6,6 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from keras_saliency.cli import listed, photos, subject
 from keras_saliency.cli.output import quiet, say, tell
 from keras_saliency.errors import KerasSaliencyError, MethodError, MetricError
@@ -67,7 +65,7 @@ def run(args: argparse.Namespace, doing: str) -> tuple[Comparison | None, dict[s
 
 def status(found: Comparison, broken: dict[str, str]) -> int:
     """Return the exit status: 1 if a photo could not be read, no method has a map, or no score."""
-    nothing = bool(found.metrics) and bool(np.isnan(found.values).all())
+    nothing = bool(found.metrics) and all(score != score for score in found.values.flat)  # NaN
     return int(bool(broken) or not found.explanations or nothing)
 
 
