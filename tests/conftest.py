@@ -16,6 +16,19 @@ def _seeded():
     keras.utils.set_random_seed(0)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _forget_what_was_compiled():
+    """Under JAX let go of a module's programs.
+
+    Each is a few memory maps, of which Linux gives a process 65,530; beyond, JAX crashes.
+    """
+    yield
+    if keras.config.backend() == "jax":
+        import jax
+
+        jax.clear_caches()
+
+
 @pytest.fixture(scope="session")
 def shared():
     """The folder of weights and photos beside the checkout; never part of the repository."""
