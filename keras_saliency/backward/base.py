@@ -63,7 +63,10 @@ class Rule(ABC):
                 return leaf
             return _backend.current().redirect(leaf, piece.inputs, back)
 
-        output = piece.run()
+        try:
+            output = piece.run()
+        except MethodError as inner:  # JAX refuses what runs inside first: its whole is what counts
+            raise self.unsupported(piece, why) from inner
         return keras.tree.map_structure(cut, output) if piece.inputs else output
 
     def opaque(self, piece: Piece) -> Any:
