@@ -32,7 +32,7 @@ def predict(run, model):
 def test_prints_the_folder_and_nothing_else(predict, photo, here, model):
     status, stdout, stderr = predict(photo)
     assert status == 0
-    assert stdout == f"{Path('saliency_out', 'photo')}\n"
+    assert stdout == f"{Path('fixations_out', 'photo')}\n"
     assert stderr.startswith("photo.png: half of the fixations on ")
     folder = here / stdout.strip()
     assert {path.name for path in folder.iterdir()} == {
@@ -74,12 +74,12 @@ def test_the_others_are_done_when_one_photo_is_broken(predict, photo, tmp_path, 
     broken, other = tmp_path / "broken.png", tmp_path / "other.png"
     broken.write_text("no picture")
     Image.fromarray(np.zeros((50, 20), np.uint8)).save(other)
-    (here / "saliency_out" / "photo-2").mkdir(parents=True)
-    (here / "saliency_out" / "photo-2" / "thesis.txt").write_text("mine")
+    (here / "fixations_out" / "photo-2").mkdir(parents=True)
+    (here / "fixations_out" / "photo-2" / "thesis.txt").write_text("mine")
     words = (photo, broken, other, photo, "--batch-size", batch_size)
     status, stdout, stderr = predict(*words)
     assert status == 1
-    assert stdout.split() == [str(Path("saliency_out", name)) for name in ("photo", "other")]
+    assert stdout.split() == [str(Path("fixations_out", name)) for name in ("photo", "other")]
     assert f"error: {broken}: " in stderr
     assert "not a picture Pillow can read" in stderr
     assert "Something else is there" in stderr
@@ -146,5 +146,5 @@ def test_the_embedded_model_in_a_process_of_its_own(photo, command, monkeypatch)
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)  # TensorFlow sets it in this process
     found = command("predict", photo)
     assert found.returncode == 0, found.stderr
-    assert found.stdout == f"{Path('saliency_out', 'photo')}\n"
+    assert found.stdout == f"{Path('fixations_out', 'photo')}\n"
     assert found.stderr.count("\n") == 1  # no start-up chatter

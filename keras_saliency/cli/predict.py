@@ -44,7 +44,7 @@ def add(verbs: Any) -> None:
         "mirror image, in twice the time; default: as the model was made for")  # fmt: skip
     add("--batch-size", type=words.count, default=1, metavar="N", help="photos that go through "
         "the model at once; more is quicker on a GPU only; default: 1")  # fmt: skip
-    photos.add_arguments(verb)
+    photos.add_arguments(verb, out="fixations_out")
     verb.set_defaults(run=_run)
 
 
