@@ -44,7 +44,7 @@ def build(name: str, side: int = SIDE, activation: str | None = "softmax") -> An
         from keras_saliency.pretrained import efficientnet_lite0
 
         return efficientnet_lite0(input_shape=(side, side, 3), classifier_activation=activation)
-    with _without_drawing():
+    with no_random_kernels():
         if name == "ViT":
             from benchmarks.vit import vit
 
@@ -56,8 +56,8 @@ def build(name: str, side: int = SIDE, activation: str | None = "softmax") -> An
 
 
 @contextlib.contextmanager
-def _without_drawing() -> Iterator[None]:
-    """Make kernels 0: drawing what is overwritten would take JAX ten seconds a network."""
+def no_random_kernels() -> Iterator[None]:
+    """Build networks whose weights are loaded afterwards: drawing them costs JAX 20 seconds."""
     import keras
 
     drawn = keras.initializers.VarianceScaling.__call__

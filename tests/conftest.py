@@ -1,12 +1,13 @@
 """What all tests share: seeds, the shared folder, pretrained networks."""
 
-import contextlib
 import functools
 import importlib.util
 from pathlib import Path
 
 import keras
 import pytest
+
+from benchmarks.networks import no_random_kernels
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -35,19 +36,6 @@ def shared():
     if not SHARED.is_dir():
         pytest.skip("no shared folder beside this checkout")
     return SHARED
-
-
-@contextlib.contextmanager
-def no_random_kernels():
-    """Build networks whose weights are loaded afterwards: drawing them costs JAX 20 seconds."""
-    drawn = keras.initializers.VarianceScaling.__call__
-    keras.initializers.VarianceScaling.__call__ = lambda self, shape, dtype=None, **_: (
-        keras.ops.zeros(shape, dtype)
-    )
-    try:
-        yield
-    finally:
-        keras.initializers.VarianceScaling.__call__ = drawn
 
 
 @functools.cache

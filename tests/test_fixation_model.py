@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 import tiny_encoder
-from conftest import no_random_kernels
 
+from benchmarks.networks import no_random_kernels
 from keras_saliency import errors
 from keras_saliency.fixation import FixationModel, load_model, save_model
 from keras_saliency.fixation.layers import EMPTY, CentreBias, LogDensity, Pixels, Smoothing
