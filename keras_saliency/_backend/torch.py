@@ -1,4 +1,4 @@
-"""PyTorch: eager (``torch.compile`` is slower here), weights detached, layout copies left out."""
+"""PyTorch: eager at first, recorded where it comes again (``torch.compile`` is slower here)."""
 
 from __future__ import annotations
 
@@ -9,49 +9,41 @@ from typing import Any
 import keras
 import numpy as np
 import torch
-from keras.src.backend.torch import nn as keras_nn
 
+from keras_saliency._backend import torch_layers
 from keras_saliency._backend.shared import not_differentiable
-from keras_saliency.intercept import intercept_functions
+from keras_saliency._backend.torch_recorded import Recorded
 
 COMPILES = False
+FOLDS = False
 
 Variables = Callable[[], list[Any]]
 
 
-def _tensors(args: Any) -> Any:
-    return keras.tree.map_structure(keras.ops.convert_to_tensor, args)
-
-
 @contextlib.contextmanager
-def _running(variables: Variables) -> Iterator[None]:
-    # Detached weights: no weight gradients, and the user's requires_grad is left alone.
-    frozen = [(variable, variable.value.detach()) for variable in variables()]
-    # The function is Keras' private one: where it is not found, everything works, slower.
-    views = intercept_functions(keras_nn, {"_transpose_spatial_inputs": _as_a_view})
-    with keras.StatelessScope(state_mapping=frozen), views:
+def _running(variables: Variables, values: list[Any]) -> Iterator[None]:
+    mapping = list(zip(variables(), values, strict=True))
+    with keras.StatelessScope(state_mapping=mapping), torch_layers.rewritten():
         yield
 
 
 def forward(function: Callable[..., Any], variables: Variables) -> Callable[..., Any]:
     """Return ``function`` of arrays, run without recording for gradients."""
 
-    def run(*args):
-        with torch.no_grad(), _running(variables):
-            return function(*_tensors(args))
+    def run(values, *args):
+        with torch.no_grad(), _running(variables, values):
+            return function(*args)
 
-    return run
+    return Recorded(run, variables)
 
 
 def value_and_grad(function: Callable[..., Any], variables: Variables) -> Callable[..., Any]:
     """Return ``(x, *rest) -> (scores, aux, gradient of sum(scores) by x)``."""
 
-    def run(x, *rest):
-        # The user may have switched gradients off around us.
-        with torch.inference_mode(False), torch.enable_grad(), _running(variables):
-            x, *others = _tensors((x, *rest))
+    def run(values, x, *rest):
+        with torch.enable_grad(), _running(variables, values):
             x = keras.tree.map_structure(lambda one: one.detach().requires_grad_(True), x)
-            scores, aux = function(x, *others)
+            scores, aux = function(x, *rest)
             if not scores.requires_grad:
                 raise not_differentiable()
             flat = keras.tree.flatten(x)
@@ -64,7 +56,7 @@ def value_and_grad(function: Callable[..., Any], variables: Variables) -> Callab
         ]
         return scores, aux, keras.tree.pack_sequence_as(x, gradients)
 
-    return run
+    return Recorded(run, variables)
 
 
 def vjp(function: Callable[..., Any], *inputs: Any) -> tuple[Any, Callable[[Any], Any]]:
@@ -95,7 +87,7 @@ def redirect(output: Any, inputs: Any, backward: Callable[[Any], Any]) -> Any:
 
 def dry_run(function: Callable[..., Any], variables: Variables, *args: np.ndarray) -> None:
     """Run ``function`` once; PyTorch has no cheaper way that fits every layer."""
-    forward(function, variables)(*args)
+    forward(function, variables)(*args)  # once, so nothing is recorded
 
 
 def to_numpy(tensors: Any) -> Any:
@@ -108,15 +100,3 @@ def is_out_of_memory(error: Exception) -> bool:
     if isinstance(error, torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
-
-
-# A permuted view is what torch calls channels_last, and its kernels take that as it is: the same
-# gradients to the bit, in 0.8 of the time.
-_CHANNELS_TO_FRONT = {3: (0, 2, 1), 4: (0, 3, 1, 2), 5: (0, 4, 1, 2, 3)}
-
-
-def _as_a_view(original: Callable[[Any], Any], inputs: Any) -> Any:
-    """Stand in for Keras' copy of each activation from NHWC to NCHW memory before a convolution."""
-    if inputs.ndim in _CHANNELS_TO_FRONT:
-        return inputs.permute(_CHANNELS_TO_FRONT[inputs.ndim])
-    return original(inputs)
