@@ -2,6 +2,8 @@
 
 ====================  ==============================================================================
 ``COMPILES``          whether a new batch size costs a compilation (then batches are padded)
+``FOLDS``             whether batch normalisation is better folded into convolutions; what nobody
+                      needs must cost nothing there
 ``forward``           a function of arrays, compiled, without gradients
 ``value_and_grad``    a function ``(x, *rest) -> (scores, aux)``, compiled, with d sum(scores) / dx
 ``vjp``               a piece of a run and its pullback: from upstream gradients to its inputs'

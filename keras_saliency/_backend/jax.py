@@ -18,6 +18,7 @@ from keras_saliency._backend.jax_cpu import rewritten
 from keras_saliency._backend.shared import not_differentiable
 
 COMPILES = True
+FOLDS = False
 
 Variables = Callable[[], list[Any]]
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras_saliency._backend.shared import not_differentiable
 
 COMPILES = True
+FOLDS = True
 
 Variables = Callable[[], list[Any]]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_saliency import _backend
+from keras_saliency import _backend, folding
 from keras_saliency._keras import require_keras
 from keras_saliency.errors import FixationModelError, ModelError, ModelFileError
 from keras_saliency.kept import kept
@@ -104,7 +104,9 @@ class Predictor:
         reference = weakref.ref(self.model)  # what is kept for a model may not hold it
 
         def run(images: Any) -> Any:
-            return reference()(images, training=False)  # type: ignore[misc]
+            model: Any = reference()
+            with folding.folded(model):
+                return model(images, training=False)
 
         def variables() -> list[Any]:
             return reference().variables  # type: ignore[union-attr]

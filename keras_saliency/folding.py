@@ -1,0 +1,85 @@
+"""Batch normalisation folded into the convolution before it, while a model is traced.
+
+In inference both are linear, so one convolution with other weights does the work of two layers
+(Jacob et al. 2018, arXiv:1712.05877, section 3.2). The convolution itself is traced as well: where
+another layer or a tap wants its output, it is there, and where nobody does, it is compiled away.
+On TensorFlow that takes MobileNetV2's gradient to 0.75 of the time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from keras_saliency import _backend, layers
+from keras_saliency.backward import kinds, linear
+from keras_saliency.intercept import Handler, intercept, is_ours_to_split
+from keras_saliency.pieces import Piece, ends_in_activation
+
+_EXACT = ("float32", "float64")
+
+
+@contextlib.contextmanager
+def folded(model: Any) -> Iterator[None]:
+    """Fold within this block, where the backend gains by it.
+
+    Whoever intercepts a layer inside the block stands around the fold.
+
+    Args:
+        model: A Keras model.
+    """
+    made: dict[int, tuple[Any, Piece]] = {}  # by a convolution's output, kept with it
+    handlers: list[tuple[Any, Handler]] = []
+    for _, one in layers.walk(model) if _backend.current().FOLDS else ():
+        if _is_convolution(one):
+            handlers.append((one, _noting(one, made)))
+        elif type(one).__name__ == "BatchNormalization" and is_ours_to_split(one):
+            handlers.append((one, _folding(one, made)))
+    with intercept(handlers):
+        yield
+
+
+def _is_convolution(layer: Any) -> bool:
+    name = type(layer).__name__
+    return (
+        name in kinds.KERNELS
+        and "Conv" in name
+        and not name.startswith("Separable")
+        and is_ours_to_split(layer)
+        and not ends_in_activation(layer)
+        and getattr(layer, "quantization_mode", None) is None
+    )
+
+
+def _noting(layer: Any, made: dict[int, tuple[Any, Piece]]) -> Handler:
+    def handler(original, *args, **kwargs):
+        output = original(*args, **kwargs)
+        if len(args) == 1:
+            made[id(output)] = output, Piece(layer, type(layer).__name__, original, args)
+        return output
+
+    return handler
+
+
+def _folding(norm: Any, made: dict[int, tuple[Any, Piece]]) -> Handler:
+    def handler(original, *args, training=None, **kwargs):
+        output, piece = made.get(id(args[0]), (None, None)) if len(args) == 1 else (None, None)
+        if piece is not None and not training and _is_worth_it(output, piece.operation):
+            (step,) = linear.stages(piece)
+            whole = step.folded(norm, len(output.shape))
+            if whole is not None:
+                return whole.apply(piece.inputs[0], whole.kernel) + whole.bias
+        return original(*args, training=training, **kwargs)
+
+    return handler
+
+
+def _is_worth_it(output: Any, layer: Any) -> bool:
+    """Whether scaling the kernel costs less than what is saved: a pass over the activations."""
+    import keras
+
+    shape = tuple(output.shape[1:])
+    exact = keras.backend.standardize_dtype(output.dtype) in _EXACT
+    return exact and None not in shape and math.prod(layer.kernel.shape) <= math.prod(shape)
