@@ -397,7 +397,7 @@ def _noisy(x, samples, noise, seed):
     for image in x:
         draw = np.random.default_rng(seed)
         scale = noise * (image.max() - image.min())
-        noises = [draw.standard_normal(image.shape) for _ in range(samples)]
+        noises = [draw.standard_normal(image.shape, "float32") for _ in range(samples)]
         copies.append([(image + scale * one).astype("float32") for one in noises])
     return np.array(copies)
 

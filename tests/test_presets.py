@@ -247,7 +247,7 @@ def test_captum_gradient(captum):
 @captums
 def test_captum_smooth_grad(captum, monkeypatch):
     torch, draw = captum.torch, np.random.default_rng(0)
-    noise = np.stack([draw.standard_normal(captum.x.shape[1:]) for _ in range(5)] * 2)
+    noise = np.stack([draw.standard_normal(captum.x.shape[1:], "float32") for _ in range(5)] * 2)
     ours = torch.tensor(noise.transpose(0, 3, 1, 2).astype("float32"))
     monkeypatch.setattr(torch, "normal", lambda mean, deviation: deviation * ours)
     tunnel = captum.attr.NoiseTunnel(captum.attr.Saliency(captum.twin))

@@ -165,7 +165,7 @@ def test_pair_xrai(smooth):
 
 def noisy(x, scale, samples, seed):
     draw = np.random.default_rng(seed).standard_normal
-    return [x + scale * draw(x.shape) for _ in range(samples)]
+    return [x + scale * draw(x.shape, "float32") for _ in range(samples)]
 
 
 @pytest.mark.parametrize("library", ["captum", "tf-keras-vis", "pair"])

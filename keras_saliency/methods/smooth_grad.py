@@ -71,22 +71,25 @@ class SmoothGrad(Alike, Around):
 
     def attribute(self, engine: Engine, seed: int) -> Attribution:
         images = engine.images
-        moments, said = _Moments(len(images)), _Said(len(images), self.samples)
+        sums = _Spread(len(images)) if self.reduce == "variance" else _Sums(len(images))
+        said = _Said(len(images), self.samples)
         for rows, noisy in engine.chunks(self._noisy(images, seed), len(images) * self.samples):
             found = self.base.attribute(engine.at(rows, noisy), seed)
             said.add(rows, found)
-            values = found.values.astype(np.float64)
-            moments.add(rows, values**2 if self.reduce == "square" else values)
-        wanted = moments.variance() if self.reduce == "variance" else moments.mean
-        return Attribution(wanted, said.checks, said.info(), said.findings())
+            sums.add(
+                rows,
+                found.values.astype(np.float64) ** 2 if self.reduce == "square" else found.values,
+            )
+        return Attribution(sums.result(), said.checks, said.info(), said.findings())
 
     def _noisy(self, images: np.ndarray, seed: int) -> Iterator[tuple[int, np.ndarray]]:
+        precision = np.float64 if images.dtype == np.float64 else np.float32
         for row, image in enumerate(images):
             generator = np.random.default_rng(seed)
-            scale = self.noise * (np.ptp(image) if self.relative else 1)
+            scale = precision(self.noise * (np.ptp(image) if self.relative else 1))
             for _ in range(self.samples):
-                noise = generator.standard_normal(image.shape)
-                yield row, (image + scale * noise).astype(image.dtype)
+                noise = generator.standard_normal(image.shape, precision)
+                yield row, (image + scale * noise).astype(image.dtype, copy=False)
 
 
 class _Said:
@@ -129,22 +132,40 @@ class _Said:
         ]
 
 
-class _Moments:
-    """Mean and population variance of each picture's maps, in one pass (Welford), uncancelled."""
+class _Sums:
+    """Means of each picture's maps, in one pass."""
+
+    def __init__(self, count: int) -> None:
+        self._seen = np.zeros(count, int)
+        self._sums = np.zeros(0)
+
+    def add(self, rows: list[int], values: np.ndarray) -> None:
+        if not self._sums.size:
+            self._sums = np.zeros((len(self._seen), *values.shape[1:]))
+        for row, value in zip(rows, values, strict=True):
+            self._seen[row] += 1
+            self._sums[row] += value
+
+    def result(self) -> np.ndarray:
+        return self._sums / self._seen.reshape(-1, *[1] * (self._sums.ndim - 1))
+
+
+class _Spread:
+    """Population variances of each picture's maps, in one pass (Welford), uncancelled."""
 
     def __init__(self, count: int) -> None:
         self._seen = np.zeros(count)
-        self.mean = self._spread = np.zeros(0)
+        self._mean = self._spread = np.zeros(0)
 
     def add(self, rows: list[int], values: np.ndarray) -> None:
-        if not self.mean.size:
-            self.mean = np.zeros((len(self._seen), *values.shape[1:]))
-            self._spread = np.zeros_like(self.mean)
+        if not self._mean.size:
+            self._mean = np.zeros((len(self._seen), *values.shape[1:]))
+            self._spread = np.zeros_like(self._mean)
         for row, value in zip(rows, values, strict=True):
             self._seen[row] += 1
-            away = value - self.mean[row]
-            self.mean[row] += away / self._seen[row]
-            self._spread[row] += away * (value - self.mean[row])
+            away = value - self._mean[row]
+            self._mean[row] += away / self._seen[row]
+            self._spread[row] += away * (value - self._mean[row])
 
-    def variance(self) -> np.ndarray:
+    def result(self) -> np.ndarray:
         return self._spread / self._seen.reshape(-1, *[1] * (self._spread.ndim - 1))
