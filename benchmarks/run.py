@@ -8,7 +8,8 @@ Without --all the usual cases are run, in about 20 minutes on 2 cores: MobileNet
 gradient (1 and 8 pictures) and Grad-CAM, ResNet50 with SmoothGrad and integrated gradients,
 MobileNetV2 with occlusion, and predict_fixations(). Every contender is a process. Before a clock
 starts, all have given their answer and it was found equal; then each is called once a round, in
-random order. One round before is not counted: it tells how much memory a call takes.
+random order. What comes before is not counted: one call that tells how much memory it takes, then
+nine more or as many as go into five seconds.
 """
 
 from __future__ import annotations
