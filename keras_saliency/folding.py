@@ -65,8 +65,9 @@ def _noting(layer: Any, made: dict[int, tuple[Any, Piece]]) -> Handler:
 
 def _folding(norm: Any, made: dict[int, tuple[Any, Piece]]) -> Handler:
     def handler(original, *args, training=None, **kwargs):
-        output, piece = made.get(id(args[0]), (None, None)) if len(args) == 1 else (None, None)
-        if piece is not None and not training and _is_worth_it(output, piece.operation):
+        before = made.get(id(args[0])) if len(args) == 1 else None
+        if before is not None and not training and _is_worth_it(before[0], before[1].operation):
+            output, piece = before
             (step,) = linear.stages(piece)
             whole = step.folded(norm, len(output.shape))
             if whole is not None:
