@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import report, rows
+from benchmarks import quality_table, report, rows
 from benchmarks.contenders import BY_HAND, OURS
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
@@ -164,3 +164,36 @@ def test_compare_relative_to_by_hand(lines, capsys):
     assert command.main(["compare", old, new]) == 1
     assert command.main(["compare", old, new, "--relative"]) == 0
     assert "keras-saliency (torch)                  1.500      1.500" in capsys.readouterr().out
+
+
+def scored(network, method, hits, energy):
+    return {"network": network, "method": method, "hits": hits, "energy": energy}
+
+
+def test_the_best_method_comes_first(tmp_path, capsys):
+    found = [
+        scored("", "centre", 17.0, 0.6),
+        scored("mobilenet_v2", "gradient", 16.0, 0.5),
+        scored("squeezenet_v1_1", "gradient", 12.0, 0.25),
+        scored("mobilenet_v2", "lrp", 17.6, 0.8),
+        scored("squeezenet_v1_1", "lrp", 19.0, 0.7),
+        {"network": "mobilenet_v2", "method": "attention_rollout", "refused": "why"},
+    ]
+    rows_file, page = tmp_path / "rows.jsonl", tmp_path / "page.md"
+    rows_file.write_text("".join(json.dumps(one) + "\n" for one in found))
+    page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    assert quality_table.main([str(rows_file), "--docs", str(page)]) == 0
+    said = capsys.readouterr().out
+    assert (
+        said
+        == """\
+| method | MobileNetV2 hits | MobileNetV2 energy | SqueezeNet hits | SqueezeNet energy |
+| --- | --- | --- | --- | --- |
+| `lrp` | 18 | 0.80 | 19 | 0.70 |
+| *a blob in the centre* | 17 | 0.60 | 17 | 0.60 |
+| `gradient` | 16 | 0.50 | 12 | 0.25 |
+
+Refused by these networks: attention_rollout.
+"""
+    )
+    assert page.read_text() == f"before\n{report.BEGIN}\n\n{said}\n{report.END}\nafter\n"
