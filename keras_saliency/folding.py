@@ -15,7 +15,7 @@ from typing import Any
 
 from keras_saliency import _backend, layers
 from keras_saliency.backward import kinds, linear
-from keras_saliency.intercept import Handler, intercept, is_ours_to_split
+from keras_saliency.intercept import Handler, intercept
 from keras_saliency.pieces import Piece, ends_in_activation
 
 _EXACT = ("float32", "float64")
@@ -35,7 +35,7 @@ def folded(model: Any) -> Iterator[None]:
     for _, one in layers.walk(model) if _backend.current().FOLDS else ():
         if _is_convolution(one):
             handlers.append((one, _noting(one, made)))
-        elif type(one).__name__ == "BatchNormalization" and is_ours_to_split(one):
+        elif type(one).__name__ == "BatchNormalization" and _is_as_keras_made_it(one):
             handlers.append((one, _folding(one, made)))
     with intercept(handlers):
         yield
@@ -47,10 +47,17 @@ def _is_convolution(layer: Any) -> bool:
         name in kinds.KERNELS
         and "Conv" in name
         and not name.startswith("Separable")
-        and is_ours_to_split(layer)
+        and _is_as_keras_made_it(layer)
         and not ends_in_activation(layer)
         and getattr(layer, "quantization_mode", None) is None
     )
+
+
+def _is_as_keras_made_it(layer: Any) -> bool:
+    """Whether nothing of its arithmetic was changed, in a subclass or on the instance."""
+    own = [layer.__dict__.get(name) for name in ("call", "convolution_op")]
+    own = [getattr(one, "_replaced", one) for one in own]  # what `intercept` put there is nobody's
+    return type(layer).__module__.startswith("keras.") and not any(own)
 
 
 def _noting(layer: Any, made: dict[int, tuple[Any, Piece]]) -> Handler:

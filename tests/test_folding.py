@@ -230,3 +230,31 @@ def test_the_model_is_left_as_it_was():
     explain(model, X, target=0, preprocess=None)
     assert all("call" not in layer.__dict__ for layer in model.layers)
     assert not intercept._users
+
+
+def _standardised():
+    class Conv2D(layers.Conv2D):
+        def convolution_op(self, inputs, kernel):
+            return super().convolution_op(inputs, kernel - ops.mean(kernel, axis=(0, 1, 2)))
+
+    return graph(Conv2D(4, 3), layers.BatchNormalization(), layers.ReLU())
+
+
+def _replaced(number, name):
+    def make():
+        model = graph(layers.Conv2D(4, 3), layers.BatchNormalization(), layers.ReLU())
+        usual = getattr(model.layers[number], name)
+        changed = lambda *args, **kwargs: 2 * usual(*args, **kwargs)  # noqa: E731
+        object.__setattr__(model.layers[number], name, changed)
+        return model
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "make",
+    [_standardised, _replaced(1, "call"), _replaced(1, "convolution_op"), _replaced(2, "call")],
+    ids=["subclass", "call", "convolution_op", "call of the norm"],
+)
+def test_changed_arithmetic_is_left_alone(make, monkeypatch):
+    both(make, monkeypatch, times=0)

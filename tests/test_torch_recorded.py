@@ -56,7 +56,7 @@ def test_another_shape_or_type_is_another_run(at_once):
         found = counted(x)
         np.testing.assert_array_equal(found, x * len(x))
         assert found.dtype == x.dtype
-    assert counted.runs == 3
+    assert counted.runs == 3 + 3  # once as it is, once recorded
 
 
 def test_who_asks_for_a_value_runs_as_it_is(at_once):
@@ -104,7 +104,7 @@ def test_new_weights_are_seen(at_once):
     np.testing.assert_array_equal(counted(X), X * np.arange(3) * 2)
     variable.value.data.mul_(2)  # which PyTorch itself takes no note of
     np.testing.assert_array_equal(counted(X), X * np.arange(3) * 4)
-    assert counted.runs == 1
+    assert counted.runs == 2
 
 
 def test_what_nobody_needs_is_not_computed(at_once):
@@ -130,13 +130,21 @@ def test_what_nobody_needs_is_not_computed(at_once):
     assert not any("exp" in name for name in ran)
 
 
-def test_autocast_is_another_run(at_once):
-    counted = Counted(lambda values, x: torch.matmul(x, x.t()))
-    for _ in range(2):
-        with torch.autocast("cpu", torch.bfloat16):
-            assert counted.recorded(X).dtype == torch.bfloat16
-        assert counted(X).dtype == np.float32
-    assert counted.runs == 2
+def test_under_autocast_nothing_is_recorded_or_played_back(at_once):
+    def partly(values, x):
+        with torch.autocast("cpu", enabled=False):
+            exact = torch.matmul(x, x.t())
+        return exact, torch.matmul(x, x.t())
+
+    counted = Counted(partly)
+    for number in range(3):
+        for dtype in (torch.bfloat16, torch.float16):
+            with torch.autocast("cpu", dtype):
+                exact, cast = counted.recorded(X)
+            assert (exact.dtype, cast.dtype) == (torch.float32, dtype)
+        exact, plain = counted(X)
+        np.testing.assert_array_equal(exact, plain)
+        assert counted.runs == 2 * (number + 1) + 2
 
 
 def test_inference_mode_around_us(at_once):
@@ -154,7 +162,9 @@ def test_every_method_gives_the_same_map(case, monkeypatch):
     for after in (10**9, 0):
         monkeypatch.setattr(torch_recorded, "AFTER", after)
         model = case.networks.chain()
-        found.append(explain(model, models.pictures(2), case.method, target=1, seed=3))
+        for _ in range(2):  # the second one is played back
+            e = explain(model, models.pictures(2), case.method, target=1, seed=3)
+        found.append(e)
     np.testing.assert_array_equal(found[0].values, found[1].values)
     np.testing.assert_array_equal(found[0].scores, found[1].scores)
 
@@ -179,6 +189,56 @@ def test_while_one_thread_records_others_run_as_they_are(at_once):
     assert len(found) == 9
     for values in found:
         np.testing.assert_array_equal(values, wanted)
+
+
+def test_a_layer_that_keeps_a_tensor_keeps_a_true_one(at_once):
+    """As rotary embeddings keep the table of the last size."""
+
+    class Keeping(layers.Layer):
+        size = None
+
+        def call(self, x):
+            if self.size != x.shape[1]:
+                self.size = x.shape[1]
+                self.table = ops.cos(ops.arange(x.shape[1], dtype="float32"))[:, None, None]
+            self.seen = ops.exp(x)
+            return x * self.table
+
+    inputs = keras.Input((None, None, 3))
+    kept = Keeping()
+    model = keras.Model(inputs, layers.GlobalAveragePooling2D()(kept(inputs)))
+    sizes = [np.ones((1, side, side, 3), "float32") for side in (4, 6)]
+    for _ in range(2):
+        for x in sizes:
+            e = explain(model, x, methods.Gradient(), target=0, preprocess=None)
+            slopes = np.cos(np.arange(x.shape[1])) / x.shape[1] ** 2
+            np.testing.assert_allclose(e.attributions[0, :, 0, 0], slopes, rtol=1e-5)
+    for one in (kept.table, kept.seen):
+        assert type(one) is torch.Tensor
+    np.testing.assert_allclose(
+        model.predict(sizes[0], verbose=0), model(sizes[0]).numpy(force=True)
+    )
+
+
+@pytest.mark.parametrize("how", ["numpy", "caught"])
+def test_what_gives_other_numbers_played_back_is_not(at_once, how):
+    draw = np.random.default_rng(0)
+
+    def function(values, x):
+        if how == "numpy":
+            return x + float(draw.normal())
+        try:
+            large = bool(ops.max(x) > 1)
+        except RuntimeError:
+            large = False
+        return x * 2 if large else x
+
+    counted = Counted(function)
+    first, second = counted(X), counted(X)
+    if how == "numpy":
+        assert np.abs(first - second).min() > 0
+    else:
+        np.testing.assert_array_equal(second, 2 * X)
 
 
 def test_a_layer_in_the_model_that_asks_for_a_value(at_once):

@@ -85,7 +85,11 @@ def _batch_normalization(
     scale: Any = None,
     epsilon: float = 1e-3,
 ) -> Any:
-    """Go over the activations once, not three times, and once instead of twice on the way back."""
+    """Go over the activations once, not three times.
+
+    Where a mean is 1e5 times the spread, digits are lost that Keras' order of steps would keep; it
+    is the order that TensorFlow has.
+    """
     given = [one for one in (mean, variance, offset, scale) if one is not None]
     given = [nn.convert_to_tensor(one) for one in given]
     if x.dtype not in (torch.float32, torch.float64) or any(g.dtype != x.dtype for g in given):
