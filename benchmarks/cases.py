@@ -63,7 +63,7 @@ def chosen(
         networks: Names, or nothing.
         methods: Names, or nothing.
         batches: Numbers of pictures, or nothing.
-        everything: Start from all cases instead of the usual ones, which take about 20 minutes.
+        everything: Start from all cases instead of the usual ones, which take about 35 minutes.
         quick: Start from a tiny network and two pictures.
     """
     start = dict(_USUAL)

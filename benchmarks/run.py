@@ -4,7 +4,7 @@
     python -m benchmarks run --networks VGG16 --methods gradient grad_cam --batches 1 32
     python -m benchmarks run --libraries keras-saliency "by hand" --backends torch --quick
 
-Without --all the usual cases are run, in about 20 minutes on 2 cores: MobileNetV2 and ResNet50 with
+Without --all the usual cases are run, in about 35 minutes on 2 cores: MobileNetV2 and ResNet50 with
 gradient (1 and 8 pictures) and Grad-CAM, ResNet50 with SmoothGrad and integrated gradients,
 MobileNetV2 with occlusion, and predict_fixations(). Every contender is a process. Before a clock
 starts, all have given their answer and it was found equal; then each is called once a round, in
