@@ -8,6 +8,7 @@
     python -m benchmarks.memory         memory of methods that look at a picture very often
     python -m benchmarks.fixations      fixation models: predicting, building, training
     python -m benchmarks.quality        which methods find the object
+    python -m benchmarks.coverage       every family of networks by every method: is it right
     python -m benchmarks.rivals         other fixation models on the same recordings
 
 Cores are shared and clocks wander, so every figure is a ratio inside one interleaved run, and

@@ -1,4 +1,4 @@
-"""Whether contestants compute the same thing: asked before any of them is timed."""
+"""Whether contestants compute the same result: checked before any of them is timed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 MIN_COSINE = 0.9999
 # Two programs in float32 that add up in another order are both up to 7.5e-3 from float64 (ResNet50:
-# a rectifier takes the other side), hence 1.5e-2 from each other; 1.25e-2 was seen.
+# a rectifier switches), hence 1.5e-2 from each other; 1.25e-2 was measured.
 MAX_RELATIVE_L2 = 2e-2
 
 

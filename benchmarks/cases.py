@@ -1,4 +1,4 @@
-"""What is timed: a network, a method and how many pictures; and which of these a run takes."""
+"""The cases of a run: a network, a method and a number of pictures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from benchmarks.networks import NAMES
 
 SAMPLES, STEPS, MASKS, CELLS = 50, 50, 1000, 7  # of SmoothGrad, integrated gradients and RISE
 NOISE = 0.15  # SmoothGrad's, as a share of the pictures' range
-WINDOWS = 8  # of occlusion, a side: they touch and do not overlap
+WINDOWS = 8  # of occlusion, along each axis: they touch and do not overlap
 CHUNK = 8  # variants that go through a network at once, where a library lets one choose
 
 FIXATIONS = "fixations"  # predict_fixations(), by the network that comes with the package
@@ -55,7 +55,7 @@ def chosen(
     everything: bool = False,
     quick: bool = False,
 ) -> list[Case]:
-    """Return the cases that were asked for, network by network.
+    """Return the requested cases, network by network.
 
     What is named replaces that part of the usual cases (or of all); what is not named stays.
 

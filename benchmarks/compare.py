@@ -1,10 +1,10 @@
-"""Two runs against each other: what became slower, and by more than the clock wanders.
+"""Two runs against each other: cases that became slower by more than the clock's noise.
 
     python -m benchmarks compare before.jsonl after.jsonl --threshold 1.1
 
 A ratio is that of every round after with every round before: median and quartiles. A case has
-moved where all of the middle half lies on one side of 1. Between two runs the machine may have
-changed its pace: --relative compares the ratios to the hand-written program of the same run
+moved where all of the middle half lies above 1, or below it. Between two runs the machine may have
+changed its speed: --relative compares the ratios to the hand-written program of the same run
 instead, which that does not change.
 """
 

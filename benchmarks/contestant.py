@@ -1,4 +1,4 @@
-"""What the process of a contender does: load, prepare one case, and call when it is told to."""
+"""The process of a contender: load, prepare one case, and call it on demand."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def write_subject(network: str, side: int, count: int, path: str) -> None:
 
 
 def prepare(method: str, batch: int, path: str | None, answer: str) -> dict[str, Any]:
-    """Load what a case needs, make the first call and keep what it gave.
+    """Load what a case needs, make the first call and store its result.
 
     Args:
         method: What is timed.

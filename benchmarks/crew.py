@@ -1,4 +1,4 @@
-"""The processes of contenders: started when they are first asked, kept from case to case."""
+"""The processes of contenders: started at first use, alive from case to case."""
 
 from __future__ import annotations
 

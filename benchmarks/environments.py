@@ -1,9 +1,9 @@
 """A virtual environment for each peer that is not installed beside this package.
 
-An environment holds the peer and what it lacks, and sees everything else in the environment that
-asked: so all run on the same Keras, TensorFlow and PyTorch, and none is installed twice. Some peers
-pin versions that exclude ours, or would bring another PyTorch; they come without what they ask for
-(``alone``), which works (the agreement of their answers is checked).
+An environment holds the peer and what it lacks, and sees every other package of the calling
+environment: so all run on the same Keras, TensorFlow and PyTorch, and none is installed twice. Some
+peers pin versions that exclude ours, or would bring another PyTorch; they are installed without
+their dependencies (``alone``), which works (the agreement of their results is checked).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FOLDER = Path(__file__).resolve().parent.parent / ".benchmarks"
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is installed: with all it asks for, and without anything that it asks for."""
+    """Packages to install: with their dependencies, and without them."""
 
     whole: tuple[str, ...] = ()
     alone: tuple[str, ...] = ()

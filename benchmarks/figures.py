@@ -30,9 +30,11 @@ def draw(found: list[Row], folder: Path) -> list[Path]:
     if ours:
         order = {name: place for place, name in enumerate(BACKENDS)}
         ours.sort(key=lambda row: order[row["backend"]])
-        title = "This package beside a program written by hand for the same backend"
+        title = "This package against a hand-written program for the same backend"
         path = folder / "backends.png"
-        _bars(ours, BY_HAND, lambda row: row["backend"], title, "times as long as by hand", path)
+        _bars(
+            ours, BY_HAND, lambda row: row["backend"], title, "times as long as hand-written", path
+        )
         made.append(path)
     if peers:
         title = "Other libraries beside this package on the same backend"

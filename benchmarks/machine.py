@@ -1,4 +1,4 @@
-"""What every row says about where it was measured."""
+"""The machine, date and versions of every row."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 _PACKAGES = (
-    "keras-saliency", "keras", "numpy", "jax", "jaxlib", "tensorflow", "tensorflow-cpu", "torch",
+    "keras-saliency", "keras", "keras-hub", "numpy", "jax", "jaxlib", "tensorflow",
+    "tensorflow-cpu", "torch",
     "captum", "grad-cam", "torchcam", "tf-keras-vis", "xplique", "saliency",
 )  # fmt: skip
 _SETTINGS = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "XLA_FLAGS", "TF_ENABLE_ONEDNN_OPTS")
@@ -79,7 +80,7 @@ def _versions() -> dict[str, str]:
 def commit() -> dict[str, Any]:
     """Return the commit, and whether the package differed from it, at the first call.
 
-    A worker asks before it imports the package: somebody may commit during a long run.
+    A worker reads it before it imports the package: the commit may change during a long run.
     """
     return {
         "commit": _git("rev-parse", "HEAD") or "unknown",

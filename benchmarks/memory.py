@@ -22,7 +22,7 @@ AIM = 1.5  # times one micro-batch of gradients
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "gradient": ("Gradient", {}),
     "integrated_gradients, 300 steps": ("IntegratedGradients", {"steps": 300}),
-    "rise, 4000 masks": ("Rise", {"masks": 4000}),
+    "rise, 4000 masks": ("RISE", {"masks": 4000}),
     "score_cam, 1280 channels": ("ScoreCam", {}),
     "ablation_cam, 1280 channels": ("AblationCam", {}),
     "smooth_grad, 200 samples": ("SmoothGrad", {"samples": 200}),

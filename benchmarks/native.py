@@ -1,7 +1,7 @@
-"""A Keras network as torch.nn modules, channels first: what people on PyTorch would have written.
+"""A Keras network as torch.nn modules, channels first, as it would be written in PyTorch.
 
 Same weights, memory channels last, one module a layer under the layer's own name, so that hooks of
-PyTorch libraries find their places. Vision transformers are not converted: there a PyTorch library
+PyTorch libraries attach to them. Vision transformers are not converted: there a PyTorch library
 runs on the Keras object itself, as it does for everything that needs no map of a layer.
 """
 
@@ -134,10 +134,10 @@ def _padding(layer: Any, kernel: Any, dilation: Any) -> tuple[Any, tuple[int, in
         return None, (0, 0)
     if layer.padding != "same":
         raise NotConvertible(f"The padding {layer.padding!r} of {layer.name!r}.")
-    sides = zip(layer.input.shape[1:3], kernel, layer.strides, dilation, strict=True)
+    extra_inputs = zip(layer.input.shape[1:3], kernel, layer.strides, dilation, strict=True)
     totals = [
         max((-(-side // stride) - 1) * stride + (size - 1) * wide + 1 - side, 0)
-        for side, size, stride, wide in sides
+        for side, size, stride, wide in extra_inputs
     ]
     if all(total % 2 == 0 for total in totals):
         return None, (totals[0] // 2, totals[1] // 2)

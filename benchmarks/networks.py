@@ -18,7 +18,7 @@ import numpy as np
 SIDE = 224
 _APPLICATIONS = {"MobileNetV2": "mobilenet_v2", "ResNet50": "resnet50", "VGG16": "vgg16"}
 NAMES = ("VGG16", "ResNet50", "MobileNetV2", "EfficientNetLite0", "ViT")
-CAM_LAYERS = {  # the last map with places, where Grad-CAM looks
+CAM_LAYERS = {  # the last map with positions, for Grad-CAM
     "VGG16": "block5_conv3",
     "ResNet50": "conv5_block3_out",
     "MobileNetV2": "out_relu",
@@ -31,7 +31,7 @@ _ONES = {"gamma", "beta", "moving_variance"}
 
 
 def build(name: str, side: int = SIDE, activation: str | None = "softmax") -> Any:
-    """Return a network of the name, its kernels 0 where nobody trained it.
+    """Return a network of the name, its kernels 0 where it is not trained.
 
     Args:
         name: One of `NAMES`, or "tiny".
@@ -150,7 +150,7 @@ def network(name: str) -> Any:
 
 
 def pictures(name: str, count: int, side: int = SIDE) -> np.ndarray:
-    """Return pieces of a photo (B, side, side, 3) float32, preprocessed as the network wants them.
+    """Return crops of a photo (B, side, side, 3) float32, preprocessed for the network.
 
     Each holds a black and a white pixel: so all span the same range, and noise that is a share of
     that range is the same number for all of them.

@@ -1,9 +1,9 @@
-"""Which methods find the object: pointing game and energy in its boxes, on real photos.
+"""Which methods locate the object: pointing game and energy in its boxes, on real photos.
 
     python -m benchmarks.quality --shared ../shared --json benchmarks/results/quality.jsonl
 
 Every (photo, labelled class) is one case: the method explains that class, and its map in the
-photo's own frame is held against the class's boxes. A hit is a peak inside a box or at most 15
+photo's own frame is compared with the class's boxes. A hit is a peak inside a box or at most 15
 pixels beside it; of a fine-grained map the peak is that of the map blurred by 2 % of the photo's
 longer side, since single pixels are noise. ``centre`` is a Gaussian in the middle of the photo, the
 least a method should beat; ``area`` of the boxes is what a uniform map has inside.
@@ -23,7 +23,8 @@ import numpy as np
 
 from benchmarks.machine import describe
 from benchmarks.table import JsonLines, Table
-from keras_saliency import explain, methods, postprocess
+from keras_saliency import Box, explain, methods
+from keras_saliency._inputs import resampling
 from keras_saliency.methods import Method
 from keras_saliency.metrics import localization
 
@@ -64,7 +65,8 @@ def cases(images: Path) -> list[dict[str, Any]]:
     found = []
     for photo in json.loads((images / "images.json").read_text(encoding="utf-8")):
         for index in sorted({box["class_index"] for box in photo["boxes"]} - {None}):
-            boxes = [one["xyxy"] for one in photo["boxes"] if one["class_index"] == index]
+            corners = [one["xyxy"] for one in photo["boxes"] if one["class_index"] == index]
+            boxes = [Box(y0, x0, y1, x1) for x0, y0, x1, y1 in corners]
             found.append({"path": images / photo["file"], "class": index, "boxes": boxes})
     return found
 
@@ -89,7 +91,7 @@ def score(maps: list[np.ndarray], found: list[dict[str, Any]], fine: bool) -> di
         smooth = grid[None]
         if fine:
             sigma = 0.02 * max(grid.shape)
-            smooth = postprocess.blur(np.maximum(grid, 0)[None, ..., None], sigma)[..., 0]
+            smooth = resampling.blur(np.maximum(grid, 0)[None, ..., None], sigma)[..., 0]
         hits += localization.pointing_game(smooth, inside).tolist()
         energy += localization.energy_inside(grid[None], inside).tolist()
     return {"hits": float(np.sum(hits)), "energy": float(np.mean(energy))}
@@ -134,8 +136,8 @@ def main(words: list[str] | None = None) -> int:
 
 def _references(model: Any, preprocess: str, found: list[dict[str, Any]]) -> np.ndarray:
     """Return the first four photos, as the network takes them."""
-    from keras_saliency.adapter import Adapter
-    from keras_saliency.batch import prepare
+    from keras_saliency._graph.adapter import Adapter
+    from keras_saliency._inputs.batch import prepare
 
     return prepare(Adapter(model), [one["path"] for one in found[:4]], preprocess).images
 

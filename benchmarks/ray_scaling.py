@@ -3,8 +3,8 @@
     python -m benchmarks.ray_scaling --pictures 256 --json benchmarks/results/ray_scaling.jsonl
 
 MobileNetV2 with random weights at 224x224, gradients, one CPU an actor. Rounds with one and two
-actors take turns. Loading the model is part of a run, as it is for whoever runs one; the time from
-the first result to the last is told apart.
+actors alternate. Loading the model is part of a run, as it is for a user; the time from the first
+result to the last is reported separately.
 """
 
 from __future__ import annotations

@@ -54,13 +54,13 @@ def markdown(found: Iterable[Row]) -> str:
 
 
 def across_backends(found: list[Row]) -> str:
-    """Return a line a case: this package on each backend, beside the program written by hand."""
+    """Return a line a case: this package on each backend, beside the hand-written program."""
     present = [one for one in BACKENDS if any(row["backend"] == one for row in found)]
     lines: dict[tuple[str, str, int], dict[str, Row]] = {}
     for row in found:
         if row["library"] == OURS:
             lines.setdefault(_case(row), {})[row["backend"]] = row
-    heads = [f"{TITLES[one]} {what}" for one in present for what in ("ms", "of by hand")]
+    heads = [f"{TITLES[one]} {what}" for one in present for what in ("ms", "/ hand-written")]
     return table((*_NAMED, *heads), [
         (*case, *(cell for one in present for cell in _ours(backends.get(one))))
         for case, backends in lines.items()
@@ -85,12 +85,12 @@ def across_peers(found: list[Row]) -> str:
             f"{row['above_model_mb']:.0f}",
             f"{own['above_model_mb']:.0f}" if own else "",
         ))  # fmt: skip
-    heads = (*_NAMED, "library", "on", "ms", "of ours", "MB", "ours MB")
+    heads = (*_NAMED, "library", "on", "ms", "theirs / ours", "MB", "ours MB")
     return table(heads, lines) if lines else ""
 
 
 def settings(found: list[Row]) -> str:
-    """Return what was chosen for each peer."""
+    """Return the settings of each peer."""
     chosen: dict[str, dict[str, str]] = {}
     for row in found:
         if rows.is_peer(row) and row.get("settings"):
@@ -201,7 +201,7 @@ def _missing(found: list[Row]) -> str:
 
 
 def main(words: list[str] | None = None) -> int:
-    """Print the tables; draw figures and fill a README where that was asked."""
+    """Print the tables; draw figures and fill a README on request."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks report", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("files", nargs="+", type=Path, help="JSON lines of runs")

@@ -20,9 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from keras_saliency import data, postprocess
+from keras_saliency._inputs import resampling
+from keras_saliency.fixation import data
+from keras_saliency.fixation.metrics.baselines import CentreBias, centre_bias
 from keras_saliency.fixation.scoring import evaluate
-from keras_saliency.metrics.baselines import CentreBias, centre_bias
 
 
 def attention_center(path: Path) -> Callable[[np.ndarray], np.ndarray]:
@@ -42,15 +43,15 @@ def attention_center(path: Path) -> Callable[[np.ndarray], np.ndarray]:
         rows, columns = round(height * scale), round(width * scale)
         top, left = (480 - rows) // 2, (640 - columns) // 2
         canvas = np.zeros((1, 480, 640, 3), np.float32)
-        box = (0.0, 0.0, float(width), float(height))
-        shown = postprocess.resize_picture(picture, (rows, columns), box) / np.float32(255)
+        box = (0.0, 0.0, float(height), float(width))
+        shown = resampling.resize_picture(picture, (rows, columns), box) / np.float32(255)
         canvas[0, top : top + rows, left : left + columns] = shown
         network.set_tensor(image["index"], canvas)
         network.set_tensor(key["index"], np.array(b""))
         network.invoke()
         found = network.get_tensor(output["index"])[0]
         inside = found[top : top + rows, left : left + columns]
-        return postprocess.resize(inside[None], (height, width))[0]
+        return resampling.resize(inside[None], (height, width))[0]
 
     return saliency
 
@@ -61,7 +62,7 @@ def spectral_residual(picture: np.ndarray) -> np.ndarray:
 
     found, saliency = cv2.saliency.StaticSaliencySpectralResidual_create().computeSaliency(picture)
     if not found:
-        raise RuntimeError("OpenCV found no saliency.")
+        raise RuntimeError("OpenCV computed no saliency.")
     return saliency
 
 
@@ -76,7 +77,7 @@ def density(
 
     def predict(recording: Any) -> np.ndarray:
         found = saliency(recording.pixels()).astype(np.float64)
-        found = postprocess.blur(found[None, ..., None], blur * max(recording.size))[0, ..., 0]
+        found = resampling.blur(found[None, ..., None], blur * max(recording.size))[0, ..., 0]
         bias = biases[recording.dataset].log_density(recording.size)
         log_density = power * np.log(np.maximum(found, 1e-6)) + prior * bias
         log_density -= log_density.max()

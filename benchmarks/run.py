@@ -7,7 +7,7 @@
 Without --all the usual cases are run, in about 35 minutes on 2 cores: MobileNetV2 and ResNet50 with
 gradient (1 and 8 pictures) and Grad-CAM, ResNet50 with SmoothGrad and integrated gradients,
 MobileNetV2 with occlusion, and predict_fixations(). Every contender is a process. Before a clock
-starts, all have given their answer and it was found equal; then each is called once a round, in
+starts, all have returned their result and it was equal; then each is called once a round, in
 random order. What comes before is not counted: one call that tells how much memory it takes, then
 nine more or as many as go into five seconds.
 """
@@ -31,13 +31,13 @@ from benchmarks.worker import BACKENDS
 _REFERENCES = {contenders.OURS, contenders.BY_HAND}
 _COLUMNS = (
     ("network", -17), ("method", -20), ("batch", 5), ("contender", -34), ("ms", 8),
-    ("quartiles", 15), ("of by hand", 10), ("of ours", 8), ("cosine", 9), ("first s", 8),
+    ("quartiles", 15), ("/ by hand", 10), ("/ ours", 8), ("cosine", 9), ("first s", 8),
     ("MB", 6),
 )  # fmt: skip
 
 
 def parsed(words: list[str] | None) -> argparse.Namespace:
-    """Return what was asked for."""
+    """Return the parsed arguments."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks run", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     networks = (*NAMES, cases.EMBEDDED, "tiny")

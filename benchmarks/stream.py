@@ -99,7 +99,7 @@ def compared(whole: Path, resumed: Path, pictures: int) -> dict[str, Any]:
     """Return what differs between an archive written at once and one written in three runs."""
     import numpy as np
 
-    from keras_saliency.archive import Archive
+    from keras_saliency._results.archive import Archive
 
     rows: Counter[str] = Counter()
     for part in resumed.glob("part-*"):

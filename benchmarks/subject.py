@@ -1,6 +1,6 @@
-"""What is explained in a run: one network's weights, pictures and classes, in a file for everybody.
+"""The subject of a run: one network's weights, pictures and classes, in a file for all processes.
 
-The first process that is asked writes the file; all others read it, whatever their backend.
+The first process writes the file; all others read it, whatever their backend.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def write(name: str, side: int, count: int, path: str) -> None:
 
 
 class Loaded:
-    """A network of such a file in this process; each form of it is built when it is asked for."""
+    """A network of such a file in this process; each form of it is built at first use."""
 
     def __init__(self, path: str) -> None:
         """Read the file."""
@@ -106,7 +106,7 @@ class Subject:
 
     @property
     def window(self) -> int:
-        """Side of occlusion's window."""
+        """Height and width of occlusion's window."""
         from benchmarks.cases import WINDOWS
 
         return -(-self.loaded.side // WINDOWS)

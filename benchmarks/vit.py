@@ -12,7 +12,7 @@ def vit(side: int, activation: str | None) -> Any:
     from keras import Input, Model, layers, ops
 
     class Tokens(layers.Layer):
-        """Puts a learnt token in front of the others and adds their places."""
+        """Prepends a learned token to the others and adds position embeddings."""
 
         def build(self, shape: Any) -> None:
             self.token = self.add_weight(shape=(1, 1, shape[-1]), name="token")

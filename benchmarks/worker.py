@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +38,20 @@ class JobFailed(Exception):
 class Worker:
     """A process that runs on one backend until the block ends."""
 
-    def __init__(self, backend: str, python: str | Path = sys.executable) -> None:
+    def __init__(
+        self,
+        backend: str,
+        python: str | Path = sys.executable,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         """Start the process.
 
         Args:
             backend: Of Keras.
             python: The interpreter, which may be that of another environment.
+            settings: More environment variables.
         """
-        environment = {**_QUIET, **os.environ, "KERAS_BACKEND": backend}
+        environment = {**_QUIET, **os.environ, "KERAS_BACKEND": backend, **(settings or {})}
         # TensorFlow talks a lot; what it said is shown if the process dies.
         self._log = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 (lives with us)
         self._process = subprocess.Popen(

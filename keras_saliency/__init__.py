@@ -11,77 +11,84 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keras_saliency._lazy import attach
+from keras_saliency._imports import attach, moved
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from keras_saliency import (
-        data,
+        config,
         errors,
         fixation,
-        layers,
         methods,
         metrics,
         plot,
-        preprocessing,
         pretrained,
         targets,
     )
-    from keras_saliency._compare import compare
     from keras_saliency._explain import explain
     from keras_saliency._explainer import Explainer
-    from keras_saliency._explanation import Explanation
-    from keras_saliency.archive import Archive
+    from keras_saliency._graph.paths import layer_tree
+    from keras_saliency._inputs.geometry import Box
+    from keras_saliency._inputs.preprocessing import Preprocess
+    from keras_saliency._results.archive import Archive
+    from keras_saliency._results.explanation import Explanation
     from keras_saliency.comparison import Comparison
+    from keras_saliency.comparison.compare import compare
     from keras_saliency.fixation.many import FixationPredictor
     from keras_saliency.fixation.predict import predict_fixations
     from keras_saliency.fixation.prediction import FixationPrediction
 
 _NAMES = {
-    "Archive": "archive",
-    "compare": "_compare",
+    "Archive": "_results.archive",
+    "Box": "_inputs.geometry",
     "Comparison": "comparison",
-    "explain": "_explain",
     "Explainer": "_explainer",
-    "Explanation": "_explanation",
-    "predict_fixations": "fixation.predict",
+    "Explanation": "_results.explanation",
     "FixationPrediction": "fixation.prediction",
     "FixationPredictor": "fixation.many",
+    "Preprocess": "_inputs.preprocessing",
+    "compare": "comparison.compare",
+    "explain": "_explain",
+    "layer_tree": "_graph.paths",
+    "predict_fixations": "fixation.predict",
 }
 _ROOMS = (
-    "data",
-    "errors",
-    "fixation",
-    "layers",
-    "methods",
-    "metrics",
-    "plot",
-    "preprocessing",
-    "pretrained",
-    "targets",
-)
+    "config", "errors", "fixation", "methods", "metrics", "plot", "pretrained", "targets",
+)  # fmt: skip
 
 __all__ = [
     "Archive",
+    "Box",
     "Comparison",
     "Explainer",
     "Explanation",
     "FixationPrediction",
     "FixationPredictor",
+    "Preprocess",
     "compare",
-    "data",
+    "config",
     "errors",
     "explain",
     "fixation",
-    "layers",
+    "layer_tree",
     "methods",
     "metrics",
     "plot",
     "predict_fixations",
-    "preprocessing",
     "pretrained",
     "targets",
 ]
 
-__getattr__, __dir__ = attach(__name__, _NAMES, _ROOMS)
+# Until version 0.2, under the old name, with a DeprecationWarning.
+_MOVED = {
+    "archive": "_results.archive",
+    "boxes": "_inputs.geometry",
+    "data": "fixation.data",
+    "layers": "_graph.paths",
+    "preprocessing": "_inputs.preprocessing",
+    "segments": "_inputs.segments",
+}
+moved(__name__, _MOVED)
+
+__getattr__, __dir__ = attach(__name__, _NAMES, (*_ROOMS, *_MOVED))

@@ -1,23 +1,37 @@
-"""explain(): the whole river, from picture to map."""
+"""explain(): the whole pipeline, from picture to map."""
 
 from __future__ import annotations
 
+import sys
 import time
 import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from keras_saliency import methods, postprocess, preprocessing, provenance, targets
-from keras_saliency._explanation import Explanation
-from keras_saliency.adapter import Adapter
-from keras_saliency.batch import Batch, prepare
-from keras_saliency.engine import Engine
-from keras_saliency.errors import MethodError
+from keras_saliency import _arguments, methods, targets
+from keras_saliency._engine import programs, weights
+from keras_saliency._engine.engine import Engine
+from keras_saliency._engine.micro_batches import BatchSize
+from keras_saliency._graph import Head, is_regression
+from keras_saliency._graph.adapter import Adapter
+from keras_saliency._inputs import preprocessing, resampling
+from keras_saliency._inputs.batch import Batch, prepare
+from keras_saliency._io.encoding import plain
+from keras_saliency._results import provenance
+from keras_saliency._results.explanation import Explanation
+from keras_saliency.errors import KerasSaliencyError, MethodError
 from keras_saliency.methods import Attribution, Method
-from keras_saliency.micro_batches import BatchSize
+from keras_saliency.methods.base import ZERO
 
+_READ = "help(keras_saliency.explain)"
 _LARGE_ERROR = 0.1  # of the score gap
+_RESERVED = {
+    "backend", "batch_size", "checksums", "method", "model", "model_sha256", "parameters",
+    "pictures", "preprocess", "schema_version", "score", "seconds", "seed", "signed", "versions",
+}  # fmt: skip
 
 
 def explain(
@@ -32,25 +46,25 @@ def explain(
 ) -> Explanation:
     """Show where a Keras model looks.
 
-    The model is left exactly as found. The first call on a model compiles; later calls with other
+    The model is left unchanged. The first call on a model compiles; later calls with other
     pictures, classes or weights do not.
 
     Args:
         model: A Keras 3 model: Functional, Sequential (built or not) or subclassed.
         image: A picture (path, ``PIL.Image``, (H, W) or (H, W, C) array), a batch (B, H, W, C), or
             a list of pictures, which may differ in size. uint8 pixels, paths and PIL images are
-            resized to the model's input and preprocessed; float arrays count as preprocessed. For
-            a model with several inputs a dict by input name: the first entry that takes pictures
-            is explained, the others are held fixed.
+            resized to the model's input and preprocessed; float arrays count as preprocessed, and
+            are refused where they cannot be. For a model with several inputs a dict by input name:
+            the first entry that takes pictures is explained, the others are held fixed.
         method: A name from ``keras-saliency methods``, or a method with options such as
             ``methods.IntegratedGradients(steps=100)``.
         target: What is explained: ``None`` the predicted class, an int a class, a list of ints a
             class for each picture, an object of `keras_saliency.targets`, or a callable
             ``outputs -> (B,)`` scores. The score is the logit unless the target says otherwise.
-        preprocess: ``"auto"`` (that of ``keras.applications`` for its networks, none for models
-            that rescale by themselves), ``"caffe"``, ``"tf"``, ``"torch"``, ``None`` (pixels
-            0..255 as they are), a callable of a float32 batch of pixels 0..255, or a
-            ``preprocessing.Preprocess``.
+        preprocess: ``"auto"`` (a keras_hub task's own; none for models that rescale by themselves;
+            that of ``keras.applications`` for its networks, recognised by their layers),
+            ``"caffe"``, ``"tf"``, ``"torch"``, ``None`` (pixels 0..255 unchanged), a callable of a
+            float32 batch of pixels 0..255, or a ``preprocessing.Preprocess``.
         batch_size: Pictures (or variants of them) that go through the model at once. More costs
             memory; on JAX and TensorFlow it can be a quarter faster, on PyTorch it is slower.
             ``"auto"`` begins with 8, takes more while that is faster, and fewer where memory runs
@@ -72,16 +86,16 @@ def explain(
         ('espresso',)
     """
     started = time.perf_counter()
-    check_batch_size(batch_size)
+    batch_size, seed = check_batch_size(batch_size), check_seed(seed)
     chosen = methods.get(method)
     adapter = Adapter(model)
     batch = prepare(adapter, image, preprocess)
     engine = Engine(adapter, targets.get(target), batch, batch_size)
-    found = attributed(model, batch, engine, chosen, seed, batch_size, started)
-    for row, check in enumerate(found.checks):
+    result = attributed(model, batch, engine, chosen, seed, batch_size, started)
+    for row, check in enumerate(result.checks):
         for finding in check["findings"]:
             warnings.warn(f"picture {row}: {finding}", stacklevel=2)
-    return found
+    return result
 
 
 def attributed(
@@ -93,91 +107,191 @@ def attributed(
     batch_size: BatchSize,
     started: float,
 ) -> Explanation:
-    """Return what a method finds on pictures that are ready; findings are kept, not warned of.
+    """Return the explanation of a prepared batch; findings go to ``checks``, without warnings.
 
     Args:
         model: The model.
         batch: The pictures.
         engine: The model, these pictures and a target.
         method: The method.
-        seed: For what it draws.
+        seed: Of its random numbers.
         batch_size: That of the engine, for the manifest.
-        started: When the work began, by ``time.perf_counter``.
+        started: Start time, by ``time.perf_counter``.
     """
-    found = method.attribute(engine, seed)
+
+    def run(attempt: int) -> tuple[Engine, Attribution]:
+        current = engine.with_target(engine.target) if attempt else engine
+        result = method.attribute(current, seed)
+        _ = current.scores
+        return current, result
+
+    (engine, result), digest = weights.consistently(model, run, hashed=True)
+    _check_info(method, result.info)
     frame = batch.images.shape[1:3]
-    if found.is_grid:
-        attributions, values = None, postprocess.resize(found.values, frame)
+    if result.is_grid:
+        attributions, values = None, resampling.resize(result.values, frame)
     else:
-        attributions = found.values.astype(np.float32, copy=False)
-        values = method.to_map(found.values).astype(np.float32, copy=False)
-    learnt = engine.learnt
+        attributions = result.values.astype(np.float32, copy=False)
+        values = method.to_map(result.values).astype(np.float32, copy=False)
+    aux = engine.aux
+    shown = _Shown.of(engine)
     return Explanation(
         values=values,
         attributions=attributions,
         scores=engine.scores,
-        probabilities=learnt.get("probability"),
-        targets=tuple(engine.target.describe(len(values))),
-        labels=_labels(model, learnt.get("index"), len(values)),
+        probabilities=aux.get("probability") if shown.is_class else None,
+        targets=tuple(engine.chosen_target.describe(len(values))),
+        labels=shown.labels(model, aux.get("index"), len(values)),
         pictures=batch.originals,
         geometries=batch.geometries,
         signed=method.signed,
-        checks=_checks(found, values, engine.scores),
+        checks=_checks(
+            method,
+            result,
+            values,
+            engine,
+            (batch.findings, shown.findings(aux.get("index"))),
+            programs.notes(model),
+        ),
         info={
             "method": method.name,
-            "parameters": method.parameters(),
+            "parameters": plain(method.parameters()),
             "score": engine.target.score,
             "seed": seed,
-            "preprocess": batch.preprocess.name if batch.preprocess else "given as floats",
+            "preprocess": batch.preprocessed,
             "batch_size": batch_size,
-            **found.info,
+            **plain(dict(result.info)),
             **provenance.of_run(model),
             "seconds": round(time.perf_counter() - started, 4),
         },
-        model_hash=provenance.model_hash(model),
+        model_sha256=digest,
     )
 
 
-def check_batch_size(batch_size: Any) -> None:
-    """Refuse what is no number of pictures.
+def check_batch_size(batch_size: Any) -> BatchSize:
+    """Return a number of pictures as Python's int, or ``"auto"``.
 
     Raises:
-        MethodError: It is not a whole number above 0.
+        MethodError: It is neither ``"auto"`` nor a whole number above 0.
     """
-    if batch_size != "auto" and (not isinstance(batch_size, int) or batch_size < 1):
+    if isinstance(batch_size, str) and batch_size == "auto":
+        return "auto"
+    fix = "Leave it at 8, or pass 'auto'."
+    whole = _arguments.integer(batch_size, "batch_size", MethodError, _READ, fix=fix)
+    return min(whole, sys.maxsize)  # all at once
+
+
+def check_seed(seed: Any) -> int:
+    """Return a seed as Python's int.
+
+    Raises:
+        MethodError: It is not a whole number of 0 or more.
+    """
+    return _arguments.seed(seed, MethodError, _READ)
+
+
+def _check_info(method: Method, info: Mapping[str, Any]) -> None:
+    """Refuse an ``info`` of a method that would replace an entry by `attributed`.
+
+    Raises:
+        MethodError: A name is reserved.
+    """
+    if taken := sorted(map(str, _RESERVED & set(info))):
         raise MethodError(
-            f"batch_size={batch_size!r} was asked for.",
-            "It must be a whole number above 0, or 'auto'.",
-            "Leave it at 8.",
-            "help(keras_saliency.explain)",
+            f"Expected method {method.name!r} to return an info without reserved names.",
+            f"Got {', '.join(map(repr, taken))}, recorded for every run.",
+            f"Rename it, such as {f'{method.name}_{taken[0]}'!r}.",
+            "help(keras_saliency.methods.Attribution)",
         )
 
 
-def _labels(model: Any, index: np.ndarray | None, count: int) -> tuple[str, ...]:
-    """Return class names where the model is a known ImageNet network, class numbers elsewhere."""
-    if index is None:
-        return ("",) * count
-    names = preprocessing.class_names(model)
-    return tuple(names[i] if names else f"class {i}" for i in index.tolist())
+@dataclass(frozen=True)
+class _Shown:
+    """Whether the explained output is shown to be a class."""
+
+    is_class: bool
+    head: Head | None = None  # the evidence, where there is no softmax or sigmoid
+    predicted: bool = False
+
+    @classmethod
+    def of(cls, engine: Engine) -> _Shown:
+        aux = engine.aux
+        if "index" not in aux or "probability" not in aux:
+            return cls(False)
+        if "hidden" not in aux:  # a softmax or a sigmoid makes classes
+            return cls(True)
+        head, predicted = engine.head(), getattr(engine.chosen_target, "predicted", False)
+        return cls(head.is_linear and not is_regression(engine.loss()), head, predicted)
+
+    def labels(self, model: Any, index: np.ndarray | None, count: int) -> tuple[str, ...]:
+        """Return class names where the model is a known ImageNet network, numbers elsewhere."""
+        if index is None:
+            return ("",) * count
+        names = preprocessing.class_names(model) if self.is_class else None
+        word = "class" if self.is_class else "output"
+        return tuple(names[i] if names else f"{word} {i}" for i in index.tolist())
+
+    def findings(self, index: np.ndarray | None) -> list[tuple[str, ...]]:
+        """Return, for each picture, a finding where the predicted output may be no class."""
+        if self.is_class or self.head is None or self.head.is_linear or not self.predicted:
+            return []
+        return [
+            (
+                f"output {i} is the highest, but nothing shows that outputs are classes: they are "
+                f"made by {self.head}, not by a linear layer, softmax or sigmoid; name a target",
+            )
+            for i in (index if index is not None else np.zeros(0)).tolist()
+        ]
 
 
 def _checks(
-    found: Attribution, values: np.ndarray, scores: np.ndarray
+    method: Method,
+    result: Attribution,
+    values: np.ndarray,
+    engine: Engine,
+    more: Sequence[Sequence[tuple[str, ...]]],
+    notes: tuple[str, ...],
 ) -> tuple[dict[str, Any], ...]:
-    """Return, for each picture, what the method measured of itself and what looks wrong."""
-    checks = []
+    """Return, for each picture, the method's own measurements and the findings."""
+    checks, scores = [], engine.scores
+    zeros: list[str] | None = None
     for row, value in enumerate(values):
-        numbers = {name: float(each[row]) for name, each in found.checks.items()}
-        findings = list(found.findings[row]) if found.findings else []
-        broken = int((~np.isfinite(found.values[row])).sum())
+        numbers = {name: float(each[row]) for name, each in result.checks.items()}
+        findings = [one for each in more if each for one in each[row]]
+        findings += result.findings[row] if result.findings else ()
+        broken = int((~np.isfinite(result.values[row])).sum())
         if not np.isfinite(scores[row]):
             findings.append("the score is NaN or infinite: the map explains nothing")
         if broken:
             findings.append(f"{broken} attributions are NaN or infinite")
-        elif not value.any():
-            findings.append("the map is 0 everywhere: the score does not answer to the picture")
+        elif not value.any() and not any(ZERO in said for said in findings):
+            zeros = zeros or _why_zero(method, result, engine)
+            findings.append(f"{ZERO}{zeros[row]}")
         error = numbers.get("completeness_error", 0.0)
         if error > _LARGE_ERROR:
             findings.append(f"attributions miss the score gap by {error:.0%}")
-        checks.append({**numbers, "findings": tuple(findings)})
+        checks.append({**numbers, "findings": (*findings, *notes)})
     return tuple(checks)
+
+
+def _why_zero(method: Method, result: Attribution, engine: Engine) -> list[str]:
+    """Return, for each picture, the measured reason of a map of zeros, to append to `ZERO`."""
+    if not method.needs_gradient:
+        reason = f": no part of the picture that {method.name!r} tried changes the score"
+        return [reason] * len(result.values)
+    try:
+        slopes = engine.gradient()
+    except KerasSaliencyError:  # a custom method may claim a gradient that does not exist
+        return [f": every attribution by {method.name!r} is 0"] * len(result.values)
+    dead = ": the gradient of the score is 0 at this picture"
+    if engine.target.score != "logit":
+        dead += " (probabilities saturate: try a target with score='logit')"
+    working = (
+        f", although the gradient of the score by the picture is not: {method.name!r} blocks all "
+        "of it (compare 'gradient')"
+    )
+    cancel = ": the attributions are not 0, but cancel where they are added up over channels"
+    return [
+        cancel if values.any() else working if slope.any() else dead
+        for values, slope in zip(result.values, slopes, strict=True)
+    ]

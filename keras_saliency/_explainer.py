@@ -11,29 +11,31 @@ from typing import Any, Literal
 
 import numpy as np
 
-from keras_saliency import archive, methods, preprocessing, provenance, targets
-from keras_saliency._explain import attributed, check_batch_size, explain
-from keras_saliency._explanation import Explanation
-from keras_saliency.adapter import Adapter
-from keras_saliency.archive import Archive, Record
-from keras_saliency.batch import Batch, prepare
-from keras_saliency.engine import Engine
+from keras_saliency import methods, targets
+from keras_saliency._engine.engine import Engine
+from keras_saliency._explain import attributed, check_batch_size, check_seed, explain
+from keras_saliency._graph.adapter import Adapter
+from keras_saliency._inputs import preprocessing
+from keras_saliency._inputs.batch import Batch, prepare
+from keras_saliency._inputs.prefetch import Steps, map_batched, together
+from keras_saliency._results import archive, provenance
+from keras_saliency._results.archive import Archive, Record
+from keras_saliency._results.explanation import Explanation
 from keras_saliency.errors import ImageError, ModelError, TargetError
 from keras_saliency.methods import Method
-from keras_saliency.prefetch import Steps, flow, together
 from keras_saliency.targets import Class, Target
 
 _READ = "help(keras_saliency.Explainer)"
-_GROUP = 32  # pictures handed over at once where the micro-batch is found by the engine
+_GROUP = 32  # pictures per call where the engine measures the micro-batch itself
 
 
 @dataclass(frozen=True, eq=False)
 class Explainer:
-    """A model, a method and a target: what is to be done with many pictures.
+    """A model, a method and a target, to be applied to many pictures.
 
-    Pictures are read and prepared in a background thread while the model works, and go through it
-    together, up to ``batch_size`` at a time; where the model takes any size, only pictures of one
-    size do. The maps are those of `explain`, one by one.
+    A background thread reads and prepares pictures while the model runs. Up to ``batch_size`` of
+    them go through the model together; where it takes any size, only pictures of one size do. The
+    maps equal those of `explain` for each picture alone.
 
     Args:
         model: A Keras 3 model.
@@ -63,13 +65,14 @@ class Explainer:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be used, before the first picture."""
-        check_batch_size(self.batch_size)
+        """Check the arguments before the first picture."""
+        object.__setattr__(self, "batch_size", check_batch_size(self.batch_size))
+        object.__setattr__(self, "seed", check_seed(self.seed))
         _for_each(self._target)
         _ = self._adapter, self._method, self._preprocess
 
     def __call__(self, image: Any) -> Explanation:
-        """Return what `explain` finds on a picture, a batch or a list of pictures."""
+        """Return the `explain` result of a picture, a batch or a list of pictures."""
         return explain(
             self.model,
             image,
@@ -83,10 +86,10 @@ class Explainer:
     def stream(
         self, images: Iterable[Any], targets: Iterable[Any] | None = None
     ) -> Iterator[Explanation]:
-        """Explain pictures one after another, in order; nothing grows with their number.
+        """Explain pictures one after another, in order, in constant memory.
 
-        The first comes out when ``batch_size`` pictures have come in. Findings are in ``checks``;
-        they are not warned of.
+        The first result appears after ``batch_size`` pictures are read. Findings are in ``checks``,
+        without warnings.
 
         Args:
             images: Pictures, as `explain` takes one. They may differ in size.
@@ -96,10 +99,10 @@ class Explainer:
             An `Explanation` of one picture for each.
 
         Raises:
-            KerasSaliencyError: At the picture that cannot be used, when those before it are out.
+            KerasSaliencyError: A picture cannot be used; the results before it are yielded first.
         """
         self._check_targets(targets)
-        return flow(together(images, targets=targets), self._steps(keep_pictures=True))
+        return map_batched(together(images, targets=targets), self._steps(keep_pictures=True))
 
     def write(
         self,
@@ -113,18 +116,18 @@ class Explainer:
         part_size: int = 64,
         attributions: bool = False,
     ) -> Archive:
-        """Explain pictures into a folder; called again after a kill, it goes on.
+        """Explain pictures into a folder; the same call resumes after a kill.
 
-        Results are written in parts, each whole or not there. What is in the folder already is
-        neither read nor computed, so the same call resumes a run that was killed, and a longer list
-        extends one. At most one part is lost to a kill: ``part_size`` pictures, or five minutes.
+        Results are written in parts, each atomically. Results already in the folder are neither
+        read nor computed, so the same call resumes a run that was killed, and a longer list
+        extends one. A kill loses at most one part: ``part_size`` pictures, or 5 minutes.
         One process may write to a folder at a time; a second one is refused.
 
         Args:
             images: Pictures, as `explain` takes one.
             folder: A new or empty folder, or one that was written so before.
             keys: A name for each picture. Without it a path is its own key, any other picture has
-                its place in the stream, ``"0"``, ``"1"``, ...; then the pictures must come in the
+                its number in the stream, ``"0"``, ``"1"``, ...; then the pictures must come in the
                 same order again.
             targets: What is explained on each picture, in place of ``target``.
             format: ``"npz"``, or ``"array_record"``: each picture a record, the bytes of an npz
@@ -132,23 +135,23 @@ class Explainer:
             on_error: ``"raise"`` at a picture that cannot be used, or ``"skip"`` it; it is then
                 noted in the archive and not tried again.
             part_size: Pictures in a part; their maps are in memory at once.
-            attributions: Whether to keep attributions (H, W, C) beside the maps.
+            attributions: Whether to store attributions (H, W, C) beside the maps.
 
         Returns:
-            The `Archive`: all that is in the folder.
+            The `Archive` of the whole folder.
 
         Raises:
-            SaveError: The folder holds something else, or results of another method, target, seed,
+            SaveError: The folder holds other files, or results of another method, target, seed,
                 preprocessing or model; another process writes to it; a key comes twice.
-            KerasSaliencyError: A picture cannot be used. What came before it is written.
+            KerasSaliencyError: A picture cannot be used. The results before it are written.
         """
         self._check_targets(targets)
-        order = archive.Order(
+        order = archive.WriteConfig(
             folder, self._identity(attributions), self._about(), format, on_error, part_size
         )
 
         def record(one: Explanation) -> Record:
-            kept = one.attributions if attributions else None
+            stored = one.attributions if attributions else None
             return Record(
                 key="",
                 values=one.values[0],
@@ -158,7 +161,7 @@ class Explainer:
                 target=one.targets[0],
                 label=one.labels[0],
                 checks=one.checks[0],
-                attributions=None if kept is None else kept[0],
+                attributions=None if stored is None else stored[0],
             )
 
         steps = self._steps(keep_pictures=False)
@@ -180,9 +183,9 @@ class Explainer:
 
     @cached_property
     def _preprocess(self) -> Any:
-        # Found once: "auto" looks through all layers.
-        found = preprocessing.resolve(self.preprocess, self.model)
-        return self.preprocess if found is None else found
+        if isinstance(self.preprocess, str) and self.preprocess == "auto":
+            return "auto"  # it depends on the inputs of each call
+        return preprocessing.resolve(self.preprocess, self.model)
 
     @property
     def _size(self) -> int:
@@ -191,7 +194,7 @@ class Explainer:
     def _identity(self, attributions: bool) -> dict[str, Any]:
         if not self.model.built:
             raise ModelError(
-                f"Maps of model {self.model.name!r} were to be written.",
+                f"Expected a built model, to write maps of model {self.model.name!r}.",
                 "It is not built yet: it has no weights.",
                 "Call it on a picture first, or load its weights.",
                 "help(keras_saliency.Explainer.write)",
@@ -204,7 +207,7 @@ class Explainer:
             "seed": self.seed,
             "preprocess": archive.described(self.preprocess),
             "attributions": bool(attributions),
-            "model_sha256": provenance.model_hash(self.model)(),
+            "model_sha256": provenance.model_hash(self.model),
         }
 
     def _about(self) -> dict[str, Any]:
@@ -218,26 +221,26 @@ class Explainer:
     def _check_targets(self, given: Iterable[Any] | None) -> None:
         if given is not None and self.target is not None:
             raise TargetError(
-                "A target for each picture was asked for.",
-                f"The Explainer has target={self.target!r} for all of them.",
-                "Give it no target.",
+                "Expected an Explainer without target, to take a target for each picture.",
+                f"Got target={self.target!r} for all of them.",
+                "Pass no target to the Explainer.",
                 _READ,
             )
 
     # ------------------------------------------------------------------ the steps
 
     def _steps(self, keep_pictures: bool) -> Steps[Any, _Ready, Explanation]:
-        def ready(thing: tuple[Any, dict[str, Any]]) -> _Ready:
-            picture, given = thing
-            its = given.get("targets")
-            target = self._target if its is None else targets.get(its)
+        def ready(item: tuple[Any, dict[str, Any]]) -> _Ready:
+            picture, options = item
+            own = options.get("targets")
+            target = self._target if own is None else targets.get(own)
             _for_each(target)
             if not self._adapter.model.built:  # its weights are made in the caller's thread
                 return _Ready(picture, target, None)
             batch = self._prepared(picture)
-            if not keep_pictures:  # a photograph takes more memory than all that is made of it
-                nothing = np.empty((0, 0, 1), np.uint8)
-                batch = replace(batch, originals=(nothing,))
+            if not keep_pictures:  # a photograph takes more memory than its maps
+                empty = np.empty((0, 0, 1), np.uint8)
+                batch = replace(batch, originals=(empty,))
             return _Ready(None, target, batch)
 
         return Steps(ready, _Ready.alike, self._explained, self._size)
@@ -246,9 +249,9 @@ class Explainer:
         batch = prepare(self._adapter, picture, self._preprocess)
         if len(batch.images) != 1:
             raise ImageError(
-                "A stream of pictures was explained.",
-                f"One of them is a batch or a list of {len(batch.images)}.",
-                "Give single pictures: itertools.chain.from_iterable(batches).",
+                "Expected a stream of single pictures.",
+                f"Got a batch or a list of {len(batch.images)} in it.",
+                "Pass single pictures: itertools.chain.from_iterable(batches).",
                 _READ,
             )
         return batch
@@ -261,60 +264,61 @@ class Explainer:
             classes = [_number(one.target) for one in group]
             target = replace(target, index=classes)
         engine = Engine(self._adapter, target, batch, self.batch_size)
-        found = attributed(
+        result = attributed(
             self.model, batch, engine, self._method, self.seed, self.batch_size, started
         )
-        return list(found)
+        return list(result)
 
 
 @dataclass(frozen=True, eq=False)
 class _Ready:
-    """One picture: prepared, or as it came where the model has no weights yet."""
+    """One picture: prepared, or unchanged where the model has no weights yet."""
 
     picture: Any
     target: Target
     batch: Batch | None
 
     def alike(self) -> Any:
-        """Return what pictures have in common that can go through a model together."""
+        """Return a key that is equal for pictures that can go through a model together."""
         batch = self.batch
         if batch is None:
             return object()
         # Class numbers are arguments of what is compiled; other targets go with themselves only.
         target = self.target.static if isinstance(self.target, Class) else id(self.target)
-        arrays = (batch.images, *batch.sides)
+        arrays = (batch.images, *batch.extra_inputs)
         shapes = [(array.shape[1:], array.dtype) for array in arrays]
-        return target, shapes, batch.packing, getattr(batch.preprocess, "name", None)
+        return target, shapes, batch.packing, batch.preprocessed
 
 
 def _joined(batches: list[Batch]) -> Batch:
     """Return batches of one picture as one batch."""
     if len(batches) == 1:
         return batches[0]
-    sides = zip(*(batch.sides for batch in batches), strict=True)
+    extra_inputs = zip(*(batch.extra_inputs for batch in batches), strict=True)
     return replace(
         batches[0],
         images=np.concatenate([batch.images for batch in batches]),
-        sides=tuple(np.concatenate(side) for side in sides),
+        extra_inputs=tuple(np.concatenate(one) for one in extra_inputs),
         originals=tuple(batch.originals[0] for batch in batches),
         geometries=tuple(batch.geometries[0] for batch in batches),
+        findings=tuple(batch.findings[0] for batch in batches),
     )
 
 
 def _for_each(target: Target) -> None:
-    """Refuse a target that is meant for a batch of a certain size.
+    """Refuse a target that fits a batch of one size only.
 
     Raises:
-        TargetError: It has one class, or one place, for each of several pictures.
+        TargetError: It has one class, or one position, for each of several pictures.
     """
     for count in (1, 2):
         try:
             target.rows(count)
         except TargetError as error:
             raise TargetError(
-                "One target for each single picture was asked for.",
-                error.found,
-                "Give one that fits every picture, or stream(images, targets=[...]).",
+                "Expected a target that fits every single picture.",
+                error.got,
+                "Pass one that fits every picture, or stream(images, targets=[...]).",
                 _READ,
             ) from error
 

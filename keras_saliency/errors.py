@@ -7,37 +7,46 @@
     ├── ModelError        (TypeError)   not a Keras 3 model, or one that takes no pictures
     ├── ModelFileError    (ValueError)  a model or weights file that cannot be loaded
     ├── PretrainedError   (ValueError)  the embedded network's weights are absent or altered
-    ├── ImageError        (ValueError)  a picture that cannot be read or does not fit the model
-    ├── PreprocessError   (ValueError)  nobody said how pixels become model input
+    ├── ImageError        (ValueError)  a picture that is unreadable or does not fit the model
+    ├── PreprocessError   (ValueError)  how pixels become model input is unknown
     ├── LayerError        (ValueError)  no such layer, or none that has a map
-    ├── TargetError       (ValueError)  a score that the model's outputs cannot give
+    ├── TargetError       (ValueError)  a score that the model's outputs do not have
     ├── MethodError       (ValueError)  no such method, or an option it cannot take
     ├── GradientError     (ValueError)  the score does not depend differentiably on the picture
     ├── MetricError       (ValueError)  maps or pictures that a metric cannot take
     ├── FixationError     (ValueError)  human fixations or their pictures cannot be used
-    ├── FixationModelError (ValueError) a fixation model that cannot be built, trained or scored so
+    ├── FixationModelError (ValueError) a fixation model that cannot be built, trained or scored
     └── SaveError         (ValueError)  a folder that cannot be written or read back
 
-Every message has four parts: what was asked, what was found, the nearest fix, where to read.
+A message has four parts: what was expected, what it got, the nearest fix, where to read.
 """
 
 from __future__ import annotations
 
 import difflib
+import lzma
+import re
+import struct
 import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterable
 
-# What NumPy and Keras raise on an archive that is missing, truncated or altered.
+# What json, zipfile, NumPy, HDF5 and Keras raise on a file that is missing, truncated or altered.
 UNREADABLE = (
+    ArithmeticError,
     AttributeError,
     EOFError,
-    KeyError,
-    NotImplementedError,
+    LookupError,
+    MemoryError,  # a damaged header asks for terabytes
     OSError,
+    OverflowError,
+    RuntimeError,  # RecursionError of JSON nested too deep among them
+    SyntaxError,
     TypeError,
     ValueError,
+    lzma.LZMAError,
+    struct.error,
     tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
@@ -48,23 +57,23 @@ class KerasSaliencyError(Exception):
     """Base of every error raised on purpose by this package.
 
     Args:
-        asked: What was asked for, as a full sentence.
-        found: What was found instead: shape, dtype, range, path.
-        fix: The nearest thing that would work.
+        what: What was expected or went wrong, as a full sentence.
+        got: What it got instead: shape, dtype, range, path.
+        fix: The nearest change that works, as an imperative.
         read: Where to read more, such as ``help(keras_saliency.explain)``.
     """
 
     # Raised inside a layer's call, Keras would wrap it in a report of its own, of another class.
     _keras_call_info_injected = True
 
-    def __init__(self, asked: str, found: str, fix: str, read: str) -> None:
+    def __init__(self, what: str, got: str, fix: str, read: str) -> None:
         """Join the four parts into one message."""
-        self.asked, self.found, self.fix, self.read = asked, found, fix, read
-        super().__init__(f"{asked} {found} {fix} See {read}.")
+        self.what, self.got, self.fix, self.read = what, got, fix, read
+        super().__init__(f"{what} {got} {fix} See {read}.")
 
     def __reduce__(self):
         """Pickle by the four parts (the joined message is not the constructor's argument)."""
-        return type(self), (self.asked, self.found, self.fix, self.read)
+        return type(self), (self.what, self.got, self.fix, self.read)
 
 
 class BackendError(KerasSaliencyError, ValueError):
@@ -88,7 +97,7 @@ class ImageError(KerasSaliencyError, ValueError):
 
 
 class PreprocessError(KerasSaliencyError, ValueError):
-    """Nobody said how pixels become model input."""
+    """How pixels become model input is unknown."""
 
 
 class LayerError(KerasSaliencyError, ValueError):
@@ -96,7 +105,7 @@ class LayerError(KerasSaliencyError, ValueError):
 
 
 class TargetError(KerasSaliencyError, ValueError):
-    """A score that the model's outputs cannot give."""
+    """A score that the model's outputs do not have."""
 
 
 class MethodError(KerasSaliencyError, ValueError):
@@ -116,11 +125,22 @@ class FixationError(KerasSaliencyError, ValueError):
 
 
 class FixationModelError(KerasSaliencyError, ValueError):
-    """A fixation model that cannot be built, trained or scored as asked."""
+    """A fixation model that cannot be built, trained or scored as requested."""
 
 
 class SaveError(KerasSaliencyError, ValueError):
     """A folder that cannot be written or read back."""
+
+
+_OF_KERAS = re.compile(
+    r"\x1b\[\d*m|.*Exception encountered( when calling \S+|:)|Arguments received .*"
+)
+
+
+def words(error: Exception) -> str:
+    """Return an error's message in one line, without the report that Keras wraps it in."""
+    said = " ".join(str(error).split())
+    return " ".join(_OF_KERAS.sub("", said).split())[:300].rstrip(".")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

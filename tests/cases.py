@@ -10,7 +10,8 @@ import models
 import numpy as np
 import vits
 
-from keras_saliency import methods, postprocess, segments
+from keras_saliency import methods
+from keras_saliency._inputs import resampling, segments
 from keras_saliency.methods import Method
 
 
@@ -115,8 +116,8 @@ CASES = [
     ),
     Case(
         methods.BlurIntegratedGradients(max_sigma=4, steps=16),
-        on_linear=lambda w, x: _contribution(w, x - postprocess.blur(x, 4)),
-        baseline=lambda x: postprocess.blur(x, 4),
+        on_linear=lambda w, x: _contribution(w, x - resampling.blur(x, 4)),
+        baseline=lambda x: resampling.blur(x, 4),
     ),
     Case(
         methods.Idgi(methods.IntegratedGradients(steps=6, baseline=0.0)),
@@ -141,13 +142,13 @@ CASES = [
     Case(methods.FinerCam(), only_classes=True),
     Case(methods.GuidedGradCam()),
     Case(methods.FullGrad(), on_linear=lambda w, x: np.abs(w * x).sum(-1)),  # no biases
-    Case(methods.Lrp("epsilon"), on_linear=_contribution),
+    Case(methods.LRP("epsilon"), on_linear=_contribution),
     Case(methods.DeepLift(baseline=0.0), on_linear=_contribution),
     Case(methods.AttentionRollout(), networks=vits),
     Case(methods.TransformerAttribution(), networks=vits),
     # A window of one pixel: the drop is that pixel's contribution.
     Case(methods.Occlusion(window=1, stride=1, fill=0.0), on_linear=_contribution),
-    Case(methods.Rise(masks=64, cells=3)),
+    Case(methods.RISE(masks=64, cells=3)),
     Case(methods.Lime("grid", samples=150, fill=0.0, ridge=0.0), on_linear=_of_squares),
     Case(methods.KernelShap("grid", samples=140, fill=0.0), on_linear=_of_squares),
     Case(methods.ShapleySampling("grid", samples=2, fill=0.0), on_linear=_of_squares),

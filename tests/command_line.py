@@ -100,6 +100,7 @@ def _refused(here, result, *words, status=1):
     assert found == status, stderr
     assert stdout == ""
     assert "Traceback" not in stderr
+    assert "Unexpected error" not in stderr
     assert "was not foreseen" not in stderr
     message = next(line for line in stderr.splitlines() if "error: " in line)
     assert " See " in message

@@ -17,6 +17,17 @@ def _seeded():
     keras.utils.set_random_seed(0)
 
 
+@pytest.fixture(autouse=True)
+def _no_model(request, monkeypatch):
+    """Hold those to it that are marked as running none: they run on one backend only."""
+    if request.node.get_closest_marker("no_model"):
+
+        def called(self, *args, **kwargs):
+            pytest.fail(f"marked no_model, but {self.name!r} is called")
+
+        monkeypatch.setattr(keras.Layer, "__call__", called)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _forget_what_was_compiled():
     """Under JAX let go of a module's programs.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import cache
 
 import keras
@@ -16,6 +17,21 @@ def pictures(count: int = 3, seed: int = 0, channels: int = 3) -> np.ndarray:
     """Float pictures (count, 12, 12, channels)."""
     generator = np.random.default_rng(seed)
     return generator.normal(size=(count, SIZE, SIZE, channels)).astype("float32")
+
+
+@contextlib.contextmanager
+def recorded_at_once():
+    """Have PyTorch record a run the first time it comes; the other backends always compile."""
+    if keras.config.backend() != "torch":
+        yield
+        return
+    from keras_saliency._backend import torch_recorded
+
+    after, torch_recorded.AFTER = torch_recorded.AFTER, 0
+    try:
+        yield
+    finally:
+        torch_recorded.AFTER = after
 
 
 def _layers(data_format: str | None = None, last: str | None = "softmax") -> list[layers.Layer]:
@@ -52,6 +68,54 @@ def chain(data_format: str | None = None, last: str | None = "softmax", **kwargs
     model = keras.Model(inputs, x, **kwargs)
     model.set_weights(weights())
     return model
+
+
+def beside(body: keras.Model) -> keras.Model:
+    """The network beside another one, for another picture, which runs last and is added.
+
+    The other one adds the same wherever in its picture things are.
+    """
+    picture, other = (
+        keras.Input((SIZE, SIZE, 3), name="picture"),
+        keras.Input((6, 6, 2), name="other"),
+    )
+    last = layers.Conv2D(CLASSES, 1, activation="relu", name="of_the_other")
+    pooled = layers.GlobalAveragePooling2D()(last(other))
+    model = keras.Model({"picture": picture, "other": other}, layers.Add()([body(picture), pooled]))
+    drawn = np.random.default_rng(8)
+    last.set_weights([drawn.normal(size=w.shape) for w in last.get_weights()])
+    return model
+
+
+@cache
+def two_inputs() -> keras.Model:
+    return beside(chain(last=None, name="body"))
+
+
+def crossed(body: keras.Model) -> keras.Model:
+    """The network beside a tower for another picture, with a second head that both reach last.
+
+    Of the layers that run after the network's, one sees only the other picture, one only reaches
+    the second head.
+    """
+    picture, other = (keras.Input((SIZE, SIZE, 3), name=name) for name in ("picture", "other"))
+    convolution = {
+        name: layers.Conv2D(CLASSES, 3, activation="relu", name=name) for name in ("tower", "aux")
+    }
+    head = layers.Add(name="sum")(
+        [body(picture), layers.GlobalAveragePooling2D()(convolution["tower"](other))]
+    )
+    aux = layers.GlobalAveragePooling2D()(convolution["aux"](picture))
+    model = keras.Model({"picture": picture, "other": other}, {"head": head, "aux": aux})
+    drawn = np.random.default_rng(8)
+    for layer in convolution.values():
+        layer.set_weights([drawn.normal(size=w.shape) for w in layer.get_weights()])
+    return model
+
+
+@cache
+def two_inputs_two_heads() -> keras.Model:
+    return crossed(chain(last=None, name="body"))
 
 
 @cache
@@ -162,8 +226,9 @@ def pooled() -> tuple[keras.Model, np.ndarray, np.ndarray]:
 def blind() -> keras.Model:
     """Sees the upper left 6x6 pixels only."""
     inputs = keras.Input((SIZE, SIZE, 3))
-    x = layers.Cropping2D(((0, SIZE // 2), (0, SIZE // 2)))(inputs)
-    x = layers.Conv2D(4, 3, activation="relu")(x)
+    mask = np.zeros((SIZE, SIZE, 1), "float32")
+    mask[: SIZE // 2, : SIZE // 2] = 1
+    x = layers.Conv2D(4, 3, activation="relu")(inputs * mask)
     model = keras.Model(
         inputs, layers.Dense(CLASSES)(layers.Flatten(data_format="channels_last")(x)), name="blind"
     )

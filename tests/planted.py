@@ -8,7 +8,7 @@ SIZE, TOP, LEFT, SIDE = 12, 2, 5, 4
 PATCH = np.zeros((SIZE, SIZE), bool)
 PATCH[TOP : TOP + SIDE, LEFT : LEFT + SIDE] = True
 PIXELS, INSIDE = PATCH.size, int(PATCH.sum())
-BOX = (LEFT, TOP, LEFT + SIDE, TOP + SIDE)
+BOX = (TOP, LEFT, TOP + SIDE, LEFT + SIDE)
 
 
 def score(images, rows):

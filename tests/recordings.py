@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from keras_saliency.data import Recording
+from keras_saliency.fixation.data import Recording
 
 
 def disc(number, size=(60, 80), observers=6, split="train", dataset="disc"):

@@ -5,10 +5,10 @@ import numpy as np
 from keras import ops
 
 from keras_saliency import targets
-from keras_saliency.adapter import Adapter
-from keras_saliency.backward import Relevance, sharing
-from keras_saliency.batch import prepare
-from keras_saliency.engine import Engine
+from keras_saliency._engine.engine import Engine
+from keras_saliency._graph.adapter import Adapter
+from keras_saliency._inputs.batch import prepare
+from keras_saliency._rules import Relevance, sharing
 
 # Float32 sums of up to 200 terms against float64, as a share of the largest relevance.
 EXACT = 3e-5
@@ -39,8 +39,24 @@ def _over(relevance, sums, away=0.0):
 
 
 def twin(rule, w, bias, x, relevance):
-    """Relevance of the inputs of one picture: x (I,), w (I, J), bias and relevance (J,)."""
+    """Relevance of the inputs of one picture: x (I,), w (I, J), bias and relevance (J,).
+
+    A rule is a name, ``("absolute", epsilon)``, ``("alpha_beta", alpha, beta)`` or
+    ``("z_box", low, high)`` with bounds (I,).
+    """
     z = x[:, None] * w
+    if isinstance(rule, tuple) and rule[0] == "absolute":
+        sums = z.sum(0) + bias
+        return (z * (relevance / (sums + np.where(sums >= 0, 1, -1) * rule[1]))).sum(1)
+    if isinstance(rule, tuple) and rule[0] == "alpha_beta":
+        ups = np.maximum(z, 0), np.maximum(bias, 0)
+        downs = np.minimum(z, 0), np.minimum(bias, 0)
+        up, down = (one * _over(relevance, one.sum(0) + b) for one, b in (ups, downs))
+        return (rule[1] * up - rule[2] * down).sum(1)
+    if isinstance(rule, tuple):
+        low, high = (bound[:, None] for bound in rule[1:])
+        z = z - low * np.maximum(w, 0) - high * np.minimum(w, 0)
+        return (z * _over(relevance, z.sum(0))).sum(1)
     if rule == "epsilon":
         return (z * _over(relevance, z.sum(0) + bias, 1e-6)).sum(1)
     if rule.startswith("gamma"):

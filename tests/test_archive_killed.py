@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -19,7 +20,9 @@ from test_archive import FORMATS, contents, explainer
 from test_explainer import groups
 
 from keras_saliency import Archive, Explainer, errors, targets
-from keras_saliency.archive import lock, manifest
+from keras_saliency._results.archive import reading, writing
+
+pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,7 +31,7 @@ def test_words_that_are_the_same_in_the_next_process():
     def function(x):
         return x
 
-    described = manifest.described
+    described = reading.described
     assert described(function).endswith(
         "test_words_that_are_the_same_in_the_next_process.<locals>.function"
     )
@@ -63,9 +66,10 @@ def test_a_second_live_process_is_refused(tmp_path):
     writer.start()
     assert started.wait(30)
     code = (
-        "import sys; from pathlib import Path; from keras_saliency.archive import lock\n"
+        "import sys; from pathlib import Path\n"
+        "from keras_saliency._results.archive import writing\n"
         "from keras_saliency.errors import SaveError\n"
-        "try:\n    with lock.held(Path(sys.argv[1]), 'Asked.', 'here'): print('free')\n"
+        "try:\n    with writing.held(Path(sys.argv[1]), 'Asked.', 'here'): print('free')\n"
         "except SaveError as error: print(error)"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "out")]
@@ -82,16 +86,15 @@ def test_a_second_live_process_is_refused(tmp_path):
     assert said == "free\n"
 
 
-def test_a_file_system_without_locks_is_no_obstacle(tmp_path, monkeypatch):
-    fcntl = pytest.importorskip("fcntl")
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSYS, "Function not implemented"), NotImplementedError()], ids=repr
+)
+def test_a_file_system_without_locks_is_no_obstacle(tmp_path, monkeypatch, error):
+    def unknown(lock):
+        raise error
 
-    def unknown(*args):
-        raise OSError(38, "Function not implemented")
-
-    monkeypatch.setattr(fcntl, "flock", unknown)
+    monkeypatch.setattr(writing.FileLock, "acquire", unknown)
     assert len(explainer().write(models.pictures(2), tmp_path / "out")) == 2
-    monkeypatch.setattr(lock, "fcntl", None)
-    assert len(explainer().write(models.pictures(3), tmp_path / "out")) == 3
 
 
 def test_everything_is_on_the_disk_before_it_is_moved(tmp_path, monkeypatch):
@@ -100,11 +103,11 @@ def test_everything_is_on_the_disk_before_it_is_moved(tmp_path, monkeypatch):
     def noted(name, original):
         return lambda *args: (done.append(name), original(*args))[1]
 
-    for name in ("fsync", "replace"):
-        monkeypatch.setattr(os, name, noted(name[0], getattr(os, name)))
+    for name, letter in {"fsync": "f", "replace": "r", "rename": "m"}.items():
+        monkeypatch.setattr(os, name, noted(letter, getattr(os, name)))
     explainer().write(models.pictures(2), tmp_path / "out")
     # The manifest, moved, its folder; rows, maps and their folder, moved, the folder around.
-    assert "".join(done) == "frf" + "fffrf"
+    assert "".join(done) == "frf" + "fffmf"
 
 
 # ---------------------------------------------------------------------- killed
@@ -113,10 +116,10 @@ def test_everything_is_on_the_disk_before_it_is_moved(tmp_path, monkeypatch):
 WRITER = """
 import os, signal, sys
 import numpy as np
-from keras_saliency import folder as files
-from keras_saliency.archive import Order, Record, formats, parts, write
-from keras_saliency.geometry import Geometry
-from keras_saliency.prefetch import Steps
+from keras_saliency._io import files as replacing
+from keras_saliency._results.archive import WriteConfig, Record, parts as formats, write
+from keras_saliency._inputs.geometry import Geometry
+from keras_saliency._inputs.prefetch import Steps
 
 folder, form, place, count = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
 runs = 0
@@ -141,13 +144,13 @@ def before(home, name, when, half=False):
     setattr(home, name, called)
 
 if place == "maps half written":
-    before(formats, "write", 2, half=True)
+    before(formats, "write_arrays", 2, half=True)
 elif place == "before the move":
-    before(files.os, "replace", 3)  # the manifest, the first part, the second
+    before(os, "rename", 2)  # the first part, the second
 elif place == "before the sync":
-    before(parts, "sync", 2 + 3 + 1 + 1)  # the manifest, the first part, its folder; the second
+    before(replacing, "sync", 2 + 3 + 1 + 1)  # the manifest, the first part, its folder; the second
 elif place == "before the manifest":
-    before(files.os, "replace", 1)
+    before(os, "replace", 1)
 
 def run(group):
     global runs
@@ -160,7 +163,7 @@ def record(values):
     return Record("", values, Geometry.fitted((6, 8), (3, 4)), float(values[0, 0]))
 
 about = {"backend": "-", "versions": {}}
-order = Order(folder, {"holds": "explanations"}, about, form, part_size=4)
+order = WriteConfig(folder, {"holds": "explanations"}, about, form, part_size=4)
 write(order, range(count), Steps(lambda thing: thing[0], lambda n: 0, run, 2), record,
       keys=(f"key {n}" for n in range(count)))
 print(runs)
@@ -220,16 +223,16 @@ import os, signal, sys
 sys.path.insert(0, "tests")
 import models
 from keras_saliency import Explainer
-from keras_saliency.archive import formats
+from keras_saliency._results.archive import parts as formats
 
-original, calls = formats.write, 0
+original, calls = formats.write_arrays, 0
 def write(folder, form, records):
     global calls
     calls += 1
     original(folder, form, records)
     if calls == 2:
         os.kill(os.getpid(), signal.SIGKILL)
-formats.write = write
+formats.write_arrays = write
 Explainer(models.flat(), batch_size=2).write(models.pictures(9), sys.argv[1], part_size=3)
 """
 
@@ -255,15 +258,15 @@ def test_explanations_killed_and_called_again(tmp_path, monkeypatch):
 
 def test_nothing_grows_but_the_keys(tmp_path):
     model = networks.linear(np.ones((16, 16, 3)))
-    explaining = Explainer(model, target=0)
+    with_target = Explainer(model, target=0)
 
     def pictures(count):
         return (np.full((16, 16, 3), i, "float32") for i in range(count))
 
     def peak(count, name):
-        explaining.write(pictures(60), tmp_path / name, part_size=20)  # compiles
+        with_target.write(pictures(60), tmp_path / name, part_size=20)  # compiles
         tracemalloc.start()
-        archive = explaining.write(pictures(count), tmp_path / name, part_size=20)
+        archive = with_target.write(pictures(count), tmp_path / name, part_size=20)
         total = sum(record.score for record in archive)
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()

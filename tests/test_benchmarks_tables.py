@@ -10,6 +10,8 @@ from benchmarks import __main__ as command
 from benchmarks import quality_table, report, rows
 from benchmarks.contenders import BY_HAND, OURS
 
+pytestmark = pytest.mark.long
+
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 
 
@@ -57,14 +59,14 @@ This package on each backend: milliseconds of a warm call, and how many times as
 program written by hand for that backend it takes (median and quartiles of interleaved rounds; \
 below 1 is faster).
 
-| network | method | pictures | PyTorch ms | PyTorch of by hand |
+| network | method | pictures | PyTorch ms | PyTorch / hand-written |
 | --- | --- | --- | --- | --- |
 | ResNet50 | gradient | 1 | 21.3 | 1.05 (1.00–1.10) |
 
 Other libraries, each in the setting that is best for it: how many times as long as this package \
 on the same backend, and the memory above the loaded model.
 
-| network | method | pictures | library | on | ms | of ours | MB | ours MB |
+| network | method | pictures | library | on | ms | theirs / ours | MB | ours MB |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 | ResNet50 | gradient | 1 | captum | PyTorch, torch.nn | 500 | 1.05 (1.00–1.10) | 100 | 100 |
 

@@ -14,9 +14,9 @@ from keras import layers
 from test_literal_networks import bilinear, close
 
 from keras_saliency import explain, methods, targets
-from keras_saliency.adapter import Adapter
-from keras_saliency.batch import prepare
-from keras_saliency.engine import Engine
+from keras_saliency._engine.engine import Engine
+from keras_saliency._graph.adapter import Adapter
+from keras_saliency._inputs.batch import prepare
 
 SIZE, MAPS, CLASSES = 10, 5, 4
 # float32 sums of a few hundred terms; measured 5e-7 of the peak.
@@ -310,7 +310,7 @@ def test_ablation_cam_as_its_twin(channels):
             # Differences of scores: rounding of a score is a larger share of them.
             close(result.values[row], ablation_twin(model, x[row], maps[row], target, most), 1e-4)
             negative = logits(model, x)[row, target] < 0
-            assert any("speaks against" in said for said in result.findings[row]) == negative
+            assert any("evidence against" in said for said in result.findings[row]) == negative
 
 
 def test_ablation_cam_of_a_dead_and_a_constant_map():

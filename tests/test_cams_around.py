@@ -119,16 +119,16 @@ def test_contrast_with_classes_of_ones_own():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"similar": 0}, "similar=0.*whole number"),
-        ({"similar": 1.5}, "similar=1.5.*whole number"),
-        ({"similar": models.CLASSES}, f"has {models.CLASSES} classes.*similar=4 or less"),
-        ({"gamma": -1}, "gamma=-1.*0 or more"),
+        ({"similar": 0}, "whole number.*similar=0"),
+        ({"similar": 1.5}, "whole number.*similar=1.5"),
+        ({"similar": models.CLASSES}, f"of {models.CLASSES} classes.*similar=4 or less"),
+        ({"gamma": -1}, "0 or more.*gamma=-1"),
         ({"gamma": float("nan")}, "gamma=nan"),
-        ({"others": [0.5]}, "others=.*class numbers"),
-        ({"others": [[1], [1, 2]]}, "others=.*class numbers"),
-        ({"others": [7]}, "Class 7 was asked for"),
+        ({"others": [0.5]}, "class numbers.*others="),
+        ({"others": [[1], [1, 2]]}, "class numbers.*others="),
+        ({"others": [7]}, "has no class 7"),
         ({"others": [[1]] * 3}, r"for 1 pictures.*shape \(3, 1\)"),
-        ({"index": 9}, "Class 9 was asked for"),
+        ({"index": 9}, "has no class 9"),
     ],
     ids=str,
 )
@@ -199,7 +199,7 @@ def test_guided_grad_cam_says_what_both_say():
 
 @pytest.mark.parametrize(("cam", "guided"), [("gradient", "gradient"), ("grad_cam", "grad_cam")])
 def test_guided_grad_cam_wants_a_grid_and_a_grain(cam, guided):
-    with pytest.raises(errors.MethodError, match=f"'{cam}' was to be multiplied by '{guided}'"):
+    with pytest.raises(errors.MethodError, match=f"cam to return a grid.*'{cam}'.*'{guided}'"):
         explain(net(), pictures(1), GuidedGradCam(cam, guided))
 
 
@@ -281,7 +281,7 @@ def test_cams_take_a_layer(name):
     e = explain(models.flat(), models.pictures(1), kind(layer="conv1"))
     assert e.info["layer"] == "conv1"
     assert e.info["parameters"]["layer"] == "conv1"
-    with pytest.raises(errors.MethodError, match="layer must be a layer's path"):
+    with pytest.raises(errors.MethodError, match="layer to be a layer's path"):
         kind(layer=3)
     with pytest.raises(errors.LayerError, match="Did you mean 'conv1'"):
         explain(models.flat(), models.pictures(1), kind(layer="conv11"))
@@ -299,5 +299,5 @@ def test_cams_take_a_layer(name):
 )
 def test_options_that_cannot_be(kind, options):
     (name,) = options
-    with pytest.raises(errors.MethodError, match=f"{name} must be"):
+    with pytest.raises(errors.MethodError, match=f"{name} to be"):
         kind(**options)

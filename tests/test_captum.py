@@ -18,6 +18,7 @@ torch = pytest.importorskip("torch")
 attr = pytest.importorskip("captum.attr")
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.filterwarnings("ignore:Input Tensor 0 did not already require gradients"),
     pytest.mark.filterwarnings("ignore:picture 0. attributions miss the score gap"),  # few steps
 ]
@@ -150,12 +151,12 @@ def test_noise_tunnel(case, reduce, kind, monkeypatch):
 
 
 def occluded(case, window, stride):
-    sides = window if isinstance(window, tuple) else (window, window)
+    extra_inputs = window if isinstance(window, tuple) else (window, window)
     steps = stride if isinstance(stride, tuple) else (stride, stride)
     with torch.no_grad():
         wanted = case.captum(
             "Occlusion",
-            sliding_window_shapes=(*sides, 3),
+            sliding_window_shapes=(*extra_inputs, 3),
             strides=(*steps, 3),
             baselines=0,
             perturbations_per_eval=4,

@@ -22,6 +22,7 @@ rules = pytest.importorskip("captum.attr._utils.lrp_rules")
 nn = torch.nn
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.filterwarnings("ignore:Input Tensor"),
     pytest.mark.filterwarnings("ignore:Setting (forward, )?backward hooks"),
     pytest.mark.filterwarnings("ignore:picture 0. attributions miss"),
@@ -172,9 +173,9 @@ def test_deep_lift_with_a_softmax_at_the_end():
 
 
 RULES = {  # ours, and captum's
-    "epsilon": (methods.Lrp("epsilon", epsilon=1e-9), lambda: rules.EpsilonRule(1e-9)),
-    "gamma": (methods.Lrp("gamma"), lambda: rules.GammaRule(0.25)),
-    "z_plus": (methods.Lrp("z_plus"), rules.Alpha1_Beta0_Rule),
+    "epsilon": (methods.LRP("epsilon", epsilon=1e-9), lambda: rules.EpsilonRule(1e-9)),
+    "gamma": (methods.LRP("gamma"), lambda: rules.GammaRule(0.25)),
+    "z_plus": (methods.LRP("z_plus"), rules.Alpha1_Beta0_Rule),
 }
 
 
@@ -206,6 +207,17 @@ def test_lrp_without_biases(name, pool):
 def test_lrp_epsilon_with_biases():
     """Here biases keep their share with both."""
     assert error(*lrp("epsilon", True)) < 1e-4
+
+
+@pytest.mark.parametrize("epsilon", [1e-6, 0.25, 5.0])
+def test_lrp_absolute_epsilon(monkeypatch, epsilon):
+    """The number is added as captum adds it; as a share of the outputs it is another rule."""
+    ours = methods.LRP("epsilon", epsilon=epsilon, absolute=True)
+    monkeypatch.setitem(RULES, "absolute", (ours, lambda: rules.EpsilonRule(epsilon)))
+    assert error(*lrp("absolute", True)) < 1e-4
+    share = methods.LRP("epsilon", epsilon=epsilon)
+    monkeypatch.setitem(RULES, "absolute", (share, lambda: rules.EpsilonRule(epsilon)))
+    assert epsilon < 0.1 or error(*lrp("absolute", True)) > 1e-2
 
 
 def test_lrp_z_plus_with_biases():

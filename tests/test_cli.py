@@ -43,7 +43,9 @@ def test_does_what_explain_does(run, photo, files):
         photo,
         methods.Occlusion(window=(4, 8)),
         target=keras_saliency.targets.Class(2, score="probability"),
-        preprocess=keras_saliency.preprocessing.Preprocess(lambda x: x / 127.5 - 1, fit="crop"),
+        preprocess=keras_saliency._inputs.preprocessing.Preprocess(
+            lambda x: x / 127.5 - 1, fit="crop"
+        ),
     )
     saved = Explanation.load("maps/photo")
     np.testing.assert_allclose(saved.values, known.values, rtol=1e-4, atol=1e-7)
@@ -149,8 +151,8 @@ def test_pixel_of_a_dense_output(run, photo, files):
     [("espresso", 967), ("Golden Retriever", 207), ("golden_retriever", 207), ("12", 12)],
 )
 def test_class_names(word, number, monkeypatch):
-    from keras_saliency import preprocessing
-    from keras_saliency.cli import words
+    from keras_saliency._inputs import preprocessing
+    from keras_saliency.cli import parsing as words
 
     monkeypatch.setattr(preprocessing, "class_names", lambda model: class_names())
     found = words.target(words.target_words(word), "probability", None)
@@ -160,8 +162,8 @@ def test_class_names(word, number, monkeypatch):
 
 
 def test_class_names_that_differ_by_a_capital(monkeypatch):
-    from keras_saliency import preprocessing
-    from keras_saliency.cli import words
+    from keras_saliency._inputs import preprocessing
+    from keras_saliency.cli import parsing as words
     from keras_saliency.errors import TargetError
 
     monkeypatch.setattr(preprocessing, "class_names", lambda model: class_names())
@@ -171,7 +173,7 @@ def test_class_names_that_differ_by_a_capital(monkeypatch):
         assert words.target(words.target_words(name), "logit", None).index == class_names().index(
             name
         )
-    with pytest.raises(TargetError, match="It could be"):
+    with pytest.raises(TargetError, match="which could be 'Cardigan'"):
         words.target(words.target_words("CARDIGAN"), "logit", None)
     with pytest.raises(TargetError, match="Did you mean 'espresso'"):
         words.target(words.target_words("expresso"), "logit", None)
@@ -186,14 +188,14 @@ def test_class_names_that_differ_by_a_capital(monkeypatch):
     ],
 )  # fmt: skip
 def test_values(text, value):
-    from keras_saliency.cli import words
+    from keras_saliency.cli import parsing as words
 
     assert words.value(text) == value
     assert type(words.value(text)) is type(value)
 
 
 def test_a_layer_may_be_called_by_a_number():
-    from keras_saliency.cli import words
+    from keras_saliency.cli import parsing as words
 
     assert words.method("grad_cam", [("layer", "5")]) == methods.GradCam(layer="5")
     assert words.method("grad_cam", [("layer", "none")]) == methods.GradCam()
@@ -283,5 +285,5 @@ def test_keras_json_may_name_a_backend_that_is_missing(files, photo, here, tmp_p
     )  # fmt: skip
     assert found.returncode == 0, found.stderr
     assert found.stdout == f"{Path('saliency_out', 'photo')}\n"
-    assert "asks for 'theano', which is not installed: using " in found.stderr
+    assert "names 'theano', which is not installed: using " in found.stderr
     assert found.stderr.count("\n") == 2  # this line and the class: no start-up chatter

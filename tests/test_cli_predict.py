@@ -82,7 +82,7 @@ def test_the_others_are_done_when_one_photo_is_broken(predict, photo, tmp_path, 
     assert stdout.split() == [str(Path("fixations_out", name)) for name in ("photo", "other")]
     assert f"error: {broken}: " in stderr
     assert "not a picture Pillow can read" in stderr
-    assert "Something else is there" in stderr
+    assert "Other files are there" in stderr
     assert "Traceback" not in stderr
 
     status, stdout, _ = predict(*words, "--json")
@@ -104,8 +104,11 @@ def test_a_model_folder(run, photo, tmp_path):
 @pytest.mark.parametrize(
     ("words", "found"),
     [
-        (["--model", "nowhere"], ("'nowhere'", "no model.json", "keras-saliency train")),
-        (["--model", "no.keras"], ("no.keras", "no such file")),
+        (
+            ["--model", "nowhere"],
+            ("'nowhere'", "No such file: 'nowhere", "model.json", "keras-saliency train"),
+        ),
+        (["--model", "no.keras"], ("no.keras", "No such file")),
     ],
 )
 def test_no_such_model(words, found, run, photo, refused):
@@ -114,9 +117,9 @@ def test_no_such_model(words, found, run, photo, refused):
 
 def test_bad_photo(run, tmp_path, refused, monkeypatch):
     monkeypatch.setattr(fixation, "load_model", lambda *_: pytest.fail("the model was loaded"))
-    refused(run("predict", tmp_path / "no.jpg"), "no such file", "Check the path")
+    refused(run("predict", tmp_path / "no.jpg"), "No such file", "Check the path")
     Image.new("RGB", (5, 50)).save(tmp_path / "thin.png")
-    refused(run("predict", tmp_path / "thin.png"), "only 50x5", "at least 8x8")
+    refused(run("predict", tmp_path / "thin.png"), "Got 50x5", "at least 8x8")
 
 
 def test_out_is_a_file(predict, photo, refused, tmp_path):

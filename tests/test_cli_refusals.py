@@ -27,10 +27,10 @@ def text(folder):
 
 
 BAD_PICTURES = {
-    "missing": (lambda f: f / "missing.jpg", ("missing.jpg", "no such file", "Check the path")),
+    "missing": (lambda f: f / "missing.jpg", ("missing.jpg", "No such file", "Check the path")),
     "truncated": (truncated, ("truncated.jpg", "It is broken", "Save it again")),
-    "directory": (lambda f: f, ("It is a directory", "Name the pictures in it")),
-    "text": (text, ("text.jpg", "not a picture Pillow can read (13 bytes)", "Give a JPEG")),
+    "directory": (lambda f: f, ("Got a directory", "Pass the pictures in it")),
+    "text": (text, ("text.jpg", "not a picture Pillow can read (13 bytes)", "Pass a JPEG")),
     "1x1": (
         lambda f: save(Image.new("RGB", (1, 1)), f / "1.png"),
         ("1x1", "at least 8x8"),
@@ -64,12 +64,12 @@ def test_bad_picture(kind, run, tmp_path, refused):
 
 def test_wrong_channels(run, photo, refused):
     result = run("explain", photo, model="two_channels.keras")
-    refused(result, "(20, 30, 3)", "(16, 16, 2)", "Give an RGB or grey picture")
+    refused(result, "(20, 30, 3)", "(16, 16, 2)", "Pass an RGB or grey picture")
 
 
 def test_a_bad_picture_costs_no_model(run, tmp_path, refused, monkeypatch):
     monkeypatch.setattr(loading, "load", lambda *_: pytest.fail("the model was loaded"))
-    refused(run("explain", tmp_path / "no.jpg"), "no such file")
+    refused(run("explain", tmp_path / "no.jpg"), "No such file")
 
 
 # ---------------------------------------------------------------------- requests
@@ -78,13 +78,13 @@ def test_a_bad_picture_costs_no_model(run, tmp_path, refused, monkeypatch):
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (["--target", "3"], ("Class 3", "has 3, numbered 0 to 2", "Take one")),
-        (["--target", "-1"], ("Class -1", "numbered 0 to 2")),
-        (["--target", "espresso"], ("'espresso'", "Nobody knows", "Give the class number")),
+        (["--target", "3"], ("no class 3", "has 3, numbered 0 to 2", "Take one")),
+        (["--target", "-1"], ("no class -1", "numbered 0 to 2")),
+        (["--target", "espresso"], ("'espresso'", "are not known", "Give the class number")),
         (["--target", "pixel:1:1"], ("dense output", "(None, 3)", "targets.Class")),
         (
             ["--method", "grad_cam", "--method-option", "layer=cnv"],
-            ("'cnv'", "It has 4 layers", "Did you mean 'conv'?", "layers.tree"),
+            ("'cnv'", "It has 4 layers", "Did you mean 'conv'?", "layer_tree"),
         ),
         (
             ["--method", "grad_cam", "--method-option", "layer=pool"],
@@ -104,7 +104,7 @@ def test_no_preprocessing_is_known(run, photo, refused):
 
 def test_no_spatial_layer(run, photo, refused):
     result = run("explain", photo, "--method", "grad_cam", model="flat.keras")
-    refused(result, "last spatial layer", "'flat'", "'occlusion'")
+    refused(result, "no layer for a class activation map", "'flat'", "'occlusion'")
 
 
 def test_out_is_a_file(run, photo, refused, tmp_path):
@@ -117,17 +117,21 @@ def test_out_holds_something_else(run, photo, refused, tmp_path):
     (tmp_path / "out" / "photo").mkdir(parents=True)
     (tmp_path / "out" / "photo" / "thesis.txt").write_text("mine")
     result = run("explain", photo, "--out", tmp_path / "out")
-    refused(result, "Something else is there", "Name a new folder")
+    refused(result, "Other files are there", "Name a new folder")
     assert (tmp_path / "out" / "photo" / "thesis.txt").read_text() == "mine"
 
 
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (["--method", "gradcam"], ("'gradcam'", "Known: ablation_cam", "Did you mean 'grad_cam'?")),
+        (["--method", "gradcan"], ("'gradcan'", "Known: ablation_cam", "Did you mean 'grad_cam'?")),
         (
             ["--method", "occlusion", "--method-option", "widow=3"],
             ("'widow'", "window, stride, fill", "Did you mean 'window'?", "methods.Occlusion"),
+        ),
+        (
+            ["--method", "SmoothGrad", "--method-option", "sample=3"],
+            ("'sample'", "Did you mean 'samples'?"),
         ),
         (["--method-option", "steps=3"], ("'gradient'", "'steps'", "Its options are: ")),
         (

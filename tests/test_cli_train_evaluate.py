@@ -7,10 +7,11 @@ import pytest
 import tiny_encoder
 from recordings import disc
 
-from keras_saliency import data
 from keras_saliency.cli import main
-from keras_saliency.fixation import presets
-from keras_saliency.fixation.presets import Preset, Stage
+from keras_saliency.fixation import data, model
+from keras_saliency.fixation.model import Preset, Stage
+
+pytestmark = pytest.mark.long
 
 RECIPE = Preset(
     build={"encoder": "tiny", "decoder": "readout", "filters": 8},
@@ -24,7 +25,7 @@ RECIPE = Preset(
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch):
     monkeypatch.setitem(tiny_encoder.ENCODERS, "tiny", tiny_encoder.TINY)
-    monkeypatch.setitem(presets.PRESETS, "tiny", RECIPE)
+    monkeypatch.setitem(model.PRESETS, "tiny", RECIPE)
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +67,12 @@ def test_trained_then_scored(table, tmp_path, capsys):
     ("words", "told"),
     [
         (["train", "tinny", "--data", "x"], "Did you mean 'tiny'"),
-        (["train", "tiny", "--data", "TABLE", "--datasets", "lab"], "data sets lab were asked"),
+        (
+            ["train", "tiny", "--data", "TABLE", "--datasets", "lab"],
+            "Expected the data sets lab, split 'train'",
+        ),
         (["train", "tiny", "--data", "TABLE", "--train-split", "test"], "split 'test'"),
-        (["evaluate", "--data", "TABLE", "--model", "nowhere"], "There is no model.json"),
+        (["evaluate", "--data", "TABLE", "--model", "nowhere"], "No such file"),
         (["train", "tiny", "--data", "table.zip"], "zip"),
     ],
 )

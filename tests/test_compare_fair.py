@@ -11,7 +11,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_saliency import compare, errors, explain, methods, plot, segments
+from keras_saliency import compare, errors, explain, methods, plot
+from keras_saliency._inputs import segments
 from keras_saliency.methods import Attribution, Method
 from keras_saliency.metrics import faithfulness, infidelity, registry
 from keras_saliency.plot import Panel
@@ -162,10 +163,10 @@ class Spoilt(Method):
 def test_every_reason_is_kept():
     own = compare(bent(), np.concatenate([IMAGES, IMAGES]), [Spoilt()], ["sparseness", "overlap"],
                   boxes=[(0, 0, 4, 4)] * 4)  # fmt: skip
-    for metric, what in zip(own.metrics, ("Attributions", "Maps"), strict=True):
+    for metric, what in zip(own.metrics, ("attributions", "maps"), strict=True):
         said = own.metric_errors["Spoilt", metric]
         for row in (1, 2, 3):
-            assert f"picture {row}: {what} must be finite. {row} of 144" in said
+            assert f"picture {row}: Expected {what} to be finite. Got {row} of 144" in said
         assert "picture 4" not in said
     assert words(own).count("Spoilt, sparseness, overlap: mean over 1 of 4 pictures.") == 1
 
@@ -207,7 +208,7 @@ class Other(Counted):
         ("infidelity", {"normalize": "negative"}, "one of .'positive',"),
         ("max_sensitivity", {"radius": -1}, "radius=-1"),
         ("overlap", {"level": 3}, "level=3"),
-        ("random_logit", {"stepz": 3}, "was asked for with the option"),
+        ("random_logit", {"stepz": 3}, "has no option 'stepz'"),
     ],
 )
 def test_options_are_refused_before_a_method_runs(name, options, words):
@@ -238,7 +239,7 @@ def test_a_method_is_scored_when_it_has_run():
 
 def test_one_class_has_no_other():
     one = _model("one", outputs=1, activation="sigmoid")
-    with pytest.raises(errors.MetricError, match="the model has one"):
+    with pytest.raises(errors.MetricError, match="a model with one"):
         compare(one, IMAGES[:1], ["gradient"], ["random_logit"])
 
 
@@ -250,7 +251,7 @@ def test_boxes_are_told_by_their_pictures_number():
 
 
 def test_several_boxes_of_one_picture_may_stand_alone():
-    boxes = [(0, 0, 4, 4), (6, 6, 9, 12)]
+    boxes = [(0, 0, 4, 4), (6, 6, 12, 9)]
     bare, wrapped = (
         compare(bent(), IMAGES[:1], ["gradient"], ["energy_inside"], boxes=given).values
         for given in (boxes, [boxes])
@@ -268,11 +269,10 @@ def test_channels_that_are_no_colours_are_drawn(channels, tmp_path):
     x = RNG.random((1, 12, 12, channels)).astype("float32")
     own = compare(_model(f"c{channels}", channels=channels), x, ["gradient"], [])
     assert own.to_html(tmp_path / "page.html").stat().st_size
-    drawn = plot.pixels.rgb(x[0])
+    drawn = plot.panel.rgb(x[0])
     assert drawn.shape == (12, 12, 3)
-    mean = x[0].mean(-1)
-    wanted = np.round(255 * (mean - mean.min()) / np.ptp(mean))
-    assert np.abs(drawn[..., 1] - wanted).max() <= 1
+    # The first channel is there as it is, but for one scale; of two, it is all that is drawn.
+    assert np.corrcoef(drawn[..., 0].ravel(), x[0, ..., 0].ravel())[0, 1] > 0.99
 
 
 def test_a_density_of_nothing_is_drawn_as_nothing():

@@ -22,8 +22,10 @@ from scipy import io
 pytest.importorskip("tensorflow_datasets", reason="needs the extra 'data'")
 pytest.importorskip("array_record", reason="needs the extra 'data'")
 
-from keras_saliency.data import CAT2000, MIT1003, SALICON, read_prepared
 from keras_saliency.errors import FixationError
+from keras_saliency.fixation.data import CAT2000, MIT1003, SALICON, read_prepared
+
+pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).parents[1]
 BACKEND = keras.backend.backend()
@@ -179,17 +181,17 @@ LOCS, GAZE = (
 @pytest.mark.parametrize(
     ("which", "file", "change", "said"),
     [
-        (CAT, LOCS, Path.unlink, "Action/117 (There is no 117.mat)"),
+        (CAT, LOCS, Path.unlink, "Action/117 (No such file: '117.mat')"),
         (CAT, LOCS, _cut, "Action/117 (117.mat is broken: "),
         (CAT, LOCS, _mat_of(name="other"), "Action/117 (117.mat has no 'fixLocs' but other)"),
         (CAT, LOCS, _mat_of((9, 9)), "fixLocs of shape (9, 9), the picture's is (24, 32)"),
         (CAT, LOCS, _mat_of(), "Action/117 (no fixation)"),
         (CAT, "trainSet/Stimuli/Action/117.jpg", _cut, "Action/117 (It is broken: "),
-        (SAL, GAZE, Path.unlink, "000000000001 (There is no COCO_train2014_000000000001.mat)"),
+        (SAL, GAZE, Path.unlink, "000000000001 (No such file: 'COCO_train2014_000000000001.mat')"),
         (SAL, GAZE, _mat_of(name="gaze"), "without the field 'fixations'"),
         (SAL, "images/train/COCO_train2014_000000000001.jpg", _cut, "000000000001 (It is broken: "),
-        (MIT, "ALLFIXATIONMAPS/i1_fixPts.jpg", Path.unlink, "i1_fixPts.jpg: There is no"),
-        (MIT, "ALLFIXATIONMAPS/i1_fixPts.jpg", _other, "i1_fixPts.jpg: It has 9x9"),
+        (MIT, "ALLFIXATIONMAPS/i1_fixPts.jpg", Path.unlink, "i1_fixPts.jpg: No such file"),
+        (MIT, "ALLFIXATIONMAPS/i1_fixPts.jpg", _other, "i1_fixPts.jpg: Got 9x9"),
         (MIT, "ALLSTIMULI/i1.jpeg", _cut, "i1 (It is broken: "),
     ],
 )  # fmt: skip
@@ -282,9 +284,9 @@ def test_prepared_data_is_read_back(tmp_path):
     assert [r.split for r in both] == ["train", "train", "test"]
     assert both[2].pixels().shape == (*SIZE, 3)
     assert len(both[2].y) == 0
-    with pytest.raises(FixationError, match=r"It has train, test. Did you mean 'train'"):
+    with pytest.raises(FixationError, match=r"Its splits: train, test. Did you mean 'train'"):
         read_prepared(builder, "trains")
-    with pytest.raises(FixationError, match="TFDS cannot read it"):
+    with pytest.raises(FixationError, match=r"Cannot read the split.*TFDS reports: "):
         read_prepared(builder, "train[:x]")
     with pytest.raises(FixationError, match="Did you mean 'cat2000'"):
         read_prepared("cat200", "train")
@@ -316,7 +318,7 @@ try:
     import tensorflow
 except ModuleNotFoundError:
     print("hidden")
-from keras_saliency.data import CAT2000, read_prepared
+from keras_saliency.fixation.data import CAT2000, read_prepared
 import tensorflow_datasets as tfds
 builder = CAT2000(data_dir={str(tmp_path / "prepared")!r})
 builder.download_and_prepare(
@@ -342,19 +344,19 @@ print([name for name in ("tensorflow", "keras", "jax", "torch") if name in sys.m
 def test_the_import_is_light_and_a_missing_package_is_named():
     code = """
 import sys
-import keras_saliency.data
-dir(keras_saliency.data)
+import keras_saliency.fixation.data
+dir(keras_saliency.fixation.data)
 print([m for m in ("numpy", "PIL", "scipy", "tensorflow_datasets") if m in sys.modules])
 sys.modules["tensorflow_datasets"] = None
 try:
-    keras_saliency.data.read_prepared("cat2000", "train")
+    keras_saliency.fixation.data.read_prepared("cat2000", "train")
 except ValueError as error:
     print(type(error).__name__, error)
 try:
-    keras_saliency.data.CAT2000
+    keras_saliency.fixation.data.CAT2000
 except ValueError as error:
     print(type(error).__name__, error)
-keras_saliency.data.read_table  # needs none of it
+keras_saliency.fixation.data.read_table  # needs none of it
 """
     run = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT

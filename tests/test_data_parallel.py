@@ -43,9 +43,10 @@ np.save(sys.argv[1], np.stack(maps))
 print(json.dumps([len(jax.devices()), used]))
 """
 
-pytestmark = pytest.mark.skipif(
-    keras.config.backend() != "jax", reason="devices are simulated on JAX only"
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(keras.config.backend() != "jax", reason="devices are simulated on JAX only"),
+]
 
 
 def _on(count, script, place):

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from recordings import disc
 
-from keras_saliency import density
-from keras_saliency.data import Augment, FixationBatches
-from keras_saliency.data.pipeline import largest_on
-from keras_saliency.data.view import View
+from keras_saliency._inputs.geometry import Letterbox
 from keras_saliency.errors import FixationError
-from keras_saliency.letterbox import Letterbox
+from keras_saliency.fixation import density
+from keras_saliency.fixation.data import Augment, FixationBatches
+from keras_saliency.fixation.data.pipeline import View, largest_on
+
+pytestmark = pytest.mark.no_model
 
 CANVAS = (64, 96)
 
@@ -65,9 +66,16 @@ def test_nothing_to_show_is_an_error():
         FixationBatches([disc(0), unseen], [CANVAS])
 
 
-@pytest.mark.parametrize("wrong", [{"canvases": []}, {"canvases": [(64, 100)]}, {"batch_size": 0}])
-def test_no_such_batches(wrong):
-    with pytest.raises(FixationError, match="multiples of 32"):
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"canvases": []}, "multiples of 32"),
+        ({"canvases": [(64, 100)]}, "multiples of 32"),
+        ({"batch_size": 0}, "batch_size=0"),
+    ],
+)
+def test_no_such_batches(wrong, told):
+    with pytest.raises(FixationError, match=told):
         FixationBatches([disc(0)], **{"canvases": [CANVAS], **wrong})
 
 

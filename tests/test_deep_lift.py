@@ -83,15 +83,15 @@ def test_the_gradient_where_the_picture_is_the_baseline(name):
     make, function = ELEMENTWISE[name]
     inputs = keras.Input((1, 2, 1))
     model = keras.Model(inputs, make()(layers.Flatten()(inputs)))
-    from keras_saliency.adapter import Adapter
-    from keras_saliency.backward import Multipliers
-    from keras_saliency.batch import prepare
-    from keras_saliency.engine import Engine
+    from keras_saliency._engine.engine import Engine
+    from keras_saliency._graph.adapter import Adapter
+    from keras_saliency._inputs.batch import prepare
+    from keras_saliency._rules import DeepLiftRule
 
     adapter, x = Adapter(model), networks.vector(0.7, 0.7)[None]
     engine = Engine(adapter, targets.get(_sum), prepare(adapter, x))
     baseline = networks.vector(0.7, -0.5)[None]
-    found = engine.backward(Multipliers(), baseline).values[0, 0, :, 0]
+    found = engine.backward(DeepLiftRule(), baseline).values[0, 0, :, 0]
     step = 1e-6
     slope = (function(0.7 + step) - function(0.7 - step)) / (2 * step)
     np.testing.assert_allclose(found, [slope, (function(0.7) - function(-0.5)) / 1.2], rtol=1e-5)
@@ -142,6 +142,12 @@ PIECES = {
     "constant over": lambda x: ops.divide(_tensor(CONSTANT), 2 + ops.tanh(x)),
     "maximum": lambda x: ops.maximum(_tensor(CONSTANT), x),
     "rescaling": lambda x: ops.tanh(layers.Rescaling(2.0, offset=-0.5)(x)),
+    "einsum": lambda x: ops.einsum("bhwc,bhwd->bcd", x, ops.tanh(x)),
+    "matmul": lambda x: ops.matmul(ops.transpose(x, (0, 1, 3, 2)), ops.tanh(x)),
+    "matmul with a constant": lambda x: ops.matmul(x, _tensor(np.eye(2, 3, dtype="float32"))),
+    "sine": lambda x: ops.sin(3 * x),
+    "square": lambda x: ops.square(x),
+    "power": lambda x: ops.power(2.0, x),
     "crop": lambda x: ops.tanh(layers.Cropping2D(1)(layers.ZeroPadding2D(2)(x))),
 }
 
@@ -280,8 +286,9 @@ REFUSED = {
     "ops.max": lambda x: ops.max(x, axis=1),
     "power of two": lambda x: ops.power(ops.exp(x), ops.tanh(x)),
     "log_softmax": lambda x: ops.log_softmax(x),
-    "einsum": lambda x: ops.einsum("bhwc,bhwd->bcd", x, x),
-    "norm of a layer": lambda x: layers.LayerNormalization()(x),
+    "three factors of an einsum": lambda x: ops.einsum("bhwc,bhwd,bhwc->bcd", x, x, x),
+    "p-norm": lambda x: ops.normalize(x, order=3),
+    "weighted average": lambda x: ops.average(x, axis=-1, weights=ops.exp(x)),
 }
 
 

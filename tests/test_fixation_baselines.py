@@ -11,8 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_saliency import density, errors
-from keras_saliency.metrics import baselines, fixation
+from keras_saliency import errors
+from keras_saliency.fixation import density
+from keras_saliency.fixation.metrics import baselines, scores
+
+pytestmark = pytest.mark.no_model
 
 
 def _seen(y, x, size, subject=None, sigma=2.0):
@@ -81,7 +84,7 @@ def test_the_centre_bias_is_a_density_at_any_size(size, seed):
     assert found.sum() == pytest.approx(1, abs=1e-12)
     log = bias.log_density(size)
     np.testing.assert_array_equal(log, np.log(found))
-    assert np.isfinite(fixation.log_likelihood(log, [0], [0]))
+    assert np.isfinite(scores.log_likelihood(log, [0], [0]))
 
 
 def test_pictures_of_any_shape_fall_on_one_another():
@@ -149,8 +152,8 @@ def test_shares_are_the_likeliest(seed):
 @pytest.mark.parametrize(
     ("recordings", "match"),
     [
-        ([], "There are 0 such pictures"),
-        ([_seen([1], [1], (4, 4)), _seen([], [], (4, 4))], "There are 1 such pictures"),
+        ([], "Got 0 such pictures"),
+        ([_seen([1], [1], (4, 4)), _seen([], [], (4, 4))], "Got 1 such pictures"),
         ([_seen([1], [1], (4, 4)), _seen([4], [1], (4, 4))], "4 by 4 pixels"),
         ([_seen([1], [1], (4, 4)), _seen([1], [-1], (4, 4))], "4 by 4 pixels"),
     ],
@@ -203,9 +206,9 @@ def test_halves_are_seeded_and_pictures_differ():
 @pytest.mark.parametrize(
     ("subject", "match"),
     [
-        (None, "It does not say whose its fixations"),
+        (None, "Got fixations without subjects"),
         ([3, 3, 3], r"1 observer\(s\)"),
-        ([1, 2], r"3 fixations and subjects of shape \(2,\)"),
+        ([1, 2], r"each of 3 fixations\. Got subjects of shape \(2,\)"),
     ],
 )
 def test_what_has_no_halves_is_refused(subject, match):
@@ -263,8 +266,8 @@ def test_humans_who_agree_tell_more_than_the_centre_bias():
                 humans.saliency(a), density.blurred(a.y, a.x, a.size, a.sigma)
             )
             log = humans.log_density(a)
-            gains.append(fixation.information_gain(log, bias.log_density(a.size), b.y, b.x))
-            ceilings.append(fixation.nss(humans.saliency(a), b.y, b.x))
+            gains.append(scores.information_gain(log, bias.log_density(a.size), b.y, b.x))
+            ceilings.append(scores.nss(humans.saliency(a), b.y, b.x))
     assert np.mean(gains) > 1
     assert np.mean(ceilings) > 1.5
 
@@ -275,7 +278,7 @@ def test_humans_who_do_not_agree_are_the_centre_bias():
     humans = baselines.human_ceiling(crowd, bias)
     assert humans.shares[0] < 0.15
     gains = [
-        fixation.information_gain(humans.log_density(a), bias.log_density(a.size), b.y, b.x)
+        scores.information_gain(humans.log_density(a), bias.log_density(a.size), b.y, b.x)
         for one in crowd
         for a, b in humans.halves(one)
     ]
@@ -320,21 +323,21 @@ def test_osie_is_as_published(osie):
     humans = baselines.human_ceiling(scored, bias)
     centre, ceiling = [], []
     for i, one in enumerate(scored):
-        others = fixation.others(scored, i)
+        others = scores.others(scored, i)
         log = bias.log_density(one.size)
         truth = density.blurred(one.y, one.x, one.size, one.sigma)
         centre.append([
-            fixation.nss(np.exp(log), one.y, one.x),
-            fixation.shuffled_auc(log, one.y, one.x, *others),
-            fixation.cc(np.exp(log), truth),
+            scores.nss(np.exp(log), one.y, one.x),
+            scores.shuffled_auc(log, one.y, one.x, *others),
+            scores.cc(np.exp(log), truth),
         ])  # fmt: skip
         pairs = humans.halves(one)
         maps = [humans.saliency(a) for a, _ in pairs]
         ceiling.append(np.mean([[
-            fixation.nss(own, b.y, b.x),
-            fixation.shuffled_auc(own, b.y, b.x, *others),
-            fixation.cc(own, other),
-            fixation.information_gain(humans.log_density(a), log, b.y, b.x),
+            scores.nss(own, b.y, b.x),
+            scores.shuffled_auc(own, b.y, b.x, *others),
+            scores.cc(own, other),
+            scores.information_gain(humans.log_density(a), log, b.y, b.x),
         ] for (a, b), own, other in zip(pairs, maps, maps[::-1], strict=True)], 0))  # fmt: skip
     for found, wanted in ((centre, [0.86, 0.50, 0.31]), (ceiling, [3.58, 0.87, 0.88, 2.05])):
         found = np.array(found)

@@ -9,9 +9,11 @@ from recordings import disc
 
 from keras_saliency import errors
 from keras_saliency.fixation import evaluate
+from keras_saliency.fixation.metrics import scores
+from keras_saliency.fixation.metrics.baselines import centre_bias
 from keras_saliency.fixation.scoring import best_and_worst
-from keras_saliency.metrics import fixation as metrics
-from keras_saliency.metrics.baselines import centre_bias
+
+pytestmark = pytest.mark.no_model
 
 TRAINING = [disc(i) for i in range(8)]
 SCORED = [disc(100 + i, split="val") for i in range(6)]
@@ -41,13 +43,13 @@ def test_a_row_for_each_picture_and_predictor(found):
     row = next(row for row in found.rows if row["predictor"] == "knowing")
     one, log_density = SCORED[0], knowing(SCORED[0])
     bias = centre_bias(TRAINING).log_density(one.size)
-    assert row["NSS"] == pytest.approx(metrics.nss(np.exp(log_density), one.y, one.x))
-    assert row["IG"] == pytest.approx(metrics.information_gain(log_density, bias, one.y, one.x))
-    away = metrics.others(SCORED, 0)
+    assert row["NSS"] == pytest.approx(scores.nss(np.exp(log_density), one.y, one.x))
+    assert row["IG"] == pytest.approx(scores.information_gain(log_density, bias, one.y, one.x))
+    away = scores.others(SCORED, 0)
     assert row["sAUC"] == pytest.approx(
-        metrics.shuffled_auc(np.exp(log_density), one.y, one.x, *away)
+        scores.shuffled_auc(np.exp(log_density), one.y, one.x, *away)
     )
-    assert row["CC"] == pytest.approx(metrics.cc(np.exp(log_density), one.density()))
+    assert row["CC"] == pytest.approx(scores.cc(np.exp(log_density), one.density()))
 
 
 def test_the_mean_is_over_pictures_not_over_fixations(found):
@@ -110,7 +112,7 @@ def test_pictures_without_fixations_or_observers():
     found = evaluate([*unknown, unseen], TRAINING, knowing, name="m")
     assert found.info["notes"]["left out"] == "1 pictures without a fixation"
     assert {row["predictor"] for row in found.rows} == {"m", "centre bias"}
-    with pytest.raises(errors.FixationError, match="None of the 1 has a fixation"):
+    with pytest.raises(errors.FixationError, match="None of the 1 recordings has one"):
         evaluate([unseen], TRAINING, knowing)
 
 

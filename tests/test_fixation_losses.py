@@ -1,14 +1,13 @@
-"""Losses are the metrics of `keras_saliency.metrics.fixation`, on tensors and blind to padding."""
+"""Losses are the metrics of `fixation.metrics.scores`, on tensors and blind to padding."""
 
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
-from keras_saliency import density
-from keras_saliency.fixation import FixationLoss, losses
+from keras_saliency.fixation import FixationLoss, density, losses
 from keras_saliency.fixation.layers import EMPTY
-from keras_saliency.metrics import fixation as metrics
+from keras_saliency.fixation.metrics import scores
 
 SIZE = (24, 32)
 
@@ -37,16 +36,16 @@ def value(part, log_density, truth):
 TABLE = {
     "kl_divergence": (
         losses.kl_divergence,
-        lambda z, y, x, q: metrics.kl_divergence(np.exp(z), q),
+        lambda z, y, x, q: scores.kl_divergence(np.exp(z), q),
     ),
-    "correlation": (losses.correlation, lambda z, y, x, q: metrics.cc(np.exp(z), q)),
+    "correlation": (losses.correlation, lambda z, y, x, q: scores.cc(np.exp(z), q)),
     "scanpath_saliency": (
         losses.scanpath_saliency,
-        lambda z, y, x, q: metrics.nss(np.exp(z), y, x),
+        lambda z, y, x, q: scores.nss(np.exp(z), y, x),
     ),
     "log_likelihood": (
         losses.log_likelihood,
-        lambda z, y, x, q: metrics.log_likelihood(z, y, x) * np.log(2) - np.log(z.size),
+        lambda z, y, x, q: scores.log_likelihood(z, y, x) * np.log(2) - np.log(z.size),
     ),
 }
 
@@ -105,7 +104,7 @@ def test_descent_leads_from_anywhere_to_the_truth():
     assert np.isfinite(last)
     assert last < first - 0.9
     found = np.exp(np.asarray(model.predict_on_batch(zeros)))[0, ..., 0]
-    assert metrics.cc(found, blurred) > 0.95
+    assert scores.cc(found, blurred) > 0.95
 
 
 class _Free(keras.layers.Layer):

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from keras_saliency import density, errors
-from keras_saliency.metrics import fixation
+from keras_saliency import errors
+from keras_saliency.fixation import density
+from keras_saliency.fixation.metrics import scores
 
 # Sums of some hundred float64 in another order.
 _ROUNDING = 1e-10
@@ -229,41 +230,41 @@ _MUTANTS = {
         "auc", lambda s, y, x: _area(_values(s, y, x), _unfixated(s, y, x))),
     ties_count_one_half: ("auc", lambda s, y, x: _area(_values(s, y, x), np.ravel(s), tie=1)),
     repetitions_count: (
-        "auc", lambda s, y, x: fixation.auc(s, *np.unique(np.floor([y, x]), axis=1))),
-    rows_come_first: ("nss", lambda s, y, x: fixation.nss(s, x, y)),
+        "auc", lambda s, y, x: scores.auc(s, *np.unique(np.floor([y, x]), axis=1))),
+    rows_come_first: ("nss", lambda s, y, x: scores.nss(s, x, y)),
     a_pixel_is_the_floor: (
-        "nss", lambda s, y, x: fixation.nss(s, *np.minimum(np.rint([y, x]), [[1], [2]]))),
+        "nss", lambda s, y, x: scores.nss(s, *np.minimum(np.rint([y, x]), [[1], [2]]))),
     monotone_transforms_keep_the_ranking: ("auc", _by_thresholds),
     the_opposite_map_has_the_opposite_area: (
         "auc", lambda s, y, x: _area(_values(s, y, x), np.ravel(s), tie=0)),
     people_look_alike_everywhere: (
-        "shuffled_auc", lambda s, y, x, oy, ox: fixation.auc(s, y, x)),
+        "shuffled_auc", lambda s, y, x, oy, ox: scores.auc(s, y, x)),
     affine_maps_are_one: ("nss", lambda s, y, x: (_values(s, y, x) - np.mean(s)).mean()),
     nss_has_the_population_std: (
         "nss", lambda s, y, x: ((_values(s, y, x) - np.mean(s)) / np.std(s, ddof=1)).mean()),
     sums_do_not_matter: ("similarity", lambda p, q: np.minimum(p, q).sum()),
     no_minimum_is_subtracted: (
-        "similarity", lambda p, q: fixation.similarity(_min_max(p), _min_max(q))),
-    kl_is_of_the_truth_in_nat: ("kl_divergence", lambda p, q: fixation.kl_divergence(q, p)),
+        "similarity", lambda p, q: scores.similarity(_min_max(p), _min_max(q))),
+    kl_is_of_the_truth_in_nat: ("kl_divergence", lambda p, q: scores.kl_divergence(q, p)),
     a_map_of_zeros_is_uniform: (
-        "similarity", lambda p, q: fixation.similarity(p, q) if np.any(p) else 0.0),
+        "similarity", lambda p, q: scores.similarity(p, q) if np.any(p) else 0.0),
     gains_are_bits: (
         "information_gain", lambda p, b, y, x: (_values(p, y, x) - _values(b, y, x)).mean()),
     mirrored_scenes_score_alike: (
-        "nss", lambda s, y, x: fixation.nss(np.roll(s, 1, axis=1), y, x)),
+        "nss", lambda s, y, x: scores.nss(np.roll(s, 1, axis=1), y, x)),
 }  # fmt: skip
 LAWS = list(_MUTANTS)
 
 
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
 def test_law(law):
-    law(fixation)
+    law(scores)
 
 
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
 def test_law_rejects_its_mutant(law):
     name, wrong = _MUTANTS[law]
-    metrics = {known: getattr(fixation, known) for known in fixation.__all__}
+    metrics = {known: getattr(scores, known) for known in scores.__all__}
     with pytest.raises(AssertionError):
         law(SimpleNamespace(**metrics | {name: wrong}))
 
@@ -349,14 +350,14 @@ def test_slow_twins_agree(scene):
     _, s, truth, points, others = scene
     twins = _Twins(s)
     for name, args in (("auc", points), ("nss", points), ("shuffled_auc", [*points, *others])):
-        _close(getattr(fixation, name)(s, *args), getattr(twins, name)(*args))
-    _close(fixation.cc(s, truth), twins.cc(truth))
+        _close(getattr(scores, name)(s, *args), getattr(twins, name)(*args))
+    _close(scores.cc(s, truth), twins.cc(truth))
     if truth.any():
-        _close(fixation.similarity(s, truth), twins.similarity(truth))
-        _close(fixation.kl_divergence(s, truth), twins.kl_divergence(truth))
+        _close(scores.similarity(s, truth), twins.similarity(truth))
+        _close(scores.kl_divergence(s, truth), twins.kl_divergence(truth))
     p, b = (np.log((one + 1) / (one + 1).sum()) for one in (s, truth))
-    _close(fixation.information_gain(p, b, *points), _Twins(p).information_gain(b, *points))
-    _close(fixation.log_likelihood(p, *points), _Twins(p).log_likelihood(*points))
+    _close(scores.information_gain(p, b, *points), _Twins(p).information_gain(b, *points))
+    _close(scores.log_likelihood(p, *points), _Twins(p).log_likelihood(*points))
 
 
 # ------------------------------------------------------------------------------------- pysaliency
@@ -409,9 +410,9 @@ def test_pysaliency_agrees_on_auc_and_nss(oracle):
             strict=True,
         )
     ):
-        _close(fixation.auc(c.s, c.y, c.x), auc)
-        _close(fixation.nss(c.s, c.y, c.x), nss)
-        _close(fixation.shuffled_auc(c.s, c.y, c.x, *fixation.others(oracle.scenes, i)), shuffled)
+        _close(scores.auc(c.s, c.y, c.x), auc)
+        _close(scores.nss(c.s, c.y, c.x), nss)
+        _close(scores.shuffled_auc(c.s, c.y, c.x, *scores.others(oracle.scenes, i)), shuffled)
 
 
 def test_pysaliency_agrees_on_information_gain(oracle):
@@ -421,18 +422,18 @@ def test_pysaliency_agrees_on_information_gain(oracle):
     gains = oracle.means(models[0].information_gains(*seen, baseline_model=models[1]))
     uniform = oracle.means(models[0].information_gains(*seen))
     for c, gain, likelihood in zip(oracle.scenes, gains, uniform, strict=True):
-        _close(fixation.information_gain(*c.logs, c.y, c.x), gain)
-        _close(fixation.log_likelihood(c.logs[0], c.y, c.x), likelihood)
+        _close(scores.information_gain(*c.logs, c.y, c.x), gain)
+        _close(scores.log_likelihood(c.logs[0], c.y, c.x), likelihood)
 
 
 def test_pysaliency_agrees_on_cc_sim_kld(oracle):
     for c in oracle.scenes:
         for s in (c.s, np.exp(c.logs[0]), np.zeros(c.size), c.truth):
-            _close(fixation.cc(s, c.truth), oracle.package.metrics.CC(s, c.truth))
-            _close(fixation.similarity(s, c.truth), oracle.package.metrics.SIM(s, c.truth))
+            _close(scores.cc(s, c.truth), oracle.package.metrics.CC(s, c.truth))
+            _close(scores.similarity(s, c.truth), oracle.package.metrics.SIM(s, c.truth))
             with np.errstate(divide="ignore"):  # it takes the logarithm of 0
                 wanted = oracle.package.metrics.MIT_KLDiv(s, c.truth)
-            _close(fixation.kl_divergence(s, c.truth), wanted)
+            _close(scores.kl_divergence(s, c.truth), wanted)
 
 
 # --------------------------------------------------------------------------------------- negatives
@@ -440,7 +441,7 @@ def test_pysaliency_agrees_on_cc_sim_kld(oracle):
 
 def test_others_are_scaled_and_the_own_stay_out():
     a, b, c = (_scene(i, size) for i, size in enumerate([(9, 14), (18, 14), (9, 7)]))
-    y, x = fixation.others([a, b, c], 0)
+    y, x = scores.others([a, b, c], 0)
     np.testing.assert_allclose(y, np.concatenate([b.y / 2, c.y]))
     np.testing.assert_allclose(x, np.concatenate([b.x, 2 * c.x]))
 
@@ -450,30 +451,30 @@ def test_others_are_scaled_and_the_own_stay_out():
 def test_others_stay_inside(of, to):
     edge = np.nextafter(of, 0)  # the last number below the height, where rounding could reach it
     seen = SimpleNamespace(y=np.array([edge]), x=np.array([0.0]), size=(of, of))
-    y, x = fixation.others([SimpleNamespace(y=[0], x=[0], size=(to, to)), seen], 0)
+    y, x = scores.others([SimpleNamespace(y=[0], x=[0], size=(to, to)), seen], 0)
     assert to - 1e-9 < y[0] < to
     assert x[0] == 0
 
 
 def test_pictures_without_fixations_give_no_negatives():
     a, empty = _scene(), SimpleNamespace(y=[], x=[], size=(3, 3))
-    np.testing.assert_array_equal(fixation.others([empty, a, empty], 2)[0].size, a.y.size)
+    np.testing.assert_array_equal(scores.others([empty, a, empty], 2)[0].size, a.y.size)
     with pytest.raises(errors.FixationError, match="None of the other 1 recordings has one"):
-        fixation.others([a, empty], 0)
+        scores.others([a, empty], 0)
 
 
 # ---------------------------------------------------------------------------------- what is refused
 
 _MAP, _LOG = np.arange(6.0).reshape(2, 3), np.full((2, 3), -np.log(6))
 _BY_FIXATIONS = {
-    "auc": lambda s, y, x: fixation.auc(s, y, x),
-    "shuffled_auc": lambda s, y, x: fixation.shuffled_auc(s, y, x, [0], [0]),
-    "negatives": lambda s, y, x: fixation.shuffled_auc(s, [0], [0], y, x),
-    "nss": lambda s, y, x: fixation.nss(s, y, x),
-    "log_likelihood": lambda s, y, x: fixation.log_likelihood(_like_log(s), y, x),
-    "information_gain": lambda s, y, x: fixation.information_gain(_LOG, _like_log(s), y, x),
+    "auc": lambda s, y, x: scores.auc(s, y, x),
+    "shuffled_auc": lambda s, y, x: scores.shuffled_auc(s, y, x, [0], [0]),
+    "negatives": lambda s, y, x: scores.shuffled_auc(s, [0], [0], y, x),
+    "nss": lambda s, y, x: scores.nss(s, y, x),
+    "log_likelihood": lambda s, y, x: scores.log_likelihood(_like_log(s), y, x),
+    "information_gain": lambda s, y, x: scores.information_gain(_LOG, _like_log(s), y, x),
 }
-_BY_TRUTH = {name: getattr(fixation, name) for name in ("cc", "similarity", "kl_divergence")}
+_BY_TRUTH = {name: getattr(scores, name) for name in ("cc", "similarity", "kl_divergence")}
 
 
 def _like_log(s):
@@ -484,17 +485,17 @@ def _refused(match, call, *args):
     with pytest.raises(errors.FixationError, match=match) as caught:
         call(*args)
     assert isinstance(caught.value, ValueError)
-    assert all([caught.value.asked, caught.value.found, caught.value.fix, caught.value.read])
+    assert all([caught.value.what, caught.value.got, caught.value.fix, caught.value.read])
 
 
 @pytest.mark.parametrize("name", _BY_FIXATIONS)
 def test_fixations_that_cannot_be_used_are_refused(name):
     call = _BY_FIXATIONS[name]
     call(_MAP, [1.99], [2.99])  # the last pixel
-    whose = "of other pictures must" if name == "negatives" else "Fixations must"
-    _refused(whose + r" be given .* shapes are \(0,\) and \(0,\)", call, _MAP, [], [])
-    _refused(r"shapes are \(2,\) and \(1,\)", call, _MAP, [0, 1], [0])
-    _refused(r"shapes are \(\) and \(\)", call, _MAP, 0, 0)
+    whose = "fixations of other pictures" if name == "negatives" else "fixations"
+    _refused(rf"Expected {whose} as y .* Got shapes \(0,\) and \(0,\)", call, _MAP, [], [])
+    _refused(r"Got shapes \(2,\) and \(1,\)", call, _MAP, [0, 1], [0])
+    _refused(r"Got shapes \(\) and \(\)", call, _MAP, 0, 0)
     for y, x in ((2.0, 0.0), (0.0, 3.0), (-0.01, 0.0), (0.0, -1.0), (np.nan, 0.0), (0.0, np.inf)):
         _refused(
             r"2 by 3 pixels .* 1 of 2 do not; the first, number 1, is at", call, _MAP,
@@ -514,27 +515,27 @@ def test_maps_that_cannot_be_used_are_refused(name):
         wrong[1, 2] = bad
         _refused(rf"1 of 6 values .* \(y, x\) = \(1, 2\), is {bad}", call, wrong)
     for shape in ((), (6,), (1, 2, 3), (2, 3, 1), (0, 3)):
-        _refused("has shape", call, np.ones(shape))
+        _refused("Got shape", call, np.ones(shape))
 
 
 @pytest.mark.parametrize("name", _BY_TRUTH)
 def test_a_truth_that_is_none_is_refused(name):
     call = _BY_TRUTH[name]
-    _refused(r"The truth must lie on .* \(3, 2\) and \(2, 3\)", call, _MAP, _MAP.T)
-    _refused("The truth is a density .* goes down to -1", call, _MAP, _MAP - 1)
-    _refused("The truth must be finite", call, _MAP, np.full((2, 3), np.nan))
+    _refused(r"the truth to have .* \(2, 3\)\. Got shape \(3, 2\)", call, _MAP, _MAP.T)
+    _refused("the truth to be a density .* down to -1", call, _MAP, _MAP - 1)
+    _refused("Expected the truth to be finite", call, _MAP, np.full((2, 3), np.nan))
     if name != "cc":
-        _refused("The truth is 0 everywhere", call, _MAP, np.zeros((2, 3)))
-        _refused("The saliency map goes down to -2", call, _MAP - 2, _MAP)
+        _refused("the truth .* Got 0 everywhere", call, _MAP, np.zeros((2, 3)))
+        _refused("the saliency map .* down to -2", call, _MAP - 2, _MAP)
 
 
 def test_what_is_no_log_density_is_refused():
-    assert abs(fixation.log_likelihood(_LOG.astype(np.float32), [0], [0])) < 1e-6
-    _refused("sum to 1.002", fixation.log_likelihood, _LOG + 0.002, [0], [0])
-    _refused("sum to .*inf", fixation.log_likelihood, _LOG + 1e5, [0], [0])
+    assert abs(scores.log_likelihood(_LOG.astype(np.float32), [0], [0])) < 1e-6
+    _refused("sum to 1.002", scores.log_likelihood, _LOG + 0.002, [0], [0])
+    _refused("sum to .*inf", scores.log_likelihood, _LOG + 1e5, [0], [0])
     for maps in ((_MAP, _LOG), (_LOG, np.exp(_LOG))):
-        _refused("natural logarithm", fixation.information_gain, *maps, [0], [0])
-    _refused("The baseline must lie", fixation.information_gain, _LOG, _LOG.T, [0], [0])
+        _refused("natural logarithm", scores.information_gain, *maps, [0], [0])
+    _refused("the baseline to have the shape", scores.information_gain, _LOG, _LOG.T, [0], [0])
 
 
 # ------------------------------------------------------------------------------- ------- dtypes
@@ -548,8 +549,8 @@ def test_everything_is_computed_in_float64(dtype):
     for name, args in (("auc", (c.y, c.x)), ("nss", (c.y, c.x)), ("cc", (truth,)),
                        ("similarity", (truth,)), ("kl_divergence", (truth,))):  # fmt: skip
         wide = [a.astype(np.float64) for a in args]
-        found = getattr(fixation, name)(s, *args)
+        found = getattr(scores, name)(s, *args)
         assert type(found) is float
-        assert found == getattr(fixation, name)(s.astype(np.float64), *wide)
+        assert found == getattr(scores, name)(s.astype(np.float64), *wide)
     np.testing.assert_array_equal(s, kept[0])
     np.testing.assert_array_equal(truth, kept[1])

@@ -6,8 +6,7 @@ import pytest
 import tiny_encoder
 from recordings import disc
 
-from keras_saliency import data
-from keras_saliency.fixation import FixationLoss, FixationModel
+from keras_saliency.fixation import FixationLoss, FixationModel, data
 
 
 @pytest.mark.filterwarnings("ignore")  # what exporters say of their own dependencies

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from keras_saliency import _backend, explain, folding, intercept, methods
+from keras_saliency import _backend, _hooks, explain, methods
+from keras_saliency._engine import folding
 
 BACKEND = _backend.current()
 SHAPE = (9, 8, 3)
@@ -229,7 +230,7 @@ def test_the_model_is_left_as_it_was():
     model = graph(layers.Conv2D(4, 3), layers.BatchNormalization(), layers.ReLU())
     explain(model, X, target=0, preprocess=None)
     assert all("call" not in layer.__dict__ for layer in model.layers)
-    assert not intercept._users
+    assert not _hooks._users
 
 
 def _standardised():

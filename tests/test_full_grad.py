@@ -10,11 +10,12 @@ import pytest
 from keras import layers, ops
 from relevance_twin import close, drawn, pictures
 
-from keras_saliency import explain, postprocess, targets
-from keras_saliency.adapter import Adapter
-from keras_saliency.backward import Biases
-from keras_saliency.batch import prepare
-from keras_saliency.engine import Engine
+from keras_saliency import explain, targets
+from keras_saliency._engine.engine import Engine
+from keras_saliency._graph.adapter import Adapter
+from keras_saliency._inputs import resampling
+from keras_saliency._inputs.batch import prepare
+from keras_saliency._rules import Biases
 
 SHAPE = (8, 10, 2)
 
@@ -156,10 +157,10 @@ def test_the_map_by_hand():
     for name in ("two", "norm"):  # what follows their bias directly is their output
         at = engine.layer_gradient(name)
         terms = np.abs(at.gradients * biases_of(model.get_layer(name))).sum(-1)
-        wanted += postprocess.resize(terms, SHAPE[:2])
+        wanted += resampling.resize(terms, SHAPE[:2])
     at = engine.layer_gradient("one")  # its bias stands before its activation
     terms = np.abs(at.gradients * (at.activations > 0) * biases_of(model.get_layer("one"))).sum(-1)
-    close(e.values, wanted + postprocess.resize(terms, SHAPE[:2]))
+    close(e.values, wanted + resampling.resize(terms, SHAPE[:2]))
 
 
 def test_no_bias_at_all():

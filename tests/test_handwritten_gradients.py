@@ -251,6 +251,7 @@ def test_central_differences(activation, wrap):
 
 @pytest.mark.skipif(BACKEND != "jax", reason="the other backends have float64 in this process")
 @not_again
+@pytest.mark.long
 def test_float64_under_jax():
     command = [sys.executable, "-m", "pytest", __file__, "-k", "float64 or differences"]
     command += ["-p", "no:cacheprovider", "-rfE"]

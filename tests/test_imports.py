@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import os
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import keras_saliency
+from keras_saliency import errors, methods
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("keras", "jax", "tensorflow", "torch", "matplotlib", "PIL", "scipy", "rich")
@@ -52,8 +54,8 @@ def test_the_import_sets_no_backend():
     ("chosen", "hidden", "message"),
     [
         ("tensorflow", ["tensorflow"], "export KERAS_BACKEND="),
-        ("theano", [], "'theano' (by KERAS_BACKEND), which is not one of"),
-        (None, ["tensorflow"], "(by Keras' default), which is not installed"),
+        ("theano", [], "'theano', selected by KERAS_BACKEND, is not one of"),
+        (None, ["tensorflow"], "selected by Keras' default, is not installed"),
         ("jax", ["jax", "tensorflow", "torch"], "Installed: none. Install one: pip install jax"),
     ],
 )
@@ -131,3 +133,74 @@ def test_no_module_is_a_drawer():
         assert len(path.read_text().splitlines()) <= 400, path
         assert path.stem not in {"utils", "common", "helpers", "misc"}
         assert "assert " not in path.read_text(), f"{path}: raise an error instead"
+
+
+MOVED = [
+    ("keras_saliency.data", "read_table", "keras_saliency.fixation.data"),
+    ("keras_saliency.layers", "tree", "keras_saliency._graph.paths"),
+    ("keras_saliency.preprocessing", "Preprocess", "keras_saliency"),
+    ("keras_saliency.archive", "Archive", "keras_saliency"),
+    ("keras_saliency.boxes", "Box", "keras_saliency"),
+    ("keras_saliency.segments", "of", "keras_saliency._inputs.segments"),
+    ("keras_saliency.metrics.fixation", "nss", "keras_saliency.fixation.metrics.scores"),
+    (
+        "keras_saliency.metrics.baselines",
+        "centre_bias",
+        "keras_saliency.fixation.metrics.baselines",
+    ),
+    ("keras_saliency.metrics.mosaics", "mosaic", "keras_saliency.metrics.localization"),
+    ("keras_saliency.metrics.forgetting", "randomized", "keras_saliency.metrics.randomization"),
+]
+
+
+@pytest.mark.parametrize(("old", "name", "new"), MOVED)
+def test_an_old_module_still_works_and_warns(old, name, new):
+    wanted = getattr(importlib.import_module(new), name)
+    with pytest.warns(DeprecationWarning, match=rf"{old}.{name} has moved"):
+        assert getattr(importlib.import_module(old), name) is wanted
+    package, _, module = old.rpartition(".")
+    with pytest.warns(DeprecationWarning, match="has moved"):
+        assert getattr(getattr(importlib.import_module(package), module), name) is wanted
+
+
+def test_the_table_of_moved_modules_is_whole():
+    moved = {f"keras_saliency.{name}" for name in keras_saliency._MOVED}
+    moved |= {f"keras_saliency.metrics.{name}" for name in keras_saliency.metrics._MOVED}
+    assert moved == {old for old, _, _ in MOVED}
+
+
+@pytest.mark.parametrize(("old", "new"), [("Lrp", "LRP"), ("Rise", "RISE")])
+def test_an_old_name_still_works_and_warns(old, new):
+    with pytest.warns(DeprecationWarning, match=f"{old} is called {new} now"):
+        assert getattr(methods, old) is getattr(methods, new)
+    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
+        methods.Nothing  # noqa: B018
+
+
+SPELLINGS = {
+    "grad_cam": ["GradCAM", "Grad-CAM", "grad cam", "gradcam", "GradCam"],
+    "grad_cam_pp": ["Grad-CAM++", "gradcam++", "GradCAMPlusPlus", "GradCamPP"],
+    "integrated_gradients": ["ig", "IG", "IntegratedGradients", "Integrated Gradients"],
+    "gradient": ["saliency", "vanilla_gradients", "VanillaGradient", "Saliency"],
+    "guided_backprop": ["GuidedBackprop", "guided backpropagation"],
+    "input_x_gradient": ["InputXGradient", "gradient_x_input", "Gradient*Input"],
+    "deep_lift": ["DeepLift", "DeepLIFT"],
+    "kernel_shap": ["KernelShap", "KernelSHAP"],
+    "smooth_grad": ["SmoothGrad"],
+    "layer_cam": ["LayerCAM", "layercam"],
+    "lrp": ["LRP", "layer-wise relevance propagation"],
+}
+
+
+def test_methods_are_known_by_the_names_people_bring():
+    for name, spellings in SPELLINGS.items():
+        for one in (name, *spellings):
+            assert methods.get(one).name == name, one
+    for unknown in ("", "grad", "cam", "gradcan", "shap", "++"):
+        with pytest.raises(errors.MethodError, match="No method is called"):
+            methods.get(unknown)
+
+
+def test_no_two_methods_are_spelled_alike():
+    squashed = [name.replace("_", "") for name in methods.names()]
+    assert len(set(squashed)) == len(squashed)

@@ -1,5 +1,7 @@
 """Convolutions and pools written otherwise for JAX on CPUs: the same numbers and gradients."""
 
+# ruff: noqa: B023  # the functions are called at once
+
 import threading
 
 import keras
@@ -166,14 +168,115 @@ def test_only_in_this_thread_and_only_for_the_time():
     x, w = _draw(1, 5, 5, 3), _draw(3, 3, 3, 1, seed=1)
     seen = []
 
-    def look():
+    def forward_with_rule():
         seen.append("conv_general" in _jaxpr(lambda x, w: keras.ops.conv(x, w), x, w))
 
     with jax_cpu.rewritten():
-        thread = threading.Thread(target=look)
+        thread = threading.Thread(target=forward_with_rule)
         thread.start()
         thread.join()
-        look()
-    look()
+        forward_with_rule()
+    forward_with_rule()
     assert seen == [True, False, True]
     assert (lax.conv_general_dilated, lax.reduce_window) == before
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_over_random_settings_with_what_is_not_finite(seed):
+    """Fuzzed against the originals: NaN and infinities spread to the same places."""
+    draw = np.random.default_rng(seed)
+    for _ in range(5):
+        height, width, channels = (int(n) for n in draw.integers(1, 8, 3))
+        x = draw.normal(size=(2, height, width, channels)).astype("float32")
+        for value in (np.nan, np.inf, -np.inf):
+            if draw.random() < 0.5:
+                x[tuple(int(draw.integers(n)) for n in x.shape)] = value
+        size, stride = (tuple(int(n) for n in draw.integers(1, 4, 2)) for _ in range(2))
+        padding = [str(draw.choice(["SAME", "VALID"])), [(0, 0), (1, 2), (0, 1), (0, 0)]]
+        padding = padding[draw.integers(2)]
+        extra_inputs = padding if isinstance(padding, str) else padding[1:3]
+        w = draw.normal(size=(*size, 1, channels)).astype("float32")
+        full = draw.normal(size=(*size, channels, 3)).astype("float32")
+        numbers = ("NHWC", "HWIO", "NHWC")
+        start = float(draw.choice([-np.inf, 0.0, np.nan]))
+        dilation = [(1, 1), (2, 1)][int(draw.random() < 0.2)]
+        more = {"rhs_dilation": dilation, "dimension_numbers": numbers}
+        for function in (
+            lambda: lax.reduce_window(x, start, lax.max, (1, *size, 1), (1, *stride, 1), padding),
+            lambda: lax.conv_general_dilated(x, full, stride, extra_inputs, **more),
+            lambda: lax.conv_general_dilated(
+                x, w, stride, extra_inputs, None, dilation, numbers, channels
+            ),
+        ):
+            _alike(function)
+
+
+def _alike(function):
+    wanted = function()
+    with jax_cpu.rewritten():
+        found = function()
+    assert found.dtype == wanted.dtype
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+WINDOWS = {
+    "from 0 on": lambda x: lax.reduce_window(x, 0.0, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID"),
+    "no strides": lambda x: lax.reduce_window(x, -np.inf, lax.max, (1, 2, 2, 1)),
+    "by name": lambda x: lax.reduce_window(
+        operand=x, init_value=-np.inf, computation=lax.max, window_dimensions=(1, 2, 2, 1),
+        window_strides=(1, 2, 2, 1), padding="SAME", window_dilation=(1, 2, 2, 1),
+    ),
+    "dilated, by place": lambda x: lax.reduce_window(
+        x, -np.inf, lax.max, (1, 2, 2, 1), (1, 1, 1, 1), "VALID", (1, 2, 2, 1), (1, 1, 2, 1)
+    ),
+    "whole numbers": lambda x: lax.reduce_window(
+        (9 * x).astype("int32"), -5, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID"
+    ),
+    "pads the batch": lambda x: lax.reduce_window(
+        x, -np.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), [(1, 1), (0, 0), (0, 0), (0, 0)]
+    ),
+    "several at once": lambda x: lax.reduce_window(
+        (x, x), (-np.inf, -np.inf), lambda a, b: (lax.max(a[0], b[0]), lax.max(a[1], b[1])),
+        (1, 2, 2, 1), (1, 2, 2, 1), "VALID",
+    )[0],
+    "no window fits": lambda x: lax.reduce_window(
+        x, -np.inf, lax.max, (1, 7, 7, 1), (1, 2, 2, 1), "VALID"
+    ),
+    "groups of pictures": lambda x: lax.conv_general_dilated(
+        x, np.ones((1, 1, 3, 2), "float32"), (1, 1), "VALID", None, None,
+        ("NHWC", "HWIO", "NHWC"), 1, 2,
+    ),
+    "a start that is traced": lambda x: jax.jit(
+        lambda start: lax.reduce_window(x, start, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+    )(-0.5),
+    "more exact": lambda x: lax.conv_general_dilated(
+        x, np.ones((1, 1, 3, 2), "float32"), (1, 1), "VALID",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"), precision="highest",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_every_way_of_calling(name):
+    x = _draw(2, 5, 6, 3) - 1
+    _alike(lambda: WINDOWS[name](x))
+
+
+def test_what_was_jitted_elsewhere_is_not_shared():
+    """A jitted function of the user's own is traced once for us and once for all others."""
+    pool = jax.jit(lambda x: keras.ops.max_pool(x, 2, 2))
+    x = _draw(1, 4, 4, 2)
+    with jax_cpu.rewritten():
+        assert "reduce_window" not in str(jax.make_jaxpr(pool)(x))
+    assert "reduce_window" in str(jax.make_jaxpr(pool)(x))
+
+
+def test_an_unknown_keyword_goes_to_jax_as_it_came():
+    seen = []
+
+    def original(lhs, rhs, window_strides, padding, future=None):
+        seen.append((lhs, rhs, window_strides, padding, future))
+
+    jax_cpu._convolution(original, 1, 2, (1, 1), "SAME", future=5)
+    jax_cpu._convolution(original, 1, 2, (1, 1), "SAME")
+    assert seen == [(1, 2, (1, 1), "SAME", 5), (1, 2, (1, 1), "SAME", None)]

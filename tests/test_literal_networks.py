@@ -13,10 +13,12 @@ import pytest
 from networks import vector
 
 from keras_saliency import explain, methods, targets
-from keras_saliency.adapter import Adapter
-from keras_saliency.batch import prepare
-from keras_saliency.engine import Engine
+from keras_saliency._engine.engine import Engine
+from keras_saliency._graph.adapter import Adapter
+from keras_saliency._inputs.batch import prepare
 from keras_saliency.errors import MethodError
+
+pytestmark = pytest.mark.long
 
 EXACT = 1e-5
 

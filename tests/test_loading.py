@@ -69,8 +69,8 @@ def test_custom_objects(suffix, run, photo, refused, tmp_path):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("missing.keras", ("missing.keras", "no such file", "model.save")),
-        ("missing.h5", ("missing.h5", "no such file", "model.save")),
+        ("missing.keras", ("missing.keras", "No such file", "model.save")),
+        ("missing.h5", ("missing.h5", "No such file", "model.save")),
         ("", ("It is a directory",)),
         ("text.keras", ("text.keras", "or a broken one (4 bytes", "Save or copy it again")),
         ("text.h5", ("text.h5", "or a broken one (4 bytes", "Save or copy it again")),
@@ -110,12 +110,12 @@ def test_h5_model(run, photo):
         ("mobilnetv2", None, {}, "Did you mean 'MobileNetV2'"),
         ("quite another", None, {}, "Take one of efficientnet_lite0, ConvNeXtBase"),
         ("MobileNet", "none", {"alpa": 1}, "Did you mean 'alpha'"),
-        ("MobileNet", "none", {"weights": "x"}, "Say --weights"),
-        ("MobileNet", "none", {"alpha": "wide"}, "cannot build it"),
-        ("MobileNet", "missing.h5", {}, "no such file"),
+        ("MobileNet", "none", {"weights": "x"}, "Use --weights"),
+        ("MobileNet", "none", {"alpha": "wide"}, "Cannot build MobileNet"),
+        ("MobileNet", "missing.h5", {}, "No such file"),
         ("MobileNet", ".", {}, "It is a directory"),
         ("MobileNet", __file__, {}, "no HDF5 or .keras file"),
-        ("efficientnet_lite0", "missing.weights.h5", {}, "no such file"),
+        ("efficientnet_lite0", "missing.weights.h5", {}, "No such file"),
     ],
 )
 def test_bad_names_and_weights(name, weights, options, words):

@@ -22,7 +22,7 @@ from relevance_twin import (
 )  # fmt: skip
 
 from keras_saliency import explain, methods, targets
-from keras_saliency.backward import sharing
+from keras_saliency._rules import sharing
 
 EPSILON = sharing.Epsilon()
 ARANGE = np.arange(16, dtype="float32").reshape(4, 4, 1)
@@ -32,7 +32,7 @@ ARANGE = np.arange(16, dtype="float32").reshape(4, 4, 1)
 
 
 def test_epsilon_on_c():
-    e = explain(networks.conv_c(), ARANGE, methods.Lrp("epsilon"))
+    e = explain(networks.conv_c(), ARANGE, methods.LRP("epsilon"))
     wanted = [[0, 1, 2, 3], [0, 5, 6, 7], [0, 9, 10, 11], [0, 0, 0, 0]]
     np.testing.assert_allclose(e.attributions[0, ..., 0], wanted, atol=1e-4)
 
@@ -43,7 +43,7 @@ def test_three_to_three_to_one(rule):
     x = layers.Dense(3, use_bias=False, activation="relu")(layers.Flatten()(inputs))
     model = keras.Model(inputs, layers.Dense(1, use_bias=False)(x))
     model.set_weights([np.full((3, 3), 2.0), np.full((3, 1), 3.0)])
-    e = explain(model, networks.vector(1, 2, 3), methods.Lrp(rule))
+    e = explain(model, networks.vector(1, 2, 3), methods.LRP(rule))
     np.testing.assert_allclose(e.values[0, 0], [18, 36, 54], rtol=1e-5)
     assert e.checks[0]["conservation_error"] < 1e-5
 
@@ -216,7 +216,7 @@ def test_equals_share_alike_and_nothing_is_lost():
     outer = ops.expand_dims(columns, 2) * ops.expand_dims(rows, 1)  # both are spread
     model = keras.Model(inputs, outer)
     x = pictures((3, 4, 1))
-    e = explain(model, x, methods.Lrp("epsilon"), target=_sum)
+    e = explain(model, x, methods.LRP("epsilon"), target=_sum)
     np.testing.assert_allclose(e.values.sum((1, 2)), e.scores, rtol=1e-4)
 
 
@@ -243,7 +243,7 @@ def no_biases():
 @pytest.mark.parametrize("rule", ["epsilon", "gamma", "z_plus", "epsilon_plus"])
 def test_networks_without_biases_conserve_the_score(rule):
     x = np.abs(pictures((8, 8, 2), 3))  # z_plus conserves where something is positive
-    e = explain(no_biases(), x, methods.Lrp(rule, epsilon=1e-9))
+    e = explain(no_biases(), x, methods.LRP(rule, epsilon=1e-9))
     for check in e.checks:
         assert check["conservation_error"] < 1e-4
     np.testing.assert_allclose(e.attributions.sum((1, 2, 3), "float64"), e.scores, rtol=1e-4)
@@ -262,13 +262,13 @@ def test_relevance_starts_as_the_score(target):
     body = no_biases()
     model = keras.Model(body.input, layers.Softmax()(body.output))
     x = np.abs(pictures((8, 8, 2), 3))
-    e = explain(model, x, methods.Lrp("epsilon", epsilon=1e-9), target=target)
+    e = explain(model, x, methods.LRP("epsilon", epsilon=1e-9), target=target)
     np.testing.assert_allclose(e.attributions.sum((1, 2, 3), "float64"), e.scores, rtol=1e-3)
 
 
 def test_the_conservation_error_is_what_is_lost():
     x = pictures((16, 16, 3))
-    e = explain(networks.small_cnn(), x, methods.Lrp())
+    e = explain(networks.small_cnn(), x, methods.LRP())
     lost = np.abs(e.attributions.sum((1, 2, 3), "float64") - e.scores) / np.abs(e.scores)
     assert lost.min() > 0.01
     np.testing.assert_allclose([c["conservation_error"] for c in e.checks], lost, rtol=1e-4)
@@ -315,15 +315,15 @@ def by_hand(ways, x, target):
 @pytest.mark.parametrize(
     ("method", "ways"),
     [
-        (methods.Lrp("epsilon"), ["epsilon"] * 4),
-        (methods.Lrp("gamma"), ["gamma"] * 4),
-        (methods.Lrp("z_plus"), ["z_plus"] * 4),
-        (methods.Lrp("alpha2_beta1"), ["alpha2_beta1"] * 4),
-        (methods.Lrp("epsilon_plus"), ["z_plus", "z_plus", "epsilon", "epsilon"]),
-        (methods.Lrp("epsilon_alpha2_beta1"), ["alpha2_beta1"] * 2 + ["epsilon"] * 2),
-        (methods.Lrp("epsilon_plus", first="flat"), ["flat", "z_plus", "epsilon", "epsilon"]),
-        (methods.Lrp("gamma", first="w_square"), ["w_square", "gamma", "gamma", "gamma"]),
-        (methods.Lrp("epsilon_gamma_box"), ["z_box", "gamma", "epsilon", "epsilon"]),
+        (methods.LRP("epsilon"), ["epsilon"] * 4),
+        (methods.LRP("gamma"), ["gamma"] * 4),
+        (methods.LRP("z_plus"), ["z_plus"] * 4),
+        (methods.LRP("alpha2_beta1"), ["alpha2_beta1"] * 4),
+        (methods.LRP("epsilon_plus"), ["z_plus", "z_plus", "epsilon", "epsilon"]),
+        (methods.LRP("epsilon_alpha2_beta1"), ["alpha2_beta1"] * 2 + ["epsilon"] * 2),
+        (methods.LRP("epsilon_plus", first="flat"), ["flat", "z_plus", "epsilon", "epsilon"]),
+        (methods.LRP("gamma", first="w_square"), ["w_square", "gamma", "gamma", "gamma"]),
+        (methods.LRP("epsilon_gamma_box"), ["z_box", "gamma", "epsilon", "epsilon"]),
     ],
     ids=lambda one: "" if isinstance(one, list) else f"{one.rule}, {one.first}",
 )
@@ -354,7 +354,7 @@ def test_z_box_knows_what_becomes_of_black_and_white(inside):
         return drawn(keras.Sequential([keras.Input((5, 6, 2)), *stack]), scale=0.1)
 
     pixels = np.random.default_rng(0).integers(0, 256, (2, 5, 6, 2)).astype("uint8")
-    box = methods.Lrp("epsilon_gamma_box")
+    box = methods.LRP("epsilon_gamma_box")
     found = explain(model(before), pixels, box, target=0, preprocess=None).attributions
     if inside == "zero padding":  # around the picture black, white and the pixel are all 0
         padding = layers.Conv2D(3, 3, padding="same")

@@ -20,7 +20,7 @@ from relevance_twin import (
 )  # fmt: skip
 
 from keras_saliency import explain, methods
-from keras_saliency.backward import sharing
+from keras_saliency._rules import sharing
 
 # --- layers with a kernel
 
@@ -118,7 +118,7 @@ def test_channels_first(name, norm):
         return drawn(keras.Model(inputs, layers.Dense(2)(y)))
 
     x = np.random.default_rng(0).integers(0, 256, (2, 4, 5, 2)).astype("uint8")
-    method = methods.Lrp("alpha2_beta1", first="z_box" if norm else "flat")
+    method = methods.LRP("alpha2_beta1", first="z_box" if norm else "flat")
     first, last = (
         explain(model(form), x, method, target=[0, 1], preprocess=lambda x: x / 99)
         for form in (C1, "channels_last")

@@ -1,7 +1,5 @@
 """Layer-wise relevance propagation on models of every shape: what is seen, named or said."""
 
-from functools import cache
-
 import keras
 import models
 import numpy as np
@@ -11,18 +9,18 @@ from keras import layers, ops
 from relevance_twin import close, drawn, pictures, relevance_of
 
 from keras_saliency import explain, methods
-from keras_saliency.backward import sharing
+from keras_saliency._rules import sharing
 from keras_saliency.errors import MethodError
 
 EPSILON = sharing.Epsilon()
-BOX = methods.Lrp("epsilon_gamma_box", first="flat")
+BOX = methods.LRP("epsilon_gamma_box", first="flat")
 SHAPES = ["nested", "sequential", "subclassed", "softmax_layer", "softmax_op", "activation_layer"]
 
 
 # --- the same network in other clothes
 
 
-@pytest.mark.parametrize("method", [BOX, methods.Lrp("epsilon")], ids=["first", "epsilon"])
+@pytest.mark.parametrize("method", [BOX, methods.LRP("epsilon")], ids=["first", "epsilon"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_shape_of_a_model(shape, method):
     x = models.pictures(2)
@@ -113,54 +111,11 @@ def test_first_in_mixed_precision():
 # --- what a call of somebody's own hides
 
 
-@cache
-def own(how):
-    class Own(keras.Model):
-        def __init__(self):
-            super().__init__()
-            self.one = layers.Conv2D(3, 3, padding="same")
-            self.other = layers.Conv2D(3, 3, padding="same")
-            self.pool, self.last = layers.GlobalAveragePooling2D(), layers.Dense(3)
-
-        def call(self, x):
-            x = self.one(x)
-            if how == "sum in the middle":
-                return self.last(self.pool(x + self.other(x)))
-            x = self.last(self.pool(self.other(x)))
-            return x * 2 if how == "product at the end" else x
-
-    return Own()
-
-
-@cache
-def own_layer(how):
-    class Block(layers.Layer):
-        def __init__(self):
-            super().__init__()
-            self.conv = layers.Conv2D(2, 3, padding="same")
-
-        def call(self, x):
-            return x + self.conv(x) if how == "sum at the end" else self.conv(x)
-
-    inputs = keras.Input((6, 6, 2))
-    return keras.Model(inputs, layers.Dense(3)(layers.Flatten()(Block()(inputs))))
-
-
-@pytest.mark.parametrize("how", ["sum in the middle", "product at the end"])
-def test_a_sum_in_a_call_is_said(how):
-    with pytest.warns(UserWarning, match="1 sums or the like inside a call"):
-        explain(own(how), pictures((6, 6, 2)), methods.Lrp(), target=0)
-
-
-def test_a_sum_at_the_end_of_a_layer_of_your_own_is_said():
-    with pytest.warns(UserWarning, match="1 sums or the like inside a call"):
-        explain(own_layer("sum at the end"), pictures((6, 6, 2)), methods.Lrp(), target=0)
-
-
-@pytest.mark.parametrize("make", [own, own_layer])
-def test_layers_only_are_no_finding(make):
-    e = explain(make("layers only"), pictures((6, 6, 2)), methods.Lrp(), target=0)
-    assert not e.checks[0]["findings"]
+def _unseen(x):
+    """The tensor by itself, which no operation of Keras gave."""
+    if not isinstance(x, keras.KerasTensor):
+        return x
+    raise TypeError("no value")
 
 
 def test_behind_a_hidden_sum_nothing_is_first():
@@ -175,7 +130,7 @@ def test_behind_a_hidden_sum_nothing_is_first():
             return self.last(self.flatten(self.two(self.add(x))))
 
     x, found = pictures((6, 6, 2)), []
-    for add in (lambda x: x * 1.0, layers.Identity()):
+    for add in (lambda x: _unseen(x) * 1.0, layers.Identity()):
         model = Hides(add)
         model(x)
         found.append(relevance_of(drawn(model), x, EPSILON, sharing.Flat(), target=0).values)
@@ -185,17 +140,15 @@ def test_behind_a_hidden_sum_nothing_is_first():
 # --- what is refused
 
 
-class Scale(layers.Layer):
+class Cumulative(layers.Layer):
     def call(self, x):
-        return x * 2
+        return ops.cumsum(x, axis=1)
 
 
 REFUSED = {
     "LSTM": lambda: [layers.Reshape((12, 6)), layers.LSTM(3)],
-    "Scale": lambda: [Scale(), layers.Flatten()],
-    "Lambda": lambda: [layers.Lambda(lambda x: x * 2), layers.Flatten()],
-    "LayerNormalization": lambda: [layers.LayerNormalization(), layers.Flatten()],
-    "GroupNormalization": lambda: [layers.GroupNormalization(2), layers.Flatten()],
+    "Cumulative": lambda: [Cumulative(), layers.Flatten()],
+    "Lambda": lambda: [layers.Lambda(lambda x: ops.cumsum(x, axis=1)), layers.Flatten()],
 }
 
 
@@ -212,7 +165,7 @@ def test_the_layer_is_named_in_the_error(name, method):
 
 @pytest.mark.parametrize("method", ["lrp", "deep_lift"])
 def test_transformers_are_refused(method):
-    with pytest.raises(MethodError, match=r"LayerNormalization|MultiHeadAttention|ClassToken"):
+    with pytest.raises(MethodError, match="MultiHeadAttention"):
         explain(vits.flat(), models.pictures(1), method)
 
 
@@ -222,7 +175,7 @@ def test_attention_is_refused():
     x = layers.MultiHeadAttention(1, 3)(x, x)
     model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(x)))
     with pytest.raises(MethodError, match="MultiHeadAttention"):
-        explain(model, pictures((6, 6, 2)), methods.Lrp(), target=0)
+        explain(model, pictures((6, 6, 2)), methods.LRP(), target=0)
 
 
 @pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize`")
@@ -230,7 +183,7 @@ def test_quantised_layers_are_refused():
     model = drawn(keras.Sequential([keras.Input((3, 3, 2)), layers.Flatten(), layers.Dense(4)]))
     model.quantize("int8")
     with pytest.raises(MethodError, match="quantised"):
-        explain(model, pictures((3, 3, 2)), methods.Lrp(), target=0)
+        explain(model, pictures((3, 3, 2)), methods.LRP(), target=0)
 
 
 @pytest.mark.parametrize(
@@ -239,7 +192,7 @@ def test_quantised_layers_are_refused():
 )
 def test_options_that_are_refused(options):
     with pytest.raises(MethodError, match=next(iter(options))):
-        methods.Lrp(**options)
+        methods.LRP(**options)
 
 
 # --- odd pictures
@@ -252,14 +205,14 @@ def test_nothing_is_divided_by_zero():
             keras.Input((12, 12, 3)), layers.Conv2D(3, 3, use_bias=False), layers.Flatten(),
             layers.Dense(2)]))  # fmt: skip
         with pytest.warns(UserWarning, match="0 everywhere"):
-            e = explain(model, x, methods.Lrp(rule), target=0)
+            e = explain(model, x, methods.LRP(rule), target=0)
         assert not e.attributions.any()
         assert np.isfinite(e.checks[0]["conservation_error"])
 
 
 def test_batches_are_singles():
     x = np.concatenate([models.pictures(2), 100 * models.pictures(1, seed=4)])
-    for method in (methods.Lrp("epsilon", epsilon=0.1), BOX):
+    for method in (methods.LRP("epsilon", epsilon=0.1), BOX):
         together = explain(models.flat(), x, method, target=[0, 1, 2])
         for row in range(3):
             alone = explain(models.flat(), x[row], method, target=row)

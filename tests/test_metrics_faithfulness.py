@@ -14,10 +14,12 @@ from keras_saliency.metrics import (
     curves,
     faithfulness,
     infidelity,
-    ranking,
+    inputs,
     road,
     robustness,
 )
+
+pytestmark = pytest.mark.no_model
 
 FUNCTIONS = {
     name: getattr(module, name)
@@ -28,7 +30,7 @@ FUNCTIONS = {
         infidelity: ["infidelity"],
         road: ["road", "removals", "impute"],
         robustness: ["max_sensitivity"],
-        ranking: ["highest_first"],
+        inputs: ["highest_first"],
     }.items()
     for name in names
 }

@@ -12,7 +12,9 @@ import pytest
 from planted import score
 
 from keras_saliency import errors, metrics
-from keras_saliency.metrics import agreement, complexity, curves, registry, road, summary, variants
+from keras_saliency.metrics import agreement, complexity, curves, inputs, registry, road, summary
+
+pytestmark = pytest.mark.no_model
 
 MAPS = {"right": planted.right(), "wrong": planted.wrong(), "noise": planted.noise()}
 ROWS = list(registry.METRICS.values())
@@ -114,7 +116,7 @@ def test_a_metric_is_found_by_name():
     assert registry.get(registry.get("road")) is registry.get("road")
     with pytest.raises(errors.MetricError, match="Did you mean 'insertion'"):
         registry.get("insert")
-    with pytest.raises(errors.MetricError, match="The metric 3 was asked for"):
+    with pytest.raises(errors.MetricError, match=r"Expected a metric or its name\. Got 3"):
         registry.get(3)
 
 
@@ -133,7 +135,7 @@ def _refused(match, call, *args, **options):
     with pytest.raises(errors.MetricError, match=match) as caught:
         call(*args, **options)
     assert isinstance(caught.value, ValueError)
-    assert all([caught.value.asked, caught.value.found, caught.value.fix, caught.value.read])
+    assert all([caught.value.what, caught.value.got, caught.value.fix, caught.value.read])
 
 
 def _spoilt(array, value=np.nan):
@@ -151,30 +153,35 @@ def test_what_cannot_be_used_is_refused(metric):
 
     if "images" in metric.needs:
         for shape in ((12, 12, 2), (0, 12, 12, 2), ()):
-            refused(r"Pictures must be a batch", images=np.ones(shape))
-        refused("Pictures must be finite. 1 of 864 .* is nan", images=_spoilt(images))
-        refused("Pictures must be an array of numbers", images=[["a"]])
+            refused(r"Expected a batch of one or more pictures", images=np.ones(shape))
+        refused("Expected pictures to be finite. Got 1 of 864 .* is nan", images=_spoilt(images))
+        refused("Expected pictures to be an array of numbers", images=[["a"]])
     for name in {"maps", "attributions"} & set(metric.needs):
-        what = name.capitalize()
         for value in (np.nan, np.inf, -np.inf):
-            refused(f"{what} must be finite", **{name: _spoilt(maps, value)})
-        refused(f"{what} must", **{name: maps[0]})
-        refused(f"{what} must be an array of numbers", **{name: [[[1, 2], [3]]]})
+            refused(f"Expected {name} to be finite", **{name: _spoilt(maps, value)})
+        refused(f"Expected .*{name}.* Got shape", **{name: maps[0]})
+        refused(f"Expected {name} to be an array of numbers", **{name: [[[1, 2], [3]]]})
         if "images" in metric.needs:
-            refused(f"{what} must lie on the pixels", **{name: maps[:2]})
-            refused(f"{what} must lie on the pixels", **{name: maps[:, :5]})
+            refused(f"Expected {name} of the pictures' size", **{name: maps[:2]})
+            refused(f"Expected {name} of the pictures' size", **{name: maps[:, :5]})
     if "baselines" in metric.needs:
-        refused("Baselines must have the shape", baselines=np.ones((2, 12, 12, 2)))
-        refused("Baselines must have the shape", baselines="black")
-        refused("Baselines must be finite", baselines=np.nan)
+        refused("Expected baselines of the pictures' shape", baselines=np.ones((2, 12, 12, 2)))
+        refused("Expected baselines of the pictures' shape", baselines="black")
+        refused("Expected baselines to be finite", baselines=np.nan)
     if "score" in metric.needs:
-        refused("must give .* finite numbers", score=lambda i, r: np.ones((len(i), 2)))
-        refused("must give .* with NaN or inf", score=lambda i, r: np.full(len(i), np.nan))
+        refused(
+            "to return a finite number for each of .* Got shape",
+            score=lambda i, r: np.ones((len(i), 2)),
+        )
+        refused(
+            "to return a finite number .* with NaN or inf",
+            score=lambda i, r: np.full(len(i), np.nan),
+        )
         for size in (0, -1, 2.5, "many"):
             given = _given(images, maps)
             _refused("batch_size=", _run, metric, given, batch_size=size)
     if "attribute" in metric.needs:
-        refused("Attributions must lie", attribute=lambda given: maps[:2])
+        refused("Expected attributions of the pictures' size", attribute=lambda given: maps[:2])
 
 
 @pytest.mark.parametrize(
@@ -187,11 +194,11 @@ def test_what_cannot_be_used_is_refused(metric):
         ("road", {"removed": (0.1,)}, "whole number from 1 to 143"),
         ("road", {"removed": (101,)}, "removed=101"),
         ("road", {"removed": ()}, "len"),
-        ("road", {"removed": 50}, "removed=50 was asked for. removed must be percents in a row"),
+        ("road", {"removed": 50}, "removed to be percents in a row, such as .* Got removed=50"),
         ("road", {"noise": -1}, "noise=-1"),
         ("sensitivity_n", {"n": 0}, "n=0"),
         ("sensitivity_n", {"n": 144}, "from 1 to 143"),
-        ("sensitivity_n", {"n": 1.0}, r"n=1\.0 was asked for. n must be a whole number, or a sha"),
+        ("sensitivity_n", {"n": 1.0}, r"n to be a whole number, or a share .* Got n=1\.0"),
         ("sensitivity_n", {"n": 0.0}, r"n=0\.0"),
         ("sensitivity_n", {"n": math.nan}, "n=nan"),
         ("sensitivity_n", {"n": True}, "n=True"),
@@ -200,7 +207,11 @@ def test_what_cannot_be_used_is_refused(metric):
         ("mu_fidelity", {"subset": 0.0}, "in cells"),
         ("mu_fidelity", {"subset": 1.0}, "from 1 to 63"),
         ("infidelity", {"perturbation": "cubes"}, "'square', 'gaussian'"),
-        ("infidelity", {"perturbation": "gaussian"}, "hold the factor"),
+        (
+            "infidelity",
+            {"perturbation": "gaussian"},
+            "contributions hold. Got perturbation='gaussian'",
+        ),
         ("infidelity", {"samples": 0}, "samples=0"),
         ("infidelity", {"normalize": "negative"}, "normalize='negative'"),
         (
@@ -209,7 +220,7 @@ def test_what_cannot_be_used_is_refused(metric):
             r"of shape \(12, 12, 2\)",
         ),
         ("max_sensitivity", {"radius": -1}, "radius=-1"),
-        ("average_drop", {"score": lambda i, r: -np.ones(len(i))}, "The lowest score is -1"),
+        ("average_drop", {"score": lambda i, r: -np.ones(len(i))}, "a lowest score of -1"),
         ("increase_in_confidence", {"score": lambda i, r: -np.ones(len(i))}, "not its logit"),
     ],
 )
@@ -223,10 +234,10 @@ def test_options_that_cannot_be_used_are_refused(name, options, match):
 def test_other_refusals():
     image, none = np.ones((4, 4, 1)), np.zeros((4, 4), bool)
     _refused("16 of 16 are missing", road.impute, image, ~none)
-    _refused("are asked|asked for", road.impute, image, none.astype(int))
-    _refused("same pixels", agreement.rank_correlation, np.ones((1, 2, 2)), np.ones((1, 2, 3)))
+    _refused("Expected a picture .* mask", road.impute, image, none.astype(int))
+    _refused("same shape", agreement.rank_correlation, np.ones((1, 2, 2)), np.ones((1, 2, 3)))
     _refused("11 by 11", agreement.ssim, np.ones((1, 10, 20)), np.ones((1, 10, 20)))
-    assert list(variants.scores(score, iter([]), 8)) == []
+    assert list(inputs.scores(score, iter([]), 8)) == []
 
 
 # ------------------------------------------------------------------------ complexity and summary
@@ -284,6 +295,6 @@ def test_a_bootstrap_of_little():
     assert np.isnan(summary.bootstrap([np.nan])).all()
     assert type(summary.bootstrap([1, 2]).low) is float
     for values in ([[1.0]], 3.0, [1.0, np.inf]):
-        _refused(r"One number a picture, \(B,\)", summary.bootstrap, values)
+        _refused(r"Expected one number per picture, \(B,\)", summary.bootstrap, values)
     _refused("samples=0", summary.bootstrap, [1.0], samples=0)
     _refused("level=2", summary.bootstrap, [1.0], level=2)

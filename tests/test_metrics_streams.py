@@ -12,6 +12,8 @@ from planted import score
 
 from keras_saliency.metrics import confidence, curves, faithfulness, infidelity, road, robustness
 
+pytestmark = pytest.mark.no_model
+
 FUNCTIONS = {
     name: getattr(module, name)
     for module, names in {

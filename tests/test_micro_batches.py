@@ -4,10 +4,11 @@ import models
 import numpy as np
 import pytest
 
-from keras_saliency import _backend, explain, methods, micro_batches
+from keras_saliency import _backend, explain, methods
+from keras_saliency._engine import micro_batches
+from keras_saliency._engine.micro_batches import MeasuredSize, Size
+from keras_saliency._graph.model_cache import get_or_create
 from keras_saliency.errors import MethodError
-from keras_saliency.kept import kept
-from keras_saliency.micro_batches import MeasuredSize, Size
 
 BACKEND = _backend.current()
 
@@ -66,7 +67,7 @@ def test_few_sizes_where_each_is_compiled(plain, monkeypatch):
 
 
 def test_a_size_that_was_asked_for_is_kept(plain):
-    with pytest.raises(MethodError, match=r"8 pictures .* memory.*smaller batch_size, or 'auto'"):
+    with pytest.raises(MethodError, match=r"memory for 8 pictures.*smaller batch_size, or 'auto'"):
         _run(_Device(4), 16, Size(8))
 
 
@@ -129,12 +130,12 @@ def test_auto_gives_the_same_maps_and_is_measured_once_a_model():
     usual = explain(model, x, method)
     np.testing.assert_allclose(auto.values, usual.values, atol=1e-5 * np.abs(usual.values).max())
     key = ("micro-batch", "gradient", x.shape[1:])
-    found = kept(model, key, lambda: pytest.fail("nothing was kept"))
+    found = get_or_create(model, key, lambda: pytest.fail("nothing was kept"))
     assert found._seconds[8]
     assert auto.info["batch_size"] == "auto"
 
 
 def test_what_is_no_batch_size():
     for wrong in (0, -1, 2.5, "all", None):
-        with pytest.raises(MethodError, match="whole number above 0, or 'auto'"):
+        with pytest.raises(MethodError, match=r"whole number above 0.*or pass 'auto'"):
             explain(models.flat(), models.pictures(1), batch_size=wrong)

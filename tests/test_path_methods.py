@@ -13,10 +13,11 @@ from networks import vector
 from scipy import ndimage
 from smooth_twin import CLASSES, EXACT, X, close, score, slope, smooth
 
-from keras_saliency import explain, methods, micro_batches, targets
-from keras_saliency.adapter import Adapter
-from keras_saliency.batch import prepare
-from keras_saliency.engine import Engine
+from keras_saliency import explain, methods, targets
+from keras_saliency._engine import micro_batches
+from keras_saliency._engine.engine import Engine
+from keras_saliency._graph.adapter import Adapter
+from keras_saliency._inputs.batch import prepare
 from keras_saliency.methods import base
 
 pytestmark = pytest.mark.filterwarnings("ignore:picture .. attributions miss")  # few steps

@@ -15,8 +15,10 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from keras_saliency import coalitions, explain, methods, segments
+from keras_saliency import explain, methods
+from keras_saliency._inputs import segments
 from keras_saliency.errors import MethodError
+from keras_saliency.methods.base import games
 
 SHAPLEY = {"kernel_shap": methods.KernelShap, "shapley_sampling": methods.ShapleySampling}
 both = pytest.mark.parametrize("method", SHAPLEY.values(), ids=SHAPLEY)
@@ -138,7 +140,7 @@ def test_a_linear_model_gives_what_each_segment_contributes(method, fill):
         counts.append(labels.max() + 1)
     assert e.info["segments"] == counts
     assert len(set(counts)) == 2  # the test would see a picture take another's segments
-    assert min(counts) > coalitions.EXACT
+    assert min(counts) > games.EXACT
 
 
 def test_a_segment_that_the_score_ignores_gets_0():
@@ -149,7 +151,7 @@ def test_a_segment_that_the_score_ignores_gets_0():
 
 
 def test_too_few_samples_are_refused():
-    with pytest.raises(MethodError, match=r"samples must be 128 or more for 64 segments"):
+    with pytest.raises(MethodError, match=r"samples to be 128 or more for 64 segments"):
         explain(models.flat(), models.pictures(1), methods.KernelShap("grid", samples=100))
     with pytest.raises(MethodError, match=r"above 64, the number of segments, where ridge is 0"):
         explain(models.flat(), models.pictures(1), methods.Lime("grid", samples=64, ridge=0))
@@ -191,7 +193,7 @@ def test_lime_says_how_well_a_line_fits():
     with pytest.warns(UserWarning, match=r"a linear model explains only \d+% of the variance"):
         poor = explain(_parity(), np.ones((4, 4, 1), "float32"), _lime_of_parity())
     assert poor.checks[0]["r2"] < 0.5
-    with pytest.warns(UserWarning, match="60 samples for 64 segments: too few to tell"):
+    with pytest.warns(UserWarning, match="60 samples for 64 segments: too few for a fit"):
         explain(model, _blobs(1), methods.Lime("grid", samples=60))
 
 
@@ -225,7 +227,7 @@ def _twin_masks(count, cells, keep, size, seed):
 
 @pytest.mark.parametrize(("size", "cells"), [((12, 12), 3), ((20, 33), 4), ((5, 8), 7)])
 def test_masks_are_small_grids_enlarged_and_shifted(size, cells):
-    masks = list(methods.Rise(masks=20, cells=cells, keep=0.3)._masks(size, 3))
+    masks = list(methods.RISE(masks=20, cells=cells, keep=0.3)._masks(size, 3))
     wanted = _twin_masks(20, cells, 0.3, size, 3)
     np.testing.assert_allclose(masks, wanted, atol=1e-6)
     assert wanted.std() > 0.1
@@ -233,7 +235,7 @@ def test_masks_are_small_grids_enlarged_and_shifted(size, cells):
 
 
 def test_masks_keep_what_was_asked_for_everywhere():
-    masks = np.mean(list(methods.Rise(masks=4000, keep=0.2)._masks((28, 21), 0)), axis=0)
+    masks = np.mean(list(methods.RISE(masks=4000, keep=0.2)._masks((28, 21), 0)), axis=0)
     assert np.abs(masks - 0.2).max() < 0.03  # four standard errors
 
 
@@ -241,7 +243,7 @@ def test_masks_keep_what_was_asked_for_everywhere():
 @pytest.mark.parametrize(("keep", "fill"), [(0.5, "black"), (0.3, 0.7)])
 def test_rise_with_stored_masks(keep, fill):
     x = models.pictures(2)
-    method = methods.Rise(masks=33, cells=4, keep=keep, fill=fill)
+    method = methods.RISE(masks=33, cells=4, keep=keep, fill=fill)
     e = explain(models.flat(), x, method, target=[0, 3], seed=2)
     masks = _twin_masks(33, 4, keep, (12, 12), 2).astype("float64")
     cover = 0.0 if fill == "black" else fill
@@ -260,7 +262,7 @@ def _patch():
 
 
 def test_rise_finds_the_patch():
-    e = explain(_patch(), np.ones((12, 12, 1), "float32"), methods.Rise(masks=600, cells=4))
+    e = explain(_patch(), np.ones((12, 12, 1), "float32"), methods.RISE(masks=600, cells=4))
     y, x = np.unravel_index(e.values[0].argmax(), (12, 12))
     assert 5 <= y < 9
     assert 2 <= x < 6
@@ -270,13 +272,13 @@ def test_rise_finds_the_patch():
 
 def test_rise_says_what_it_cannot_tell():
     zeros = np.zeros((12, 12, 1), "float32")
-    with pytest.warns(UserWarning, match="does not answer to the masks"):
-        flat = explain(_patch(), zeros, methods.Rise(masks=1000, cells=4), target=1)
+    with pytest.warns(UserWarning, match="the same under every mask"):
+        flat = explain(_patch(), zeros, methods.RISE(masks=1000, cells=4), target=1)
     assert flat.values.std() < 0.1 * flat.values.mean()  # the mean of the masks
     drowned = networks.linear(np.random.default_rng(0).normal(size=(12, 12, 1)), 1000.0)
-    message = r"two halves of the masks correlate by -?0\.\d\d: more masks"
+    message = r"two halves of the masks correlate by -?0\.\d\d: use more masks"
     with pytest.warns(UserWarning, match=message):
-        e = explain(drowned, zeros + 1, methods.Rise(masks=200, cells=4))
+        e = explain(drowned, zeros + 1, methods.RISE(masks=200, cells=4))
     assert e.checks[0]["agreement"] < 0.5
 
 
@@ -308,14 +310,14 @@ def _peak(method):
 @pytest.mark.parametrize(
     ("kind", "segmented", "few", "many"),
     [
-        (methods.Rise, {}, 50, 1000),
+        (methods.RISE, {}, 50, 1000),
         (methods.Lime, {"segments": "grid"}, 100, 1000),
         (methods.KernelShap, {"segments": "grid"}, 128, 1000),
         (methods.ShapleySampling, {"segments": "grid"}, 2, 16),
     ],
 )
 def test_memory_does_not_grow_with_samples(kind, segmented, few, many):
-    option = "masks" if kind is methods.Rise else "samples"
+    option = "masks" if kind is methods.RISE else "samples"
     peaks = [_peak(kind(**segmented, **{option: count})) for count in (few, many)]
     assert peaks[1] < 1.3 * peaks[0]
 
@@ -347,7 +349,7 @@ def _unpenalised(method):
 def test_one_segment_says_nothing_about_where(method):
     model, w = _sum_of_parts()
     x = _blobs(1)
-    with pytest.warns(UserWarning, match="one segment: the map cannot say where"):
+    with pytest.warns(UserWarning, match="only one segment: the map cannot show where"):
         e = explain(model, x, method(1, fill=0.0, **_unpenalised(method)))
     close(e.values, np.full((1, 16, 16), (w * x[0]).sum()), 1e-4)
 
@@ -364,7 +366,7 @@ def test_a_score_that_does_not_move_is_reported(method):
 
 @every
 def test_labels_that_do_not_fit_are_refused(method):
-    with pytest.raises(MethodError, match="the pictures are 12x12 pixels"):
+    with pytest.raises(MethodError, match="pictures of 12x12 pixels"):
         explain(models.flat(), models.pictures(1), method(np.zeros((24, 24), int)))
 
 
@@ -372,10 +374,10 @@ def test_labels_that_do_not_fit_are_refused(method):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"segments": "slik"}, "segments must be one of"),
-        ({"segments": 0}, "segments must be one of"),
-        ({"samples": 0}, "samples must be a whole number above 0"),
-        ({"samples": 2.5}, "samples must be a whole number above 0"),
+        ({"segments": "slik"}, "segments to be one of"),
+        ({"segments": 0}, "segments to be one of"),
+        ({"samples": 0}, "samples to be a whole number above 0"),
+        ({"samples": 2.5}, "samples to be a whole number above 0"),
     ],
 )
 def test_options_are_refused(method, options, message):
@@ -386,13 +388,13 @@ def test_options_are_refused(method, options, message):
 @pytest.mark.parametrize(
     ("method", "options", "message"),
     [
-        (methods.Lime, {"kernel_width": 0}, "kernel_width must be a number above 0"),
-        (methods.Lime, {"ridge": -1}, "ridge must be 0 or a number above"),
-        (methods.Lime, {"ridge": float("nan")}, "ridge must be 0 or a number above"),
-        (methods.Rise, {"masks": 0}, "masks must be a whole number above 0"),
-        (methods.Rise, {"cells": 0}, "cells must be a whole number above 0"),
-        (methods.Rise, {"keep": 0}, "keep must be a number above 0"),
-        (methods.Rise, {"keep": 1.0}, "keep must be a chance between 0 and 1"),
+        (methods.Lime, {"kernel_width": 0}, "kernel_width to be a number above 0"),
+        (methods.Lime, {"ridge": -1}, "ridge to be 0 or a number above"),
+        (methods.Lime, {"ridge": float("nan")}, "ridge to be 0 or a number above"),
+        (methods.RISE, {"masks": 0}, "masks to be a whole number above 0"),
+        (methods.RISE, {"cells": 0}, "cells to be a whole number above 0"),
+        (methods.RISE, {"keep": 0}, "keep to be a number above 0"),
+        (methods.RISE, {"keep": 1.0}, "keep to be a probability between 0 and 1"),
     ],
 )
 def test_other_options_are_refused(method, options, message):

@@ -16,6 +16,8 @@ from keras_saliency import plot
 from keras_saliency.errors import ImageError, MethodError
 from keras_saliency.plot import Panel
 
+pytestmark = pytest.mark.no_model
+
 RNG = np.random.default_rng(0)
 # The Machado, Oliveira and Fernandes (2009) simulations of the three dichromacies, on linear RGB.
 VISION = {
@@ -294,23 +296,23 @@ def test_importing_does_not_import_matplotlib():
 
 ONES, NONE = np.ones((8, 8)), np.zeros((0, 8))
 BAD = [
-    (lambda: Panel(np.zeros((8, 8, 3)), np.zeros((8, 9))), ImageError, "has shape (8, 9)"),
-    (lambda: Panel(np.zeros((8, 8, 3)), np.zeros((8, 8, 3))), ImageError, "sum the map over"),
-    (lambda: Panel(np.zeros((8, 8, 4)), ONES), ImageError, "shape (8, 8, 4)"),
-    (lambda: Panel(np.zeros(8), np.zeros(8)), ImageError, "gray or RGB picture"),
+    (lambda: Panel(np.zeros((8, 8, 3)), np.zeros((8, 9))), ImageError, "a map of shape (8, 9)"),
+    (lambda: Panel(np.zeros((8, 8, 3)), np.zeros((8, 8, 3))), ImageError, "sum it over channels"),
+    (lambda: Panel(np.zeros((8, 8, 4, 1)), ONES), ImageError, "shape (8, 8, 4, 1)"),
+    (lambda: Panel(np.zeros(8), np.zeros(8)), ImageError, "one picture (H, W)"),
     (lambda: Panel(NONE, NONE), ImageError, "shape (0, 8)"),
-    (lambda: plot.limits(ONES, False, 0), MethodError, "percentile given is 0"),
+    (lambda: plot.limits(ONES, False, 0), MethodError, "percentile=0"),
     (lambda: plot.limits(ONES, True, 100.1), MethodError, "up to 100"),
     (lambda: plot.limits(ONES, True, np.nan), MethodError, "nan"),
-    (lambda: plot.pair([]), MethodError, "at least one panel"),
-    (lambda: plot.pair(panel()), MethodError, "given bare"),
-    (lambda: plot.pair([panel()], percentile=-1), MethodError, "percentile given is -1"),
-    (lambda: plot.overlay([]), MethodError, "is empty"),
-    (lambda: plot.overlay([panel()], alpha=0), MethodError, "alpha given is 0"),
-    (lambda: plot.overlay([panel()], alpha=1.5), MethodError, "alpha given is 1.5"),
-    (lambda: plot.grid([]), MethodError, "is empty"),
-    (lambda: plot.grid([[panel()], []]), MethodError, "is empty"),
-    (lambda: plot.grid([panel()]), MethodError, "given bare"),
+    (lambda: plot.pair([]), MethodError, "one or more panels"),
+    (lambda: plot.pair(panel()), MethodError, "a single Panel"),
+    (lambda: plot.pair([panel()], percentile=-1), MethodError, "percentile=-1"),
+    (lambda: plot.overlay([]), MethodError, "an empty list"),
+    (lambda: plot.overlay([panel()], alpha=0), MethodError, "alpha=0"),
+    (lambda: plot.overlay([panel()], alpha=1.5), MethodError, "alpha=1.5"),
+    (lambda: plot.grid([]), MethodError, "an empty list"),
+    (lambda: plot.grid([[panel()], []]), MethodError, "an empty list"),
+    (lambda: plot.grid([panel()]), MethodError, "a single Panel"),
     (lambda: plot.grid([[panel(8, 8), panel(8, 9)]]), ImageError, "[(8, 8), (8, 9)]"),
 ]
 
@@ -324,3 +326,27 @@ def test_bad_arguments_are_named(make, error, message):
         make()
     assert "See help(keras_saliency.plot." in str(caught.value)
     assert pyplot.get_fignums() == before  # nothing is opened before the arguments are checked
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(1, ""), (2, "channel 1 of 2 drawn"), (3, ""), (4, "channels 1-3 of 4 drawn"),
+     (13, "channels 1-3 of 13 drawn")],
+)  # fmt: skip
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_any_number_of_channels_is_drawn_and_the_figure_says_which(count, words, dtype):
+    from matplotlib import pyplot as plt
+    from matplotlib.text import Text
+
+    from keras_saliency.plot import panel as pixels
+
+    picture = np.random.default_rng(0).integers(0, 256, (8, 9, count)).astype(dtype)
+    panel = plot.Panel(picture, np.ones((8, 9)), "title", "method")
+    for draw in (plot.pair, plot.overlay, plot.grid, plot.gallery, plot.comparison):
+        rows = [panel] if draw in (plot.pair, plot.overlay) else [[panel]]
+        texts = " ".join(text.get_text() for text in draw(rows).findobj(Text))
+        assert words in " ".join(texts.split())
+        assert bool(words) == ("drawn" in texts)
+        plt.close("all")
+    shown = picture[..., :3] if count >= 3 else picture[..., :1]
+    np.testing.assert_array_equal(pixels.rgb(picture), pixels.rgb(shown))

@@ -9,6 +9,8 @@ from keras_saliency.errors import MethodError
 from keras_saliency.plot import Panel
 from keras_saliency.plot.fixations import levels
 
+pytestmark = pytest.mark.no_model
+
 SHARES = (0.25, 0.5, 0.75, 0.9)
 RNG = np.random.default_rng(0)
 
@@ -99,14 +101,14 @@ def test_the_map_is_not_touched():
 @pytest.mark.parametrize(
     ("draw", "word"),
     [
-        (lambda: plot.density([]), "is empty"),
-        (lambda: plot.density(heap()), "given bare"),
-        (lambda: plot.density([heap()], percentile=0), "percentile given is 0"),
-        (lambda: plot.density([Panel(np.zeros((8, 8)), -np.ones((8, 8)))]), "goes from -1 to -1"),
-        (lambda: plot.density([Panel(np.zeros((8, 8)), np.zeros((8, 8)))]), "goes from 0 to 0"),
+        (lambda: plot.density([]), "an empty list"),
+        (lambda: plot.density(heap()), "a single Panel"),
+        (lambda: plot.density([heap()], percentile=0), "percentile=0"),
+        (lambda: plot.density([Panel(np.zeros((8, 8)), -np.ones((8, 8)))]), "from -1 to -1"),
+        (lambda: plot.density([Panel(np.zeros((8, 8)), np.zeros((8, 8)))]), "from 0 to 0"),
         (lambda: plot.density([Panel(np.zeros((8, 8)), np.full((8, 8), np.nan))]), "nan"),
-        (lambda: plot.density([heap()], shares=()), r"given are \(\)"),
-        (lambda: plot.density([heap()], shares=(0.5, 0.25)), "Pass rising numbers"),
+        (lambda: plot.density([heap()], shares=()), r"shares=\(\)"),
+        (lambda: plot.density([heap()], shares=(0.5, 0.25)), "Pass increasing numbers"),
         (lambda: plot.density([heap()], shares=(0.5, 1.0)), "between 0 and 1"),
     ],
 )

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from keras_saliency import errors
-from keras_saliency.prefetch import Steps, ahead, flow, in_groups, together
+from keras_saliency._inputs.prefetch import Steps, in_groups, map_batched, prefetch, together
+
+pytestmark = pytest.mark.no_model
 
 
 def threads() -> int:
-    return sum(one.name == "keras_saliency.prefetch" for one in threading.enumerate())
+    return sum(one.name == "keras_saliency._inputs.prefetch" for one in threading.enumerate())
 
 
 def wait_until_no_thread(before=0):
@@ -38,8 +40,8 @@ def squares(size=3, alike=lambda n: None, ready=lambda n: n, run=None):
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
 def test_everything_comes_out_in_order(size):
-    assert list(flow(range(20), squares(size))) == [n * n for n in range(20)]
-    assert list(flow([], squares(size))) == []
+    assert list(map_batched(range(20), squares(size))) == [n * n for n in range(20)]
+    assert list(map_batched([], squares(size))) == []
 
 
 def test_groups_are_consecutive_things_that_are_alike():
@@ -52,7 +54,7 @@ def test_groups_are_consecutive_things_that_are_alike():
         groups.append(group)
         return group
 
-    assert list(flow("aabBcc", squares(2, str.lower, run=run))) == list("aabBcc")
+    assert list(map_batched("aabBcc", squares(2, str.lower, run=run))) == list("aabBcc")
     assert groups == [["a", "a"], ["b", "B"], ["c", "c"]]
 
 
@@ -83,8 +85,8 @@ def test_it_is_made_ready_in_another_thread_while_the_model_works():
         return [threading.current_thread().name for _ in group]
 
     here = threading.current_thread().name
-    assert list(flow(range(8), squares(2, ready=ready, run=run))) == [here] * 8
-    assert set(names) == {"keras_saliency.prefetch"}
+    assert list(map_batched(range(8), squares(2, ready=ready, run=run))) == [here] * 8
+    assert set(names) == {"keras_saliency._inputs.prefetch"}
 
 
 @pytest.mark.parametrize("size", [1, 4])
@@ -97,7 +99,7 @@ def test_no_more_is_read_than_two_groups_ahead(size):
             drawn += 1
             yield drawn
 
-    stream = flow(endless(), squares(size))
+    stream = map_batched(endless(), squares(size))
     for out in range(1, 30):
         next(stream)
         time.sleep(0.002)
@@ -110,7 +112,7 @@ def test_no_more_is_read_than_two_groups_ahead(size):
     assert drawn == stopped
 
 
-@pytest.mark.parametrize("where", ["things", "ready", "run"])
+@pytest.mark.parametrize("where", ["items", "ready", "run"])
 @pytest.mark.parametrize("size", [1, 2, 3, 8])
 def test_an_exception_comes_in_its_place(where, size):
     class Bad(Exception):
@@ -121,7 +123,7 @@ def test_an_exception_comes_in_its_place(where, size):
             raise Bad
         return n
 
-    things = (check(n, "things") for n in range(10))
+    items = (check(n, "items") for n in range(10))
     steps = squares(
         size,
         ready=lambda n: check(n, "ready"),
@@ -129,7 +131,7 @@ def test_an_exception_comes_in_its_place(where, size):
     )
     out = []
     with pytest.raises(Bad):
-        out.extend(flow(things, steps))
+        out.extend(map_batched(items, steps))
     whole = 5 if where != "run" else 5 - 5 % size  # what goes together fails together
     assert out == [n * n for n in range(whole)]
 
@@ -141,25 +143,25 @@ def test_a_stop_iteration_of_the_reader_is_no_end():
         return n
 
     with pytest.raises(RuntimeError):
-        list(flow(range(5), squares(1, ready=ready)))
+        list(map_batched(range(5), squares(1, ready=ready)))
 
 
 def test_the_thread_ends_with_a_consumer_that_stops_or_is_forgotten():
-    stream = ahead(range(10_000), lambda n: n, 2)
+    stream = prefetch(range(10_000), lambda n: n, 2)
     assert threads() == 0  # nothing starts before it is asked for
     assert next(stream) == 0
     assert threads() == 1
     stream.close()
     wait_until_no_thread()
 
-    stream = flow(range(10_000), squares())
+    stream = map_batched(range(10_000), squares())
     next(stream)
     assert threads() == 1
     del stream
     gc.collect()
     wait_until_no_thread()
 
-    for one in flow(range(10_000), squares()):
+    for one in map_batched(range(10_000), squares()):
         if one == 100:
             break
     gc.collect()
@@ -181,7 +183,7 @@ def test_what_is_done_is_let_go():
         time.sleep(0.001)  # the thread gets as far ahead as it may
 
     steps = squares(4, alike, run=lambda group: [0] * len(group))
-    assert list(flow((Thing() for _ in range(100)), steps)) == [0] * 100
+    assert list(map_batched((Thing() for _ in range(100)), steps)) == [0] * 100
     assert Thing.most <= 2 * 4 + 2  # one in the thread's hands, one in ours
     gc.collect()
     assert Thing.living == 0
@@ -191,7 +193,7 @@ def test_together():
     pairs = list(together(iter("ab"), keys=[1, 2], targets=None))
     assert pairs == [("a", {"keys": 1}), ("b", {"keys": 2})]
     assert list(together([], keys=[])) == []
-    with pytest.raises(errors.ImageError, match=r"One of keys .* only 1, and more pictures"):
+    with pytest.raises(errors.ImageError, match=r"one of keys .* only 1, and more pictures"):
         list(together(iter("ab"), keys=[1]))
     with pytest.raises(errors.ImageError, match=r"targets .* more of them than the 2 pictures"):
         list(together(iter("ab"), targets=iter("xyz")))
@@ -199,5 +201,5 @@ def test_together():
 
 @pytest.mark.parametrize("one", ["a.jpg", np.zeros((4, 4, 3)), {"image": 1}, 7, None])
 def test_a_single_picture_is_no_stream(one):
-    with pytest.raises(errors.ImageError, match="A stream of pictures was asked for"):
+    with pytest.raises(errors.ImageError, match="Expected a stream of pictures"):
         together(one)

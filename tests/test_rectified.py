@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from keras_saliency import explain, methods
-from keras_saliency import intercept as interception
-from keras_saliency.backward import hidden
+from keras_saliency import _hooks, explain, methods
+from keras_saliency._rules import rectified as hidden
 from keras_saliency.errors import MethodError
 
 GUIDED, DECONV = methods.GuidedBackprop(), methods.DeconvNet()
@@ -252,7 +251,7 @@ def test_keras_is_left_as_found():
     with pytest.raises(ZeroDivisionError):
         explain(networks.conv_c(), ARANGE, GUIDED, target=stop)
     assert _functions() == before
-    assert not interception._users
+    assert not _hooks._users
 
 
 def test_a_thread_that_watches_and_one_that_does_not():

@@ -14,7 +14,10 @@ import pytest
 from PIL import Image
 
 from keras_saliency import plot
-from keras_saliency.report import Cell, Layer, Photo, Table, images, interval, number, page
+from keras_saliency.comparison.page import Layer, Photo, map_uri, page, photo_uri
+from keras_saliency.comparison.table import Cell, Table, interval, number
+
+pytestmark = pytest.mark.no_model
 
 RNG = np.random.default_rng(0)
 NASTY = '<script>document.title="owned"</script>.jpg'
@@ -77,7 +80,7 @@ def decoded(uri):
 @pytest.mark.parametrize("signed", [False, True])
 def test_a_map_has_the_colours_of_a_figure_and_is_seen_through_where_it_is_0(signed):
     ramp = np.linspace(-1 if signed else 0, 1, 64, dtype="float32")[None].repeat(3, 0)
-    image = decoded(images.map_uri(ramp, signed, (-1.0 if signed else 0.0, 1.0)))
+    image = decoded(map_uri(ramp, signed, (-1.0 if signed else 0.0, 1.0)))
     assert (image.mode, image.size) == ("P", (64, 3))  # 8 bits a pixel
     rgba = np.asarray(image.convert("RGBA")).astype(int)[0]
     share = (ramp[0] + 1) / 2 if signed else ramp[0]
@@ -91,11 +94,11 @@ def test_a_map_has_the_colours_of_a_figure_and_is_seen_through_where_it_is_0(sig
 
 def test_maps_and_photos_have_a_reasonable_size():
     large = RNG.random((1500, 3000)).astype("float32")
-    assert decoded(images.map_uri(large, False, (0.0, 1.0))).size == (512, 256)
-    assert decoded(images.photo_uri(np.zeros((1500, 3000, 3), np.uint8))).size == (1024, 512)
-    assert decoded(images.photo_uri(np.zeros((9, 7, 1), np.uint8))).size == (7, 9)
+    assert decoded(map_uri(large, False, (0.0, 1.0))).size == (512, 256)
+    assert decoded(photo_uri(np.zeros((1500, 3000, 3), np.uint8))).size == (1024, 512)
+    assert decoded(photo_uri(np.zeros((9, 7, 1), np.uint8))).size == (7, 9)
     holes = np.full((8, 8), np.nan, "float32")
-    assert np.asarray(decoded(images.map_uri(holes, False, (0.0, 1.0))).convert("RGBA"))[
+    assert np.asarray(decoded(map_uri(holes, False, (0.0, 1.0))).convert("RGBA"))[
         ..., 3
     ].max() == 0  # fmt: skip
 
@@ -171,6 +174,7 @@ def shown(driver, photo=0):
     )
 
 
+@pytest.mark.long
 def test_the_slider_fades_the_map(opened):
     from selenium.webdriver.common.keys import Keys
 
@@ -188,6 +192,7 @@ def test_the_slider_fades_the_map(opened):
     assert shown(driver, 1) == [["gradient", 0.8]]  # each photo has its own
 
 
+@pytest.mark.long
 def test_the_method_is_chosen_by_mouse_and_by_keyboard(opened):
     from selenium.webdriver.common.keys import Keys
 
@@ -209,6 +214,7 @@ def test_the_method_is_chosen_by_mouse_and_by_keyboard(opened):
     assert low.startswith("\u2212")  # the scale is that of a signed map
 
 
+@pytest.mark.long
 def test_all_pictures_are_drawn_and_named(opened):
     driver = opened(report())
     drawn = driver.execute_script(
@@ -232,6 +238,7 @@ def test_all_pictures_are_drawn_and_named(opened):
     assert driver.execute_script(wide)
 
 
+@pytest.mark.long
 def test_light_and_dark(opened):
     driver = opened(report())
 
@@ -252,6 +259,7 @@ def test_light_and_dark(opened):
 
 
 @pytest.mark.parametrize("nasty", [NASTY, BREAKER, TEMPLATE])
+@pytest.mark.long
 def test_hostile_names_are_inert(opened, nasty):
     driver = opened(report(nasty, nasty, nasty))
     assert driver.title == f"Where {nasty} looks"

@@ -21,7 +21,7 @@ class Says(Method):
         return Attribution(
             engine.images,
             {"mean": mean},
-            {"place": engine.places, "fixed": 7},
+            {"place": engine.source_indices, "fixed": 7},
             [("bright",) if one > 0 else () for one in mean],
         )
 
@@ -58,14 +58,14 @@ def test_references_are_the_pictures_that_were_given():
     others = methods.SmoothGrad(methods.ExpectedGradients(4, references=x[1:]), samples=3)
     alone = explain(models.flat(), x[:1], others, target=0).attributions
     np.testing.assert_allclose(maps[0][:1], alone, rtol=1e-4, atol=1e-6)
-    with pytest.raises(MethodError, match="there are none"):
+    with pytest.raises(MethodError, match="a batch of one"):
         explain(models.flat(), x[:1], smooth, target=0)
 
 
 def test_references_are_not_copied_for_every_picture():
     class Engine:
-        images = company = np.zeros((300, 8, 8, 1), "float32")
-        places = range(300)
+        images = reference_images = np.zeros((300, 8, 8, 1), "float32")
+        source_indices = range(300)
 
     found = methods.ExpectedGradients()._references(Engine())
     assert found.pictures is Engine.images

@@ -132,19 +132,19 @@ def test_callable_gets_the_outputs_as_the_model_returns_them():
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        (5, r"Class 5 was asked for.*numbered 0 to 4"),
-        (-1, r"Class -1 was asked for"),
-        ([0, 7], r"Class 7"),
-        ([0, 1, 2], r"on 2 pictures.*shape \(3,\)"),
-        (1.5, r"1.5 was given"),
-        ("dog", r"'dog' was given"),
-        ([0.5, 1.0], r"float64"),
-        (targets.Margin(0, 9), r"Class 9"),
-        (targets.Pixel(1, 1), r"asks for a dense output.*shape \(None, 5\)"),
-        (targets.Region((0, 0, 2, 2)), r"asks for a dense output"),
-        (lambda y: keras.ops.sum(y), r"one score a picture.*shape \(\) for 2"),
+        (5, r"has no class 5\..*numbered 0 to 4"),
+        (-1, r"has no class -1"),
+        ([0, 7], r"no class 7"),
+        ([0, 1, 2], r"each of 2 pictures.*shape \(3,\)"),
+        (1.5, r"Got target=1.5"),
+        ("dog", r"Got target='dog'"),
+        ([0.5, 1.0], r"Expected the class to be a whole number"),
+        (targets.Margin(0, 9), r"no class 9"),
+        (targets.Pixel(1, 1), r"Expected a dense output.*shape \(None, 5\)"),
+        (targets.Region((0, 0, 2, 2)), r"Expected a dense output"),
+        (lambda y: keras.ops.sum(y), r"one score per picture.*shape \(\) for 2"),
         (lambda y: y, r"shape \(2, 5\)"),
-        (lambda y: 3.0, r"It gave float"),
+        (lambda y: 3.0, r"Got float"),
     ],
 )
 def test_refused_on_a_classifier(target, message):
@@ -155,14 +155,17 @@ def test_refused_on_a_classifier(target, message):
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        (None, r"asks for an output \(B, classes\)"),
-        (3, r"asks for an output \(B, classes\)"),
-        (targets.Pixel(12, 0), r"Row 12.*0 to 11"),
-        (targets.Pixel(0, -1), r"Column -1"),
-        (targets.Pixel(0, 0, channel=3), r"Channel 3"),
-        (targets.Region((0, 0, 2, 2)), r"without a channel.*has 3 channels"),
-        (targets.Region((0, 0, 2, 20), channel=0), r"Column 19"),
-        (targets.Region(mask=np.ones((5, 5)), channel=0), r"shape \(5, 5\).*\(12, 12\)"),
+        (None, r"Expected an output \(B, classes\)"),
+        (3, r"Expected an output \(B, classes\)"),
+        (targets.Pixel(12, 0), r"no row 12.*0 to 11"),
+        (targets.Pixel(0, -1), r"no column -1"),
+        (targets.Pixel(0, 0, channel=3), r"no channel 3"),
+        (targets.Region((0, 0, 2, 2)), r"Expected channel= .*of 3 channels"),
+        (targets.Region((0, 0, 2, 20), channel=0), r"does not lie in 12 rows and 12 columns"),
+        (
+            targets.Region(mask=np.ones((5, 5)), channel=0),
+            r"height and width, \(12, 12\).*shape \(5, 5\)",
+        ),
     ],
 )
 def test_refused_on_a_dense_output(dense, target, message):
@@ -173,11 +176,14 @@ def test_refused_on_a_dense_output(dense, target, message):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: targets.Class(1, score="logits"), r"'logits' was asked for.*Did you mean 'logit'"),
-        (lambda: targets.Region(), r"neither was given"),
-        (lambda: targets.Region((0, 0, 1, 1), mask=np.ones((2, 2))), r"a box and a mask"),
+        (
+            lambda: targets.Class(1, score="logits"),
+            r"No score is called 'logits'.*Did you mean 'logit'",
+        ),
+        (lambda: targets.Region(), r"Got neither box= nor mask="),
+        (lambda: targets.Region((0, 0, 1, 1), mask=np.ones((2, 2))), r"both box= and mask="),
         (lambda: targets.Region((2, 2, 2, 4)), r"is empty"),
-        (lambda: targets.Region(mask=np.zeros((2, 2))), r"mask is empty"),
+        (lambda: targets.Region(mask=np.zeros((2, 2))), r"an empty mask"),
         (lambda: targets.Region((0, 0, 1, 1), reduce="max"), r"reduce='max'"),
     ],
 )

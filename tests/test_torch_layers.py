@@ -1,5 +1,7 @@
 """Steps of layers that are written otherwise for PyTorch: the same numbers and gradients."""
 
+# ruff: noqa: B023  # the functions are called at once
+
 import keras
 import numpy as np
 import pytest
@@ -122,7 +124,8 @@ def test_batch_normalisation(name, axis):
         return ops.batch_normalization(x, mean, variance, axis, offset, scale, epsilon=1e-3)
 
     _same(function, x)
-    assert "addcmul" in _ran(function, x)
+    assert ("addcmul" if has_offset else "mul_.Tensor") in _ran(function, x)
+    assert "add_.Tensor" not in _ran(function, x)
 
 
 def test_batch_normalisation_in_half_precision_is_keras():
@@ -130,3 +133,50 @@ def test_batch_normalisation_in_half_precision_is_keras():
     assert "addcmul" not in _ran(lambda x: ops.batch_normalization(x, ones, ones, -1), x)
     x = x.float()
     assert "addcmul" not in _ran(lambda x: ops.batch_normalization(x, ones, ones, -1), x)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_over_random_settings_with_what_is_not_finite(seed):
+    """Fuzzed against Keras' own: NaN and infinities spread to the same places."""
+    draw = np.random.default_rng(seed)
+    for _ in range(15):
+        height, width, channels, filters = draw.integers(1, 7, 4)
+        side = int(draw.choice([1, 1, 2, 3]))
+        x = torch.tensor(draw.normal(size=(2, height, width, channels)).astype("float32"))
+        for value in (np.nan, np.inf, -np.inf):
+            if draw.random() < 0.4:
+                x[tuple(int(draw.integers(n)) for n in x.shape)] = value
+        w = torch.tensor(draw.normal(size=(side, side, channels, filters)).astype("float32"))
+        w = w.permute(1, 0, 2, 3) if draw.random() < 0.5 else w
+        stride = [1, 2, (2, 1), [1, 3]][draw.integers(4)]
+        padding = str(draw.choice(["same", "valid"]))
+        if padding == "valid" and side > min(height, width):
+            continue
+        _alike(lambda: ops.conv(x, w, stride, padding))
+        scale = torch.tensor(draw.choice([0.0, 1e-30, 1.0, 1e30, -2.0], channels), dtype=x.dtype)
+        mean = torch.tensor(draw.choice([0.0, 1e5, -1e10], channels), dtype=x.dtype)
+        variance = torch.tensor(draw.choice([0.0, 1.0, 1e-20], channels), dtype=x.dtype)
+        offset = scale if draw.random() < 0.5 else None
+        for epsilon in (1e-3, 0.0):
+            _alike(lambda: ops.batch_normalization(x, mean, variance, -1, offset, scale, epsilon))
+
+
+def _alike(function):
+    wanted = function()
+    with torch_layers.rewritten():
+        found = function()
+    assert found.dtype == wanted.dtype
+    assert found.shape == wanted.shape
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["conv", "batch_normalization"])
+@pytest.mark.parametrize("how", ["keyword", "too many", "too few"])
+def test_what_is_unknown_goes_to_keras_as_it_came(name, how):
+    x = _draw(1, 3, 3, 2)
+    args = {"keyword": (x, x, x, 1), "too many": (x,) * 9, "too few": (x,)}[how]
+    kwargs = {"new": 1} if how == "keyword" else {}
+    seen = []
+    torch_layers.HANDLERS[name](lambda *a, **k: seen.append((a, k)), *args, **kwargs)
+    assert seen[0][1] == kwargs
+    assert [id(one) for one in seen[0][0]] == [id(one) for one in args]

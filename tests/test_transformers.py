@@ -10,9 +10,9 @@ import vits
 from keras import layers, ops
 
 from keras_saliency import explain, methods, targets
-from keras_saliency.adapter import Adapter
-from keras_saliency.batch import prepare
-from keras_saliency.engine import Engine
+from keras_saliency._engine.engine import Engine
+from keras_saliency._graph.adapter import Adapter
+from keras_saliency._inputs.batch import prepare
 from keras_saliency.errors import LayerError, MethodError
 
 WIDTH = vits.WIDTH
@@ -323,10 +323,13 @@ def refused(kind):
 
 
 @pytest.mark.parametrize("method", ["attention_rollout", "transformer_attribution"])
-def test_flash_attention_is_refused(method):
+def test_flash_attention_is_refused(method, monkeypatch):
     model, x = refused("flash"), pictures("class token")
     adapter = Adapter(model)
-    Engine(adapter, targets.get(0), prepare(adapter, x)).tokens("any")
+    engine = Engine(adapter, targets.get(0), prepare(adapter, x))
+    grid, survey = engine.tokens("any"), engine._survey()
+    monkeypatch.setattr(Engine, "tokens", lambda self, method: grid)
+    monkeypatch.setattr(Engine, "_survey", lambda self: survey)
     model.get_layer("flash")._flash_attention = True  # no CPU can run it
     with pytest.raises(MethodError, match="flash"):
         explain(model, x, method, target=0)
@@ -347,6 +350,7 @@ def test_no_attention_is_refused(method):
 # --- real size
 
 
+@pytest.mark.long
 def test_a_transformer_of_real_size():
     """ViT-Ti/16 at 224, two blocks of twelve."""
     inputs = keras.Input((224, 224, 3))

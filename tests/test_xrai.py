@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from keras_saliency import explain, methods, segments
+from keras_saliency import explain, methods
+from keras_saliency._inputs import segments
 from keras_saliency.errors import MethodError
 
 SIDES = (20, 24)
@@ -137,7 +138,7 @@ def test_the_base_is_integrated_gradients_from_black_and_white():
 
 
 def test_where_white_is_not_known_the_error_says_what_to_pass():
-    said = r"black and from white.*base=methods\.IntegratedGradients\(baseline=\[0\.0, 1\.0\]\)"
+    said = r"Expected black and white.*base=methods\.IntegratedGradients\(baseline=\[0\.0, 1\.0\]\)"
     with pytest.raises(MethodError, match=said):
         explain(line(), X, "xrai", target=0)
 

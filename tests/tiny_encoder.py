@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_saliency.fixation.encoders import ENCODERS, Encoder
+from keras_saliency.fixation.encoder_decoder import ENCODERS, Encoder
 
 
 def _network(weights, shape):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 import keras
+import models
 import numpy as np
 from keras import layers, ops
 
@@ -55,6 +56,17 @@ def drawn(model, seed=5):
     return model
 
 
+@cache
+def drawn_once(make, kind):
+    """Build one of several networks, with weights drawn from a seed."""
+    model = make(kind)
+    if not model.built:
+        names = ("left", "right")
+        x = np.zeros((1, SIZE, SIZE, 3), "float32")
+        model({name: x for name in names} if hasattr(model, "order") else x)
+    return drawn(model)
+
+
 def chain(data_format=None, last="softmax", class_token=True, **kwargs):
     shape = (3, SIZE, SIZE) if data_format == "channels_first" else (SIZE, SIZE, 3)
     inputs = keras.Input(shape)
@@ -76,6 +88,16 @@ def pooled_vit():
 @cache
 def logits():
     return chain(last=None, name="logits_vit")
+
+
+@cache
+def two_inputs():
+    return models.beside(chain(last=None, name="body"))
+
+
+@cache
+def two_inputs_two_heads():
+    return models.crossed(chain(last=None, name="body"))
 
 
 @cache

@@ -44,7 +44,7 @@ class Contender:
         backend: What it computes with.
         module: Of `benchmarks.contenders`.
         methods: What it has.
-        form: What it is given, where there is more than one thing to give.
+        form: What it is given, where there are several.
         package: What is imported of it; None where it needs nothing beside this package.
     """
 
@@ -62,7 +62,7 @@ class Contender:
 
     @property
     def name(self) -> str:
-        """One name for each, and for its place in tables."""
+        """The contender's name, also in tables."""
         form = "" if self.form == _KERAS else f", {self.form}"
         return f"{self.library} ({self.backend}{form})"
 

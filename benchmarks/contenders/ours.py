@@ -36,7 +36,7 @@ def entry(method: str, subject: Subject | None) -> Entry:
         "occlusion": lambda: methods.Occlusion(
             window=subject.window, stride=subject.window, fill=0.0
         ),
-        "rise": lambda: methods.Rise(masks=MASKS, cells=CELLS, fill=0.0),
+        "rise": lambda: methods.RISE(masks=MASKS, cells=CELLS, fill=0.0),
     }
     chosen = asked[method]()
 

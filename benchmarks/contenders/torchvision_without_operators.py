@@ -1,7 +1,7 @@
 """Lets torchvision be imported where its compiled part does not fit this PyTorch.
 
-It then fails to give shapes to two operators that nobody declared. They are declared here, without
-being made: whoever calls them gets an error, and nobody here does.
+It then fails to register shapes of two undeclared operators. They are declared here, without an
+implementation: a call of them is an error, and no code here calls them.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ class Programs:
         gradient: (pictures, classes (B,)) -> gradients of the classes' logits, NumPy.
         scores: (pictures, classes (B,)) -> logits (B,), NumPy.
         grad_cam: (pictures, classes (B,)) -> maps of the layer (B, h, w), NumPy.
-        path: (device pictures, classes, rows, places, shares (n,)) -> on the device, the sum over
-            the points ``places * pictures[rows]`` of ``shares`` times the gradient, picture by
+        path: (device pictures, classes, rows, steps, shares (n,)) -> on the device, the sum over
+            the points ``steps * pictures[rows]`` of ``shares`` times the gradient, picture by
             picture (B, H, W, C). Classes are those of the points.
         noisy: (device pictures, classes, rows, noise, seed) -> on the device, the sum of gradients
             at pictures with normal noise, (B, H, W, C).

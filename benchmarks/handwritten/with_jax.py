@@ -39,8 +39,8 @@ def programs(model: Any, layer: str | None) -> Programs:
         return jax.nn.relu(jnp.einsum("bhwk,bk->bhw", maps, found.mean((1, 2))))
 
     @jax.jit
-    def path(x: Any, weights: Any, classes: Any, rows: Any, places: Any, shares: Any) -> Any:
-        points = places[:, None, None, None] * x[rows]
+    def path(x: Any, weights: Any, classes: Any, rows: Any, steps: Any, shares: Any) -> Any:
+        points = steps[:, None, None, None] * x[rows]
         found = shares[:, None, None, None] * slope(points, weights, classes)
         return jnp.zeros_like(x).at[rows].add(found)
 

@@ -42,8 +42,8 @@ def programs(model: Any, layer: str | None) -> Programs:
         return tf.nn.relu(tf.einsum("bhwk,bk->bhw", maps, weights))
 
     @compiled
-    def path(x: Any, classes: Any, rows: Any, places: Any, shares: Any) -> Any:
-        points = places[:, None, None, None] * tf.gather(x, rows)
+    def path(x: Any, classes: Any, rows: Any, steps: Any, shares: Any) -> Any:
+        points = steps[:, None, None, None] * tf.gather(x, rows)
         found = shares[:, None, None, None] * slope(model, points, classes)
         return tf.math.unsorted_segment_sum(found, rows, tf.shape(x)[0])
 

@@ -40,9 +40,9 @@ def programs(model: Any, layer: str | None) -> Programs:
         weights = slope(tail, maps, classes).mean((1, 2))
         return torch.einsum("bhwk,bk->bhw", maps, weights).relu()
 
-    def path(x: Any, classes: Any, rows: Any, places: Any, shares: Any) -> Any:
-        rows, places, shares = map(tensor, (rows, places, shares))
-        found = slope(model, places[:, None, None, None] * x[rows], classes)
+    def path(x: Any, classes: Any, rows: Any, steps: Any, shares: Any) -> Any:
+        rows, steps, shares = map(tensor, (rows, steps, shares))
+        found = slope(model, steps[:, None, None, None] * x[rows], classes)
         return torch.zeros_like(x).index_add_(0, rows, shares[:, None, None, None] * found)
 
     def noisy(x: Any, classes: Any, rows: Any, noise: float, seed: int) -> Any:

@@ -6,19 +6,24 @@ Weights that are closed over become constants: 27 s and 1.5 GB to compile VGG16 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import keras
 import numpy as np
+from jax.ad_checkpoint import checkpoint_name
 from jax.custom_derivatives import SymbolicZero
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from keras_saliency._backend.jax_cpu import rewritten
-from keras_saliency._backend.shared import not_differentiable
+from keras_saliency._backend.shared import not_differentiable, switched, values_of
 
 COMPILES = True
 FOLDS = False
+READS_ARE_APART = True  # but `fit` and `predict` may have them deleted
 
 Variables = Callable[[], list[Any]]
 
@@ -32,16 +37,58 @@ def _stateless(function: Callable[..., Any], variables: Variables) -> Callable[.
     return run
 
 
-def _values(variables: Variables) -> list[Any]:
-    return [variable.value for variable in variables()]
+def read(variables: list[Any], apart: bool = False) -> list[Any] | None:
+    """Return the values of variables, or None where ``fit`` has taken them away.
+
+    ``variable.value`` is then a newly drawn one, so this reads the private attribute.
+    """
+    values = [variable._value for variable in variables]
+    if any(value is None or _is_deleted(value) for value in values):
+        return None
+    if not apart:
+        return values
+    try:
+        return [jnp.array(value, copy=True) for value in values]
+    except RuntimeError:
+        if any(map(_is_deleted, values)):  # meanwhile
+            return None
+        raise
 
 
+def _is_deleted(value: Any) -> bool:
+    return (
+        isinstance(value, jax.Array)
+        and not isinstance(value, jax.core.Tracer)
+        and value.is_deleted()
+    )
+
+
+def marked(variables: list[Any]) -> Any:
+    """Return marks that show whether variables were assigned since; None where they are deleted."""
+    values = read(variables)
+    return None if values is None else [weakref.ref(value) for value in values]
+
+
+def are_marked(marks: Any, variables: list[Any]) -> bool:
+    """Whether variables were not assigned since they were marked."""
+    values = read(variables)
+    if values is None or len(values) != len(marks):
+        return False
+    return all(mark() is value for mark, value in zip(marks, values, strict=True))
+
+
+def content(values: list[Any]) -> Any:
+    """Do nothing: an array of JAX is never written to."""
+
+
+@switched
 def forward(function: Callable[..., Any], variables: Variables) -> Callable[..., Any]:
     """Compile ``function`` of arrays."""
     compiled = jax.jit(_stateless(function, variables))
-    return lambda *args: compiled(_values(variables), *_dealt_out(args))
+    return lambda *args: compiled(values_of(variables(), read), *_dealt_out(args))
 
 
+@switched
 def value_and_grad(function: Callable[..., Any], variables: Variables) -> Callable[..., Any]:
     """Compile ``(x, *rest) -> (scores, aux, gradient of sum(scores) by x)``."""
     run = _stateless(function, variables)
@@ -62,7 +109,7 @@ def value_and_grad(function: Callable[..., Any], variables: Variables) -> Callab
 
     def differentiated(*args):
         x, *rest = _dealt_out(args)
-        return compiled(x, _values(variables), *rest)
+        return compiled(x, values_of(variables(), read), *rest)
 
     return differentiated
 
@@ -130,9 +177,24 @@ def redirect(output: Any, inputs: Any, backward: Callable[[Any], Any]) -> Any:
     return through(output, [jax.lax.stop_gradient(one) for one in traced.consts], *inputs)
 
 
+def ancestors(
+    function: Callable[..., Any], variables: Variables, *args: Any
+) -> dict[Any, frozenset[Any]]:
+    """Trace ``function(note, *args)``; return which noted tensors each one is computed from."""
+
+    def run(note, values, *args):
+        _stateless(lambda *args: function(note, *args), variables)(values, *args)
+
+    return _ancestors(run, _shapes(variables), *args)
+
+
 def dry_run(function: Callable[..., Any], variables: Variables, *args: np.ndarray) -> None:
-    """Trace ``function`` abstractly; nothing is computed."""
-    jax.eval_shape(_stateless(function, variables), _values(variables), *args)
+    """Trace ``function`` abstractly, without computing."""
+    jax.eval_shape(_stateless(function, variables), _shapes(variables), *args)
+
+
+def _shapes(variables: Variables) -> list[Any]:
+    return [jax.ShapeDtypeStruct(one.shape, one.dtype) for one in variables()]
 
 
 def to_numpy(tensors: Any) -> Any:
@@ -141,8 +203,105 @@ def to_numpy(tensors: Any) -> Any:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Say whether the device has not the memory for what was asked."""
-    told = str(error)
+    """Whether an error reports that the device's memory ran out."""
+    message = str(error)
     return isinstance(error, jax.errors.JaxRuntimeError) and (
-        "RESOURCE_EXHAUSTED" in told or "Out of memory" in told
+        "RESOURCE_EXHAUSTED" in message or "Out of memory" in message
     )
+
+
+_LOOPS = ("scan", "while", "cond")  # an input may return: every output depends on every input
+
+
+def _ancestors(function: Callable[..., Any], *args: Any) -> dict[Any, frozenset[Any]]:
+    """Return, for each noted tensor, the names of the noted tensors it is computed from.
+
+    Args:
+        function: ``(note, *args)``; calls ``note(name, tensor)`` while it is traced. Names are
+            hashable. A tensor is among its own ancestors, and so is every other name of it.
+        *args: Arrays; only their shapes count.
+    """
+    names: list[Any] = []
+
+    def note(name, tensor):
+        # The equation stays in the jaxpr although its result is unused.
+        checkpoint_name(tensor, str(len(names)))
+        names.append(name)
+
+    traced = jax.make_jaxpr(lambda *args: function(note, *args))(*args)
+    masks: dict[int, int] = {}
+    _follow(traced.jaxpr, [0] * len(traced.jaxpr.invars), masks)
+    return {
+        name: frozenset(names[bit] for bit in _bits(masks.get(number, 0)))
+        for number, name in enumerate(names)
+    }
+
+
+def _follow(jaxpr: Jaxpr, given: list[int], masks: dict[int, int]) -> list[int]:
+    """Return the ancestors of a jaxpr's outputs, as bits; ``masks`` collects those of the notes."""
+    noted: dict[Any, int] = {}
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "name" and not isinstance(equation.invars[0], Literal):
+            noted[equation.invars[0]] = noted.get(equation.invars[0], 0) | 1 << _number(equation)
+    known = {
+        variable: mask | noted.get(variable, 0)
+        for variable, mask in zip(jaxpr.invars, given, strict=True)
+    }
+
+    def of(variable: Any) -> int:
+        return 0 if isinstance(variable, Literal) else known.get(variable, noted.get(variable, 0))
+
+    for equation in jaxpr.eqns:
+        inputs = [of(variable) for variable in equation.invars]
+        outputs = _outputs(equation, inputs, masks)
+        for variable, mask in zip(equation.outvars, outputs, strict=True):
+            known[variable] = mask | noted.get(variable, 0)
+    for variable, bits in noted.items():
+        for number in _bits(bits):
+            masks[number] = masks.get(number, 0) | of(variable)
+    return [of(variable) for variable in jaxpr.outvars]
+
+
+def _outputs(equation: Any, inputs: list[int], masks: dict[int, int]) -> list[int]:
+    inner = list(_inside(equation.params))
+    counts = len(equation.invars), len(equation.outvars)
+    if (
+        len(inner) == 1
+        and equation.primitive.name not in _LOOPS
+        and (len(inner[0].invars), len(inner[0].outvars)) == counts
+    ):
+        return _follow(inner[0], inputs, masks)
+    everything = 0
+    for mask in inputs:
+        everything |= mask
+    before = set(masks)
+    for one in inner:
+        for mask in _follow(one, [everything] * len(one.invars), masks):
+            everything |= mask
+    for number in set(masks) - before:  # inside a loop every note may have seen every other
+        everything |= masks[number]
+    for number in set(masks) - before:
+        masks[number] |= everything
+    return [everything] * len(equation.outvars)
+
+
+def _inside(parameters: Mapping[str, Any]) -> Iterator[Jaxpr]:
+    """Yield the jaxprs among an equation's parameters."""
+    for value in parameters.values():
+        for one in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(one, ClosedJaxpr):
+                yield one.jaxpr
+            elif isinstance(one, Jaxpr):
+                yield one
+
+
+def _number(equation: Any) -> int:
+    return int(equation.params["name"])
+
+
+def _bits(mask: int) -> Iterator[int]:
+    number = 0
+    while mask:
+        if mask & 1:
+            yield number
+        mask, number = mask >> 1, number + 1

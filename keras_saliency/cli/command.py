@@ -1,7 +1,7 @@
 """The command ``keras-saliency``: explain photos, predict where people look at them, and more.
 
-Exit status: 0 all done, 1 something failed, 2 not understood, 130 interrupted. Results go to
-stdout, everything else to stderr.
+Exit status: 0 all done, 1 a failure, 2 invalid arguments, 130 interrupted. Results go to stdout,
+everything else to stderr.
 """
 
 from __future__ import annotations
@@ -12,18 +12,21 @@ import os
 import sys
 from collections.abc import Sequence
 
-from keras_saliency.cli import compare, evaluate, explain, predict, report, reports, train
+from keras_saliency.cli import compare, explain, info, predict, training
 from keras_saliency.cli.output import tell
 
 # In the order in which --help lists them.
-_VERBS = (explain, predict, compare, report, train, evaluate, reports)
+_VERBS = (
+    explain.add, predict.add, compare.add, compare.add_report, training.add, training.add_evaluate,
+    info.add,
+)  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        argv: The words after ``keras-saliency``; those of the process where it is None.
+        argv: The arguments after ``keras-saliency``; those of the process where it is None.
 
     Returns:
         The exit status.
@@ -34,12 +37,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = args.run(args)
         sys.stdout.flush()
         return status
-    except SystemExit as stop:  # argparse: help was shown (0), or the words make no sense (2)
+    except SystemExit as stop:  # argparse: help was shown (0), or the arguments are invalid (2)
         return int(stop.code or 0)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read our output has gone. Python flushes stdout once more on its way out.
+        # The reader of stdout has gone. Python flushes stdout once more at exit.
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -58,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     verbs = parser.add_subparsers(required=True)
-    for verb in _VERBS:
-        verb.add(verbs)
+    for add in _VERBS:
+        add(verbs)
     verbs.metavar = " | ".join(verbs.choices)
     return parser

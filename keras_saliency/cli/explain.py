@@ -6,8 +6,8 @@ import argparse
 import json
 from typing import Any
 
-from keras_saliency.cli import photos, results, subject, words
-from keras_saliency.cli.output import quiet, say, tell
+from keras_saliency.cli import output, parsing, startup
+from keras_saliency.cli.output import printable, quiet, say, tell
 from keras_saliency.errors import KerasSaliencyError, MethodError
 
 _READ = "keras-saliency explain --help"
@@ -33,30 +33,32 @@ def add(verbs: Any) -> None:
         allow_abbrev=False,
     )
     add = verb.add_argument
-    subject.add_arguments(verb)
+    add_arguments(verb)
     add("--method", default="gradient", metavar="NAME", help="see keras-saliency methods; "
         "default: %(default)s")  # fmt: skip
-    add("--method-option", metavar="NAME=VALUE", action="append", default=[], type=words.pair,
+    add("--method-option", metavar="NAME=VALUE", action="append", default=[], type=parsing.pair,
         help="such as steps=100, layer=block5_conv3, base=grad_cam; repeatable")  # fmt: skip
-    photos.add_arguments(verb)
+    output.add_arguments(verb)
     verb.set_defaults(run=_run, parser=verb)
 
 
 def _run(args: argparse.Namespace) -> int:
-    from keras_saliency import explain, pictures, progress
+    from keras_saliency import explain
+    from keras_saliency._inputs import pictures
+    from keras_saliency._io import progress
 
     try:
-        method = words.method(args.method, args.method_option)
+        method = parsing.method(args.method, args.method_option)
     except MethodError as error:
         args.parser.error(str(error))
-    named: Any = photos.named(args.photos, args.out, "explaining", _READ)
+    named: Any = output.named(args.photos, args.out, "explaining", _READ)
     several = len(named) > 1
     if several:
         named = progress.track(named, len(named), "photos", wait=0)
     rows: list[dict[str, Any]] = []
     job = None
     for photo, folder in named:
-        row: dict[str, Any] = results.row(photo)
+        row: dict[str, Any] = output.row(photo)
         rows.append(row)
         about = f"{photo}: " if several else ""
         try:
@@ -65,7 +67,7 @@ def _run(args: argparse.Namespace) -> int:
             row["error"] = tell(error, args.traceback, about)
             continue
         with quiet():
-            job = job or subject.chosen(args)  # a failure here ends the command
+            job = job or chosen(args)  # a failure here ends the command
         try:
             with quiet():
                 explanation = explain(image=picture, method=method, **job)
@@ -73,12 +75,58 @@ def _run(args: argparse.Namespace) -> int:
         except Exception as error:
             row["error"] = tell(error, args.traceback, about)
             continue
-        row.update(results.of(explanation, folder))
+        row.update(output.of(explanation, folder))
         say(about + explanation.title())
         for finding in row["checks"]["findings"]:
             say(f"warning: {about}{finding}")
         if not args.json:
-            print(folder, flush=True)
+            print(printable(str(folder)), flush=True)
     if args.json:
-        print(json.dumps(results.plain(rows), indent=2))
+        print(json.dumps(output.plain(rows), indent=2))
     return int(any(row["error"] for row in rows))
+
+
+def add_arguments(verb: Any) -> None:
+    """Add the arguments that name a model, a target and the preprocessing."""
+    add = verb.add_argument
+    add("--model", default="efficientnet_lite0", help="a name of keras.applications, a .keras or "
+        ".h5 file, or %(default)s (the default)")  # fmt: skip
+    add("--weights", help="a weights file; imagenet (the default); none for random ones")
+    add("--model-option", metavar="NAME=VALUE", action="append", default=[], type=parsing.pair,
+        help="for building the network, such as alpha=0.25; may be repeated")  # fmt: skip
+    add("--target", metavar="WHAT", type=parsing.target_words, help="a class number, an ImageNet "
+        "class name, margin:A:B (class A against B) or pixel:Y:X[:CHANNEL] of a dense output; "
+        "default: the predicted class")  # fmt: skip
+    add("--score", choices=("logit", "probability", "log_probability"), default="logit")
+    add("--preprocess", choices=("auto", "caffe", "tf", "torch", "none"), default="auto",
+        help="auto knows the networks of keras.applications by their layers, and models that "
+        "rescale; none leaves 0..255")  # fmt: skip
+    add("--fit", choices=("stretch", "crop", "pad"), default="stretch",
+        help="how a photo gets the model's shape; default: %(default)s")  # fmt: skip
+    add("--batch-size", type=parsing.batch_size, default=8, metavar="N",
+        help="a number, or auto; default: %(default)s")  # fmt: skip
+    add("--seed", type=int, default=0, help="for methods that draw random numbers; default: 0")
+
+
+def chosen(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the arguments of explain() from the command line; starts Keras and loads a model.
+
+    Raises:
+        KerasSaliencyError: No such model, or arguments that do not fit it.
+    """
+    from keras_saliency.cli.loading import load
+
+    backend, why = startup.start_keras()
+    if why.endswith("not installed"):
+        say(f"{why}: using {backend}")
+    options = {name: parsing.value(text) for name, text in args.model_option}
+    model = load(args.model, args.weights, options)
+    if args.weights is not None and args.weights.lower() == "none":
+        say("warning: the weights are random, so the maps mean nothing")
+    return {
+        "model": model,
+        "target": parsing.target(args.target, args.score, model),
+        "preprocess": parsing.preprocess(args.preprocess, args.fit, model),
+        "batch_size": args.batch_size,
+        "seed": args.seed,
+    }

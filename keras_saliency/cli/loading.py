@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from keras_saliency._keras import require_keras
+from keras_saliency._imports import require_keras
+from keras_saliency._io.files import unpacks_to
 from keras_saliency.cli.startup import held_stderr
 from keras_saliency.errors import UNREADABLE, KerasSaliencyError, ModelFileError, did_you_mean
 
 _OURS = "efficientnet_lite0"
-_DEFAULT = ("imagenet", "pretrained")  # two words for the weights that a network is known by
+_DEFAULT = ("imagenet", "pretrained")  # two words for a network's published weights
 _HDF5 = (".h5", ".hdf5")
 _READ = "keras-saliency explain --help"
 _MARSHALLED = "4w"  # base64 of 0xE3, with which marshal begins a code object
@@ -49,7 +50,7 @@ def load(model: str, weights: str | None = None, options: Mapping[str, Any] | No
         if weights is not None or options:
             given = f"--weights {weights}" if weights is not None else "--model-option"
             raise ModelFileError(
-                f"The model file {model!r} was asked for with {given}.",
+                f"Expected the model file {model!r} without {given}.",
                 "A model file has its weights and options in it.",
                 "Leave that out, or name the architecture: --model MobileNet --weights FILE.",
                 _READ,
@@ -67,10 +68,10 @@ def _build(name: str, weights: str | None, options: dict[str, Any]) -> Any:
     for option in options:
         if option not in known:
             raise ModelFileError(
-                f"{name} was asked for with the option {option!r}.",
+                f"{name} has no option {option!r}.",
                 f"Its options are {', '.join(known)}.",
-                "Say --weights." if option == "weights" else did_you_mean(option, known)
-                or "Take one of these.",
+                "Use --weights." if option == "weights" else did_you_mean(option, known)
+                or "Use one of these.",
                 _READ,
             )  # fmt: skip
     options = {key: tuple(v) if isinstance(v, list) else v for key, v in options.items()}
@@ -104,12 +105,12 @@ def _network(name: str) -> tuple[str, Callable[..., Any]]:
     for proper, function in functions.items():
         if _plain(proper) == _plain(name):
             return proper, function
-    if Path(name).exists():
+    if os.path.exists(name):
         return _refuse_file(Path(name))
     proper_names = {one.lower(): one for one in (_OURS, *sorted(functions))}
     near = difflib.get_close_matches(name.lower(), proper_names, n=1, cutoff=0.5)
     raise ModelFileError(
-        f"The model {name!r} was asked for.",
+        f"No model is called {name!r}.",
         "It is neither a .keras or .h5 file nor a network of keras.applications.",
         f"Did you mean {proper_names[near[0]]!r}?"
         if near
@@ -123,14 +124,14 @@ def _plain(name: str) -> str:
 
 
 def _weights_file(name: str, path: Path) -> Path:
-    asked = f"{name} was asked for the weights in {str(path)!r}."
-    fix = "Give a .weights.h5, .h5 or .keras file, 'imagenet', or 'none' for random weights."
-    if not path.is_file():
-        found = "It is a directory." if path.is_dir() else "There is no such file."
-        raise ModelFileError(asked, found, fix, _READ)
+    what = f"Cannot load the weights of {name} from {str(path)!r}."
+    fix = "Pass a .weights.h5, .h5 or .keras file, 'imagenet', or 'none' for random weights."
+    if not os.path.isfile(path):  # which raises for no name
+        result = "It is a directory." if os.path.isdir(path) else "No such file."
+        raise ModelFileError(what, result, fix, _READ)
     if not (_is_hdf5(path) or (path.suffix == ".keras" and zipfile.is_zipfile(path))):
-        found = f"It is no HDF5 or .keras file ({path.stat().st_size} bytes), or a broken one."
-        raise ModelFileError(asked, found, fix, _READ)
+        result = f"It is no HDF5 or .keras file ({path.stat().st_size} bytes), or a broken one."
+        raise ModelFileError(what, result, fix, _READ)
     return path
 
 
@@ -140,23 +141,23 @@ def _not_built(
     wanted = "".join(f" {key}={value!r}" for key, value in options.items())
     if "URL fetch failure" in str(error) or (isinstance(error, OSError) and weights == "imagenet"):
         return ModelFileError(
-            f"The ImageNet weights of {name}{wanted} were asked for.",
+            f"Cannot load the ImageNet weights of {name}{wanted}.",
             f"Keras could not download them: {_short(error)}.",
-            "Give a file that you have: --weights FILE; or --weights none for random ones; "
+            "Pass a local file: --weights FILE; or --weights none for random ones; "
             f"--model {_OURS} needs no download.",
             _READ,
         )
     if weights in (None, "imagenet"):
         return ModelFileError(
-            f"{name} with weights {weights!r}{wanted} was asked for.",
-            f"Keras cannot build it: {_short(error)}.",
-            "Mend the --model-option, or give weights that fit: --weights FILE, or none.",
+            f"Cannot build {name} with weights {weights!r}{wanted}.",
+            f"Keras reports: {_short(error)}.",
+            "Correct the --model-option, or pass weights that fit: --weights FILE, or none.",
             f"help(keras.applications.{name})",
         )
     return ModelFileError(
-        f"{name}{wanted} was asked for the weights in {weights!r}.",
-        f"Keras cannot load them: {_short(error)}.",
-        "Give weights that were saved from this architecture with the same --model-option.",
+        f"Cannot load the weights of {name}{wanted} from {weights!r}.",
+        f"Keras reports: {_short(error)}.",
+        "Pass weights that were saved from this architecture with the same --model-option.",
         _READ,
     )
 
@@ -165,8 +166,8 @@ def _not_built(
 
 
 def _load_file(path: Path) -> Any:
-    asked = f"The model file {str(path)!r} was asked for."
-    config = _config(path, asked)
+    what = f"Cannot load the model file {str(path)!r}."
+    config = _config(path, what)
     if any(_is_code(node) for node in _nodes(config)):
         raise _wants_to_run_code(path)
     keras = require_keras()
@@ -180,30 +181,37 @@ def _load_file(path: Path) -> Any:
         unknown = re.search(r"(?:Could not locate|Unknown) (\w+):? '([^']*)'", text)
         if unknown:
             raise ModelFileError(
-                asked,
+                what,
                 f"It holds the {unknown[1]} {unknown[2]!r}, which is no part of Keras.",
                 "Load it in Python, keras.saving.load_model(path, custom_objects={...}), and call "
                 "keras_saliency.explain(model, picture).",
                 "https://keras.io/guides/serialization_and_saving",
             ) from error
         raise ModelFileError(
-            asked,
-            f"Keras cannot load it: {_short(error)}.",
+            what,
+            f"Keras reports: {_short(error)}.",
             "Save it again with model.save('model.keras') from Keras 3.",
             "https://keras.io/guides/serialization_and_saving",
         ) from error
 
 
-def _config(path: Path, asked: str) -> Any:
+def _config(path: Path, what: str) -> Any:
     """Return the architecture that a model file holds, read as plain JSON.
 
     Raises:
         ModelFileError: The file is absent, broken, or holds weights only.
     """
-    if not path.is_file() or path.suffix.lower() not in (".keras", *_HDF5):
+    if not os.path.isfile(path) or path.suffix.lower() not in (".keras", *_HDF5):
         _refuse_file(path)
     try:
         if path.suffix.lower() == ".keras":
+            if (size := unpacks_to(path)) is not None:
+                raise ModelFileError(
+                    what,
+                    f"Its {path.stat().st_size:,} bytes unpack to {size:,}, as no model's do.",
+                    "If you trust it, unpack it, and save the model again.",
+                    _READ,
+                )
             with zipfile.ZipFile(path) as archive:
                 return json.loads(archive.read("config.json"))
         import h5py
@@ -211,8 +219,10 @@ def _config(path: Path, asked: str) -> Any:
         with h5py.File(path, "r") as file:
             text = file.attrs.get("model_config")
     except UNREADABLE as error:
+        if isinstance(error, KerasSaliencyError):
+            raise
         raise ModelFileError(
-            asked,
+            what,
             f"It is no {path.suffix} file, or a broken one "
             f"({path.stat().st_size} bytes; {_short(error)}).",
             "Save or copy it again.",
@@ -220,35 +230,35 @@ def _config(path: Path, asked: str) -> Any:
         ) from error
     if text is None:
         raise ModelFileError(
-            asked,
+            what,
             "It holds weights only, without the architecture.",
             f"Name the architecture: --model MobileNet --weights {path}.",
             _READ,
         )
     try:
         return json.loads(text)
-    except ValueError:
-        return None  # Keras will say what is wrong with it
+    except UNREADABLE:
+        return None  # Keras will report what is wrong with it
 
 
 def _refuse_file(path: Path) -> Any:
-    if path.is_dir():
-        found = "It is a directory."
-    elif not path.exists():
-        found = "There is no such file."
+    if os.path.isdir(path):
+        result = "It is a directory."
+    elif not os.path.exists(path):
+        result = "No such file."
     else:
-        found = f"It is neither a .keras nor an .h5 file ({path.stat().st_size} bytes)."
+        result = f"It is neither a .keras nor an .h5 file ({path.stat().st_size} bytes)."
     raise ModelFileError(
-        f"The model file {str(path)!r} was asked for.",
-        found,
-        "Give a file that model.save('model.keras') wrote, or a name such as MobileNetV2.",
+        f"Cannot load the model file {str(path)!r}.",
+        result,
+        "Pass a file that model.save('model.keras') wrote, or a name such as MobileNetV2.",
         _READ,
     )
 
 
 def _wants_to_run_code(path: Path) -> ModelFileError:
     return ModelFileError(
-        f"The model file {str(path)!r} was asked for.",
+        f"Cannot load the model file {str(path)!r}.",
         "It wants to run Python code that is stored in it (a Lambda layer or the like), and was "
         "refused: the code did not run.",
         _TRUSTED.format(path=str(path)),
@@ -257,8 +267,8 @@ def _wants_to_run_code(path: Path) -> ModelFileError:
 
 
 def _is_code(node: Any) -> bool:
-    """Whether a piece of a model's configuration holds marshalled Python code."""
-    if isinstance(node, list):  # Keras 2's way: [code in base64, defaults, closure]
+    """Whether a node of a model's configuration holds marshalled Python code."""
+    if isinstance(node, list):  # of Keras 2: [code in base64, defaults, closure]
         return len(node) == 3 and isinstance(node[0], str) and node[0].startswith(_MARSHALLED)
     if not isinstance(node, dict):
         return False
@@ -283,7 +293,7 @@ def _is_hdf5(path: Path) -> bool:
 
 
 def _short(error: BaseException) -> str:
-    """Return what an error of Keras says, on one line and without its dump of the whole model."""
+    """Return the message of an error of Keras, on one line and without its dump of the model."""
     text = str(error).split("Exception encountered: ")[-1] or type(error).__name__
     text = " ".join(text.split()).rstrip(".")
     return text if len(text) <= 300 else text[:297] + "..."

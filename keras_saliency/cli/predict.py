@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_saliency.cli import photos, results, startup, words
-from keras_saliency.cli.output import quiet, say, tell
+from keras_saliency.cli import output, parsing, startup
+from keras_saliency.cli.output import printable, quiet, say, tell
 from keras_saliency.errors import KerasSaliencyError
 
 if TYPE_CHECKING:  # the rest is imported where it is used: --help must not wait for it
@@ -42,16 +42,16 @@ def add(verbs: Any) -> None:
         "keras-saliency train wrote, or a .keras file")  # fmt: skip
     add("--mirror", action=argparse.BooleanOptionalAction, help="average over the photo and its "
         "mirror image, in twice the time; default: as the model was made for")  # fmt: skip
-    add("--batch-size", type=words.count, default=1, metavar="N", help="photos that go through "
+    add("--batch-size", type=parsing.count, default=1, metavar="N", help="photos that go through "
         "the model at once; more is quicker on a GPU only; default: 1")  # fmt: skip
-    photos.add_arguments(verb, out="fixations_out")
+    output.add_arguments(verb, out="fixations_out")
     verb.set_defaults(run=_run)
 
 
 def _run(args: argparse.Namespace) -> int:
-    from keras_saliency import progress
+    from keras_saliency._io import progress
 
-    named = photos.named(args.photos, args.out, "predicting for", _READ)
+    named = output.named(args.photos, args.out, "predicting for", _READ)
     parts: Any = [
         named[start : start + args.batch_size] for start in range(0, len(named), args.batch_size)
     ]
@@ -62,7 +62,7 @@ def _run(args: argparse.Namespace) -> int:
     for part in parts:
         rows += _part(part, args, several=len(named) > 1)
     if args.json:
-        print(json.dumps(results.plain(rows), indent=2))
+        print(json.dumps(output.plain(rows), indent=2))
     return int(any(row["error"] for row in rows))
 
 
@@ -70,7 +70,7 @@ def _part(
     part: Sequence[tuple[Any, Path]], args: argparse.Namespace, several: bool
 ) -> list[dict[str, Any]]:
     """Predict for some photos at once, save each, and return their rows of JSON."""
-    from keras_saliency.fixation.photos import Photo, read
+    from keras_saliency.fixation.predict import Photo, read
 
     rows = [{**dict.fromkeys(_KEYS), "picture": str(photo)} for photo, _ in part]
     abouts = [f"{photo}: " if several else "" for photo, _ in part]
@@ -101,10 +101,10 @@ def _part(
         except Exception as error:
             rows[i]["error"] = tell(error, args.traceback, abouts[i])
             continue
-        rows[i].update(_told(prediction, folder))
+        rows[i].update(_as_row(prediction, folder))
         say(prediction.title())
         if not args.json:
-            print(folder, flush=True)
+            print(printable(str(folder)), flush=True)
     return rows
 
 
@@ -122,8 +122,8 @@ def _predict(source: str) -> Any:
     return partial(predict_fixations, model=source)
 
 
-def _told(prediction: FixationPrediction, folder: Path) -> dict[str, Any]:
-    """Return what JSON says of the prediction for one photo, saved in a folder."""
+def _as_row(prediction: FixationPrediction, folder: Path) -> dict[str, Any]:
+    """Return the JSON entries of the prediction for one photo, saved in a folder."""
     import numpy as np
 
     (density,) = prediction.maps()

@@ -1,4 +1,4 @@
-"""How the command gets Keras running: a backend for this process, without start-up chatter."""
+"""Start Keras for the command: a backend for this process, without start-up messages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
-from keras_saliency import _keras
+from keras_saliency import _imports
 from keras_saliency.errors import BackendError
 
 _show_all = "TF_CPP_MIN_LOG_LEVEL" in os.environ
@@ -21,22 +21,22 @@ def start_keras() -> tuple[str, str]:
         The backend's name, and why it was chosen.
 
     Raises:
-        BackendError: None is installed, or the one that was asked for is not or is broken.
+        BackendError: None is installed, or the configured one is not or is broken.
     """
-    asked, why = _keras.configured_backend()
-    name = _keras.usable_backend()
-    if name != asked:
-        why = f"{why} asks for {asked!r}, which is not installed"
+    configured, why = _imports.configured_backend()
+    name = _imports.usable_backend()
+    if name != configured:
+        why = f"{why} names {configured!r}, which is not installed"
     if "keras" in sys.modules:
         return name, why
     os.environ["KERAS_BACKEND"] = name
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         with held_stderr():
-            _keras.require_keras()
+            _imports.require_keras()
     except ImportError as error:
         raise BackendError(
-            f"Keras was to be imported with the backend {name!r} ({why}).",
+            f"Cannot import Keras with the backend {name!r} ({why}).",
             f"It is installed, but broken: {error}.",
             "Install it again, or choose another: set KERAS_BACKEND.",
             "keras-saliency doctor",
@@ -46,10 +46,10 @@ def start_keras() -> tuple[str, str]:
 
 @contextlib.contextmanager
 def held_stderr() -> Iterator[None]:
-    """Drop what TensorFlow says on stderr while it is imported.
+    """Drop TensorFlow's messages on stderr while it is imported.
 
-    Its C++ writes past ``sys.stderr``, and at that moment past TF_CPP_MIN_LOG_LEVEL too. Whoever
-    sets that variable sees everything; so does everybody if the import fails.
+    Its C++ writes past ``sys.stderr``, and at that moment past TF_CPP_MIN_LOG_LEVEL too. With that
+    variable set everything is shown; so it is if the import fails.
     """
     if "tensorflow" in sys.modules or _show_all:
         yield

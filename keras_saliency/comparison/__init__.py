@@ -1,13 +1,14 @@
-"""What compare() returns, and how it is drawn, written down and put on a page.
+"""The result of compare(), and its figures, files and HTML page.
 
-`Comparison` is the result; `handing` hands each metric what it needs, `labels` tells methods with
-other options apart.
+`Comparison` is the result; `metric_inputs` passes each metric its arguments; `read` reads a saved
+folder and compares its checksums.
 """
 
 from __future__ import annotations
 
-from keras_saliency.comparison.handing import Handing
-from keras_saliency.comparison.labels import labelled
+from keras_saliency.comparison.compare import labelled
+from keras_saliency.comparison.metric_inputs import MetricInputs
 from keras_saliency.comparison.result import Comparison
+from keras_saliency.comparison.writing import read
 
-__all__ = ["Comparison", "Handing", "labelled"]
+__all__ = ["Comparison", "MetricInputs", "labelled", "read"]

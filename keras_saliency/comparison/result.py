@@ -1,4 +1,4 @@
-"""Comparison: what compare() returns; frozen, with everything to print, draw and save it."""
+"""Comparison: the frozen result of compare(), which prints, draws and saves itself."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from keras_saliency import folder as files
+from keras_saliency._io import folder as checksums
+from keras_saliency._io import folder as files
+from keras_saliency._io.files import local_path, shown
 from keras_saliency.comparison import writing
+from keras_saliency.comparison.table import BEST, Cell, Table, interval, number, seconds
 from keras_saliency.errors import MethodError, MetricError
 from keras_saliency.metrics.summary import Interval, bootstrap
-from keras_saliency.report import BEST, Cell, Table, interval, number, seconds
 
 if TYPE_CHECKING:
-    from keras_saliency._explanation import Explanation
+    from keras_saliency._results.explanation import Explanation
     from keras_saliency.plot import Column, Panel
 
 _DRAWN = 6  # photos in a figure
-_FEW = 10  # pictures of which a bootstrap interval says little
+_FEW = 10  # pictures: with fewer, a bootstrap interval says little
 _READ = "help(keras_saliency.Comparison)"
 _ARROWS = {True: "↑", False: "↓"}
 
@@ -39,10 +41,10 @@ class Comparison:
             included unless ``compare(warm=True)``; NaN where it failed.
         explanations: The `Explanation` of each method that worked, by its label.
         errors: Why a method has none, by its label.
-        metric_errors: Why a metric has no number, by the two labels; of several pictures which.
+        metric_errors: Why a metric has no number, by both labels, with the pictures' names.
         higher_is_better: (K,) which way each metric points.
         names: B names of the pictures.
-        pictures: The pictures as they came, (H0, W0, C).
+        pictures: The original pictures, (H0, W0, C).
         info: Model, target, seed, baseline, versions.
     """
 
@@ -63,18 +65,18 @@ class Comparison:
         return len(self.names)
 
     def __repr__(self) -> str:
-        """Return the table, under a line that says what was compared."""
+        """Return the title and the table."""
         return f"{self.title()}\n\n{self.table()}"
 
     def __rich__(self) -> Any:
-        """Return what ``rich.print`` shows."""
+        """Return a renderable for ``rich.print``."""
         from rich.console import Group
         from rich.text import Text
 
         return Group(Text(self.title()), self.summary().rich())
 
     def _repr_html_(self) -> str:
-        """Return what notebooks show."""
+        """Return the HTML table that notebooks show."""
         return self.summary().html(self.title())
 
     # ------------------------------------------------------------------ numbers
@@ -82,10 +84,10 @@ class Comparison:
     @cached_property
     def intervals(self) -> np.ndarray:
         """Means over pictures and their 95% bootstrap intervals, (M, K, 3): mean, low, high."""
-        found = np.full((*self.values.shape[:2], 3), np.nan)
-        for place in np.ndindex(*self.values.shape[:2]):
-            found[place] = bootstrap(self.values[place], seed=0)
-        return found
+        result = np.full((*self.values.shape[:2], 3), np.nan)
+        for cell in np.ndindex(*self.values.shape[:2]):
+            result[cell] = bootstrap(self.values[cell], seed=0)
+        return result
 
     def interval(self, method: str, metric: str) -> Interval:
         """Return the mean over pictures of one method by one metric, and its interval.
@@ -93,28 +95,29 @@ class Comparison:
         Raises:
             MethodError, MetricError: Not in this comparison.
         """
-        asked = f"{metric!r} of {method!r} was asked for."
         if method not in self.methods:
+            what = f"No method is called {method!r} in this comparison."
             known = f"The methods are {', '.join(self.methods)}."
-            raise MethodError(asked, known, "Take one of these.", _READ)
+            raise MethodError(what, known, "Take one of these.", _READ)
         if metric not in self.metrics:
+            what = f"No metric is called {metric!r} in this comparison."
             known = f"The metrics are {', '.join(self.metrics)}."
-            raise MetricError(asked, known, "Take one of these.", _READ)
-        found = self.intervals[self.methods.index(method), self.metrics.index(metric)]
-        return Interval(*map(float, found))
+            raise MetricError(what, known, "Take one of these.", _READ)
+        result = self.intervals[self.methods.index(method), self.metrics.index(metric)]
+        return Interval(*map(float, result))
 
     @cached_property
     def best(self) -> np.ndarray:
-        """Which methods have the best mean, (M, K) bool; several where they are equal.
+        """The methods with the best mean, (M, K) bool; several where they are equal.
 
         A method without a number for some picture is not compared.
         """
         return best_of(self.values, self.higher_is_better)
 
-    # ------------------------------------------------------------------ words
+    # ------------------------------------------------------------------ text
 
     def title(self) -> str:
-        """Return one line that says what was compared on what."""
+        """Return one line: the methods, the pictures and the model."""
         explained = next(iter(self.explanations.values()), None)
         count = len(self)
         on = f"{count} pictures" if count > 1 else self.names[0]
@@ -123,7 +126,7 @@ class Comparison:
         return f"{len(self.methods)} methods on {on}, model {self.info['model']}"
 
     def table(self) -> str:
-        """Return the scores as lines of text; a star marks what is best.
+        """Return the scores as lines of text; a star marks the best.
 
         With several pictures each number is a mean and its 95% bootstrap interval.
         """
@@ -143,15 +146,15 @@ class Comparison:
         return Table(("method", *self.heads()), rows)
 
     def heads(self) -> list[str]:
-        """Return the metrics' labels with an arrow for which way is better."""
+        """Return the metrics' labels with an arrow in the direction of better."""
         both = zip(self.metrics, self.higher_is_better, strict=True)
         return [f"{metric} {_ARROWS[higher]}" for metric, higher in both]
 
     def summary(self, findings: bool = True) -> Table:
-        """Return the scores over all pictures, with what must be said under them.
+        """Return the scores over all pictures, with notes.
 
         Args:
-            findings: Whether it is said too what looks wrong with maps.
+            findings: Whether the notes include the maps' findings.
         """
         several = len(self) > 1
         rows = []
@@ -167,7 +170,7 @@ class Comparison:
         return Table(("method", *self.heads(), "seconds"), rows, self._notes(findings))
 
     def _notes(self, findings: bool) -> list[str]:
-        """Return what the reader must know: how to read it, what failed, what looks wrong."""
+        """Return the notes of the table: how to read it, failures and findings."""
         words = "↑ higher is better, ↓ lower is better, * best."
         if len(self) > 1:
             words += f" Means over {len(self)} pictures and their 95% bootstrap intervals."
@@ -188,8 +191,8 @@ class Comparison:
         for (name, metric), why in self.metric_errors.items():
             alike.setdefault((name, why), []).append(metric)
         notes += [f"{name}, {', '.join(some)}: {why}" for (name, why), some in alike.items()]
-        for name, found in self.explanations.items() if findings else ():
-            for picture, check in zip(self.names, found.checks, strict=True):
+        for name, result in self.explanations.items() if findings else ():
+            for picture, check in zip(self.names, result.checks, strict=True):
                 where = f" on {picture}" if len(self) > 1 else ""
                 notes += [f"{name}{where}: {said}." for said in check["findings"]]
         return notes
@@ -197,14 +200,14 @@ class Comparison:
     # ------------------------------------------------------------------ figures
 
     def panels(self, count: int = _DRAWN) -> list[list[Panel]]:
-        """Return the first pictures with their maps, ready for `keras_saliency.plot.gallery`."""
+        """Return the first pictures with their maps, ready for `keras_saliency.plot.figures`."""
         from keras_saliency.plot import Panel
 
         rows: list[list[Panel]] = []
         for i, picture in enumerate(self.names[:count]):
             row: list[Panel] = []
-            for method, found in self.explanations.items():
-                one, title = found[i], f"{picture}\n{found.title(i)}"
+            for method, result in self.explanations.items():
+                one, title = result[i], f"{picture}\n{result.title(i)}"
                 took = seconds(self.seconds[self.methods.index(method)])
                 lines = [method, *self.scores_of(method, i), f"{took} s"]
                 row.append(
@@ -214,7 +217,7 @@ class Comparison:
         return rows
 
     def scores_of(self, method: str, index: int) -> list[str]:
-        """Return one picture's scores as words, such as ``"deletion ↓ 0.123"``."""
+        """Return one picture's scores as texts, such as ``"deletion ↓ 0.123"``."""
         row = self.methods.index(method)
         best = best_of(self.values[:, :, index : index + 1], self.higher_is_better)[row]
         both = zip(self.heads(), self.values[row, :, index], best, strict=True)
@@ -227,16 +230,16 @@ class Comparison:
             kind: ``"maps"``: each map over its picture (the first six pictures), its scores and
                 the method's seconds above; ``"scores"``: an axis for each metric, a line for each
                 method.
-            **options: See `keras_saliency.plot.gallery` and `keras_saliency.plot.scores`.
+            **options: See `keras_saliency.plot.figures` and `keras_saliency.plot.comparison`.
 
         Returns:
             A ``matplotlib.figure.Figure``.
 
         Raises:
-            MethodError: No such kind, or nothing to draw.
+            MethodError: No such kind, or no map or metric to draw.
         """
-        draw, given = self._drawing(kind)
-        return draw(given, **options)
+        draw, content = self._drawing(kind)
+        return draw(content, **options)
 
     def _drawing(self, kind: str) -> tuple[Any, Any]:
         """Return a function that draws, and its first argument."""
@@ -251,14 +254,14 @@ class Comparison:
                 note = f"{what}; grey: single pictures. {note}"
             return partial(plot.scores, self.methods, note=note), self.columns()
         raise MethodError(
-            f"The plot {kind!r} was asked for.",
+            f"No plot is called {kind!r}.",
             "Known: 'maps', 'scores'.",
             "Take one of these.",
             _READ,
         )
 
     def _under_maps(self) -> str:
-        """Return what stands under the figure of all maps."""
+        """Return the note under the figure of all maps."""
         said = []
         if self.metrics:
             said.append("Scores: ↑ higher is better, ↓ lower is better, * best.")
@@ -271,7 +274,7 @@ class Comparison:
         return " ".join(said)
 
     def columns(self) -> list[Column]:
-        """Return the metrics as `keras_saliency.plot.scores` draws them."""
+        """Return the metrics as `keras_saliency.plot.comparison` draws them."""
         from keras_saliency.plot import Column
 
         return [
@@ -296,7 +299,7 @@ class Comparison:
         Raises:
             SaveError: It cannot be written.
         """
-        return files.write_text(Path(path), writing.csv_text(self), _READ)
+        return files.write_text(local_path(path, _READ), writing.csv_text(self), _READ)
 
     def to_json(self, path: str | PathLike[str]) -> Path:
         """Write all numbers, intervals, errors, options and versions as JSON.
@@ -307,32 +310,33 @@ class Comparison:
         Raises:
             SaveError: It cannot be written.
         """
-        return files.write_text(Path(path), writing.json_text(self), _READ)
+        return files.write_text(local_path(path, _READ), writing.json_text(self), _READ)
 
     def to_html(self, path: str | PathLike[str], *, percentile: float = 99.0) -> Path:
         """Write one HTML file with photos, maps, scores and checks; it opens without a network.
 
-        A file that is there already is replaced only if it is such a report.
+        An existing file is replaced only if it is such a report.
 
         Args:
-            path: Of the file.
-            percentile: Where each map's colour scale ends, in (0, 100].
+            path: The file's path.
+            percentile: End of each map's colour scale, in (0, 100].
 
         Returns:
             The path.
 
         Raises:
-            SaveError: Something else is there, or it cannot be written.
+            SaveError: Another file exists there, or it cannot be written.
         """
-        path = Path(path)
+        path = local_path(path, _READ)
         writing.check_report(path)
         return files.write_text(path, writing.html_text(self, percentile), _READ)
 
     def save(self, folder: str | PathLike[str]) -> Path:
         """Write ``figure.png``, ``scores.png``, ``table.csv`` and ``table.json`` into a folder.
 
-        All or nothing; a folder that such a comparison was written to is replaced, one that holds
-        anything else is left alone. Figures without anything to draw are left out.
+        All or nothing. A folder with a saved comparison is replaced; a folder with other files is
+        not touched. Figures without content are left out. The JSON holds checksums of all files,
+        which `keras_saliency.comparison.read` compares.
 
         Returns:
             The folder.
@@ -349,25 +353,28 @@ class Comparison:
             if anything
         }
 
-        written = {"table.csv": writing.csv_text(self), "table.json": writing.json_text(self)}
+        table = writing.csv_text(self)
 
         def fill(fresh: Path) -> None:
             for name, png in drawn.items():
                 (fresh / name).write_bytes(png)
-            for name, text in written.items():  # with the ends of lines that CSV has
-                (fresh / name).write_text(text, encoding="utf-8", newline="")
+            # With CSV's own line ends.
+            (fresh / "table.csv").write_text(shown(table), encoding="utf-8", newline="")
+            sums = {path.name: checksums.of_file(path) for path in fresh.iterdir()}
+            text = writing.json_text(self, sums)
+            (fresh / "table.json").write_text(shown(text), encoding="utf-8", newline="")
 
-        asked = f"A comparison was to be saved as the folder {str(folder)!r}."
-        return files.write(Path(folder), fill, writing.OURS, asked, _READ)
+        what = f"Cannot save the comparison as the folder {str(folder)!r}."
+        return files.write(local_path(folder, _READ), fill, writing.OURS, what, _READ)
 
 
 def best_of(values: np.ndarray, higher_is_better: tuple[bool, ...]) -> np.ndarray:
-    """Return which methods have the best mean over pictures, (M, K) bool."""
-    found = np.zeros(values.shape[:2], bool)
+    """Return the methods with the best mean over pictures, (M, K) bool."""
+    result = np.zeros(values.shape[:2], bool)
     for k, higher in enumerate(higher_is_better):
         means = values[:, k].mean(axis=-1)  # NaN where a picture has none
         known = np.isfinite(means)
         if known.sum() > 1:
             top = (np.max if higher else np.min)(means[known])
-            found[:, k] = known & np.isclose(means, top, rtol=1e-9, atol=0.0)
-    return found
+            result[:, k] = known & np.isclose(means, top, rtol=1e-9, atol=0.0)
+    return result

@@ -6,18 +6,24 @@ import csv
 import io
 import json
 import math
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_saliency.errors import SaveError
-from keras_saliency.report import MARK, Layer, Photo, page
+from keras_saliency._io import encoding
+from keras_saliency._io import files as replacing
+from keras_saliency._io import folder as checksums
+from keras_saliency._io.files import bytes_of, regular
+from keras_saliency.comparison.page import MARK, Layer, Photo, page
+from keras_saliency.errors import UNREADABLE, SaveError
 
 if TYPE_CHECKING:
     from keras_saliency.comparison.result import Comparison
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1 had no checksums
 OURS = ("figure.png", "scores.png", "table.csv", "table.json")
 
 
@@ -25,22 +31,51 @@ def csv_text(comparison: Comparison) -> str:
     """Return a line for each method and picture; empty where there is no number."""
     buffer = io.StringIO()
     write = csv.writer(buffer).writerow
-    write(["method", "picture", *comparison.metrics, "seconds", "error"])
+    heads = ["method", "picture", *comparison.metrics, "seconds", "error"]
+    write([encoding.cell(head) for head in heads])
     for m, method in enumerate(comparison.methods):
         for i, picture in enumerate(comparison.names):
             numbers = [*comparison.values[m, :, i].tolist(), float(comparison.seconds[m])]
-            cells = ["" if math.isnan(one) else repr(one) for one in numbers]
-            write([method, picture, *cells, comparison.errors.get(method, "")])
+            shown = ["" if math.isnan(one) else repr(one) for one in numbers]
+            error = comparison.errors.get(method, "")
+            write([encoding.cell(method), encoding.cell(picture), *shown, encoding.cell(error)])
     return buffer.getvalue()
 
 
-def json_text(comparison: Comparison) -> str:
-    """Return all that is known, as JSON; null where there is no number."""
-    return json.dumps(told(comparison), indent=2, allow_nan=False, default=repr) + "\n"
+def json_text(comparison: Comparison, files: Mapping[str, str] | None = None) -> str:
+    """Return the whole comparison as JSON with checksums; null where there is no number.
+
+    Args:
+        comparison: The comparison.
+        files: SHA-256 of the files beside it, by name.
+    """
+    whole = json.loads(json.dumps(as_json(comparison), allow_nan=False, default=repr))
+    return json.dumps(checksums.sealed(whole, files), indent=2, allow_nan=False) + "\n"
 
 
-def told(comparison: Comparison) -> dict[str, Any]:
-    """Return all that is known, as what JSON can hold."""
+def read(folder: Path) -> dict[str, Any]:
+    """Return the content of a comparison's folder: ``table.json``, and ``"rows"`` of ``table.csv``.
+
+    Raises:
+        SaveError: There is no comparison, or a file has changed since it was written.
+    """
+    what = f"Cannot read the comparison in {str(folder)!r}."
+    where = "help(keras_saliency.Comparison.save)"
+    try:
+        current = replacing.where(Path(os.path.realpath(folder)))
+        whole = json.loads(bytes_of(current / "table.json"))
+        result, sums = checksums.opened(whole)
+        for name, one in sums.items():
+            if checksums.of_file(current / name) != one:
+                raise ValueError(f"the checksum of {name} does not match: the file has changed")
+        return {**result, "rows": encoding.read(current / "table.csv")}
+    except UNREADABLE as error:
+        said = f"{type(error).__name__}: {error}."
+        raise SaveError(what, said, "Name a folder written by Comparison.save.", where) from error
+
+
+def as_json(comparison: Comparison) -> dict[str, Any]:
+    """Return the whole comparison as JSON content."""
     first = next(iter(comparison.explanations.values()), None)
     explained = [
         {"name": name}
@@ -68,7 +103,7 @@ def told(comparison: Comparison) -> dict[str, Any]:
 
 def _method(comparison: Comparison, m: int) -> dict[str, Any]:
     name = comparison.methods[m]
-    found = comparison.explanations.get(name)
+    result = comparison.explanations.get(name)
     scores = {}
     for k, metric in enumerate(comparison.metrics):
         mean, low, high = comparison.intervals[m, k].tolist()
@@ -80,42 +115,42 @@ def _method(comparison: Comparison, m: int) -> dict[str, Any]:
             "error": comparison.metric_errors.get((name, metric)),
         }
     row = {"name": name, "seconds": float(comparison.seconds[m]), "scores": scores}
-    if found is None:
+    if result is None:
         return {**row, "error": comparison.errors.get(name)}
     whole = ("method", "parameters", "layer", "score")
     return {
         **row,
-        **{key: found.info[key] for key in whole if key in found.info},
-        "checks": [dict(check) for check in found.checks],
+        **{key: result.info[key] for key in whole if key in result.info},
+        "checks": [dict(check) for check in result.checks],
         "error": None,
     }
 
 
 def check_report(path: Path) -> None:
-    """Refuse to write a report over anything but a report.
+    """Check that a path is free, or holds a report.
 
     Raises:
-        SaveError: Something else is there.
+        SaveError: It holds a folder or another file.
     """
-    asked = f"A report was to be written to {str(path)!r}."
+    what = f"Cannot write the report to {str(path)!r}."
     fix, read = "Name a new file, such as report.html.", "help(keras_saliency.Comparison.to_html)"
     if path.is_dir():
-        raise SaveError(asked, "It is a folder.", fix, read)
+        raise SaveError(what, "It is a folder.", fix, read)
     if path.exists():
         try:
-            with path.open("rb") as file:
+            with regular(path) as file:
                 ours = file.read(len(MARK)) == MARK.encode()
         except OSError as error:
-            raise SaveError(asked, f"{error}.", fix, read) from error
+            raise SaveError(what, f"{error}.", fix, read) from error
         if not ours:
-            raise SaveError(asked, "Something else is there.", fix, read)
+            raise SaveError(what, "Another file is there.", fix, read)
 
 
 def html_text(comparison: Comparison, percentile: float) -> str:
-    """Return the report: one HTML page with all in it."""
-    found = comparison.explanations
-    manifest = told(comparison)
-    manifest["model_sha256"] = next(iter(found.values())).model_hash() if found else None
+    """Return the report as one self-contained HTML page."""
+    result = comparison.explanations
+    manifest = as_json(comparison)
+    manifest["model_sha256"] = next(iter(result.values())).model_sha256 if result else None
     photos = [_photo(comparison, i) for i in range(len(comparison))]
     summary = comparison.summary(findings=False) if len(comparison) > 1 else None
     title = f"Where {comparison.info['model']} looks"
@@ -124,20 +159,20 @@ def html_text(comparison: Comparison, percentile: float) -> str:
 
 def _photo(comparison: Comparison, i: int) -> Photo:
     layers, title = [], ""
-    for name, found in comparison.explanations.items():
-        one, title = found[i], found.title(i)
+    for name, result in comparison.explanations.items():
+        one, title = result[i], result.title(i)
         checks = {key: value for key, value in one.checks[0].items() if key != "findings"}
         scores = comparison.scores_of(name, i)
         layers.append(
             Layer(name, one.maps()[0], one.signed, scores, checks, one.checks[0]["findings"])
         )
-    several = len(comparison) > 1  # whose summary says the rest
+    several = len(comparison) > 1  # the summary then has intervals and notes
     table = comparison.picture_table(i) if several else comparison.summary(findings=False)
     return Photo(comparison.names[i], title, comparison.pictures[i], layers, table)
 
 
 def plain(value: Any) -> Any:
-    """Return what JSON can hold: NaN and infinity have no word there."""
+    """Return a value as JSON content; NaN and infinity, which JSON lacks, become None."""
     if isinstance(value, dict):
         return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, np.ndarray):

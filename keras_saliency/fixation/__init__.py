@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keras_saliency._lazy import attach
+from keras_saliency._imports import attach
 
 if TYPE_CHECKING:
-    from keras_saliency.fixation.evaluation import Evaluation
+    from keras_saliency.fixation import data, metrics
     from keras_saliency.fixation.losses import FixationLoss
     from keras_saliency.fixation.many import FixationPredictor
     from keras_saliency.fixation.model import FixationModel
     from keras_saliency.fixation.predict import predict_fixations
     from keras_saliency.fixation.prediction import FixationPrediction
-    from keras_saliency.fixation.scoring import evaluate
+    from keras_saliency.fixation.scoring import Evaluation, evaluate
     from keras_saliency.fixation.trained import load_model, save_model
     from keras_saliency.fixation.training import train
 
@@ -28,15 +28,17 @@ __all__ = [
     "FixationModel",
     "FixationPrediction",
     "FixationPredictor",
+    "data",
     "evaluate",
     "load_model",
+    "metrics",
     "predict_fixations",
     "save_model",
     "train",
 ]
 
 _NAMES = {
-    "Evaluation": "evaluation",
+    "Evaluation": "scoring",
     "FixationLoss": "losses",
     "FixationModel": "model",
     "FixationPrediction": "prediction",
@@ -48,4 +50,4 @@ _NAMES = {
     "train": "training",
 }
 
-__getattr__, __dir__ = attach(__name__, _NAMES)
+__getattr__, __dir__ = attach(__name__, _NAMES, ("data", "metrics"))

@@ -1,4 +1,4 @@
-"""An encoder's features, computed once and kept on disk while the encoder stands still."""
+"""An encoder's features, computed once and stored on disk while the encoder is frozen."""
 
 from __future__ import annotations
 
@@ -11,52 +11,53 @@ from typing import IO, Any
 import keras
 import numpy as np
 
-from keras_saliency import progress, provenance
-from keras_saliency.errors import SaveError
+from keras_saliency._io import progress
+from keras_saliency._results import provenance
+from keras_saliency.errors import UNREADABLE, SaveError
 
 _DONE = "done.json"
 _CHUNK = 16
 
 
 class CachedFeatures:
-    """Batches for a decoder alone: features in the place of pictures, float16 on disk.
+    """Batches for a decoder alone: features instead of pictures, float16 on disk.
 
     Args:
         model: A fixation model; its ``pixels`` and ``encoder`` are read.
         batches: Batches without windows, such as ``FixationBatches.without_windows()``.
         folder: Where the features go. A finished set for the same encoder and pictures
             is used again.
-        label: What the progress bar says.
+        label: Text of the progress bar.
 
     Raises:
-        SaveError: The disk does not take them.
+        SaveError: They cannot be written.
     """
 
     def __init__(self, model: keras.Model, batches: Any, folder: Path, label: str) -> None:
         self._batches, self._folder = batches, folder
         views = batches.every_view()
-        self._place: dict[Any, tuple[str, int]] = {}
+        self._stored: dict[Any, tuple[str, int]] = {}  # canvas, row
         canvases: dict[tuple[int, int], list[Any]] = {}
         for view in views:
             rows = canvases.setdefault(view.letterbox.canvas, [])
-            self._place[view] = (_name(view.letterbox.canvas), len(rows))
+            self._stored[view] = (_name(view.letterbox.canvas), len(rows))
             rows.append(view)
         encoder = _encoder(model)
         taps = len(encoder.outputs)
-        told = {
-            "encoder": provenance.model_hash(encoder)(),
+        wanted = {
+            "encoder": provenance.model_hash(encoder),
             "batches": batches.fingerprint(),
             "views": [repr(view) for view in views],
         }
-        if _read(folder / _DONE) != told:
+        if _read(folder / _DONE) != wanted:
             shutil.rmtree(folder, ignore_errors=True)
             try:
                 folder.mkdir(parents=True)
                 _compute(encoder, batches, canvases, folder, label)
-                (folder / _DONE).write_text(json.dumps(told), encoding="utf-8")
+                (folder / _DONE).write_text(json.dumps(wanted), encoding="utf-8")
             except OSError as error:
                 raise SaveError(
-                    f"An encoder's features were to be kept in {str(folder)!r}.",
+                    f"Cannot store an encoder's features in {str(folder)!r}.",
                     f"{error}.",
                     "Make room, and run the same command again.",
                     "help(keras_saliency.fixation.train)",
@@ -80,10 +81,10 @@ class CachedFeatures:
         return len(self._batches)
 
     def __getitem__(self, index: int) -> tuple[list[np.ndarray], np.ndarray]:
-        """Return what the decoder takes, features and mask, and the truth."""
+        """Return the decoder's inputs, features and mask, and the truth."""
         views = self._batches.views(index)
-        places = [self._place[view] for view in views]
-        arrays, rows = self._arrays[places[0][0]], [row for _, row in places]
+        stored = [self._stored[view] for view in views]
+        arrays, rows = self._arrays[stored[0][0]], [row for _, row in stored]
         taps = [np.stack([array[row] for row in rows]).astype(np.float32) for array in arrays]
         mask = np.stack([view.mask() for view in views])
         return [*taps, mask], np.stack([self._batches.truth(view) for view in views])
@@ -102,7 +103,7 @@ def _name(canvas: tuple[int, int]) -> str:
 def _read(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except UNREADABLE:
         return None
 
 

@@ -1,4 +1,4 @@
-"""The layers a fixation model needs and Keras has not: padding, smoothing, bias, log density."""
+"""Layers of fixation models that Keras lacks: padding, smoothing, centre bias, log density."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_saliency.letterbox import EMPTY
+from keras_saliency._inputs.geometry import EMPTY
 
 PACKAGE = "keras_saliency"
 
@@ -20,7 +20,7 @@ class Pixels(keras.layers.Layer):
     Args:
         mean: Taken off each channel, in the order of the output's channels.
         scale: Multiplied afterwards.
-        reverse: Whether the encoder wants blue first.
+        reverse: Whether the encoder takes BGR instead of RGB.
     """
 
     def __init__(self, mean: Any, scale: float, reverse: bool = False, **kwargs: Any) -> None:
@@ -78,8 +78,8 @@ class Bilinear(keras.layers.Layer):
 
     def compute_output_spec(self, maps):
         batch, height, width, channels = maps.shape
-        sides = (side and side * self.factor for side in (height, width))
-        return keras.KerasTensor((batch, *sides, channels), self.compute_dtype)
+        height, width = (n and n * self.factor for n in (height, width))
+        return keras.KerasTensor((batch, height, width, channels), self.compute_dtype)
 
     def get_config(self):
         return {**super().get_config(), "factor": self.factor}
@@ -131,7 +131,7 @@ class Smoothing(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class CentreBias(keras.layers.Layer):
-    """Add a learned log prior over places in the picture (Kümmerer et al. 2015, 1411.1045).
+    """Add a learned log prior over positions in the picture (Kümmerer et al. 2015, 1411.1045).
 
     The prior is a grid of ``nodes`` x ``nodes`` values spread over the picture, not over its
     canvas, and linear between them; so it fits any size, aspect ratio and padding.
@@ -143,8 +143,8 @@ class CentreBias(keras.layers.Layer):
 
     def build(self, *_):
         def gaussian(shape, dtype=None):
-            place = np.linspace(-2.0, 2.0, self.nodes)  # the edges are two sigma from the centre
-            return ops.cast(-0.5 * (place[:, None] ** 2 + place**2), dtype or "float32")
+            x = np.linspace(-2.0, 2.0, self.nodes)  # the edges are two sigma from the centre
+            return ops.cast(-0.5 * (x[:, None] ** 2 + x**2), dtype or "float32")
 
         self.grid = self.add_weight(
             name="grid", shape=(self.nodes, self.nodes), initializer=gaussian, dtype="float32"
@@ -157,11 +157,11 @@ class CentreBias(keras.layers.Layer):
         return ops.cast(logits, "float32") + prior[..., None]
 
     def _tents(self, inside):
-        """How much each node of one side weighs at each place, (B, n, nodes); a row sums to 1."""
+        """Weight of each node of one axis at each position, (B, n, nodes); a row sums to 1."""
         count = ops.maximum(ops.sum(inside, axis=1, keepdims=True), 1.0)
-        place = ops.clip((ops.cumsum(inside, axis=1) - 0.5) / count, 0.0, 1.0) * (self.nodes - 1)
+        position = ops.clip((ops.cumsum(inside, axis=1) - 0.5) / count, 0.0, 1.0)
         nodes = ops.arange(self.nodes, dtype="float32")
-        return ops.relu(1.0 - ops.abs(place[..., None] - nodes))
+        return ops.relu(1.0 - ops.abs((position * (self.nodes - 1))[..., None] - nodes))
 
     def compute_output_spec(self, logits, mask):
         return keras.KerasTensor(logits.shape, "float32")

@@ -1,4 +1,4 @@
-"""Losses on log densities: what a fixation model is trained to make small.
+"""Losses on log densities, which the training of a fixation model minimises.
 
 Shapes: ``log_density`` (B, H, W, 1) as a fixation model gives it, about -10000 on padding;
 ``truth`` (B, H, W, 2), the blurred density of the fixations and the share of them on each pixel,
@@ -12,8 +12,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_saliency._inputs.geometry import EMPTY
 from keras_saliency.fixation.layers import PACKAGE
-from keras_saliency.letterbox import EMPTY
 
 _PIXELS = (1, 2, 3)
 _TINY = 1e-12

@@ -10,16 +10,16 @@ from typing import Any, Literal
 
 import numpy as np
 
-from keras_saliency import archive, provenance
-from keras_saliency.archive import Archive, Record
+from keras_saliency._engine import weights
+from keras_saliency._inputs.geometry import Letterbox
+from keras_saliency._inputs.prefetch import Steps, map_batched, together
+from keras_saliency._results import archive, provenance
+from keras_saliency._results.archive import Archive, Record
 from keras_saliency.errors import ImageError
-from keras_saliency.fixation import photos
-from keras_saliency.fixation.photos import Photo
-from keras_saliency.fixation.predict import about, check, predict_fixations
+from keras_saliency.fixation import predict
+from keras_saliency.fixation.predict import Photo, about, check, predict_fixations
 from keras_saliency.fixation.prediction import FixationPrediction
 from keras_saliency.fixation.predictor import Predictor, predictor
-from keras_saliency.letterbox import Letterbox
-from keras_saliency.prefetch import Steps, flow, together
 
 _READ = "help(keras_saliency.FixationPredictor)"
 
@@ -28,17 +28,17 @@ _READ = "help(keras_saliency.FixationPredictor)"
 class FixationPredictor:
     """A fixation model, for many pictures.
 
-    Pictures are read and laid on their canvas in a background thread while the model works. The
+    Pictures are read and placed on their canvas in a background thread while the model works. The
     densities are those of `predict_fixations`, one by one.
 
     Args:
         model: ``"default"``, a folder, a ``.keras`` file, or a ``keras.Model``.
         batch_size: Pictures that go through the model at once.
-        mirror: Whether to average over the picture and its mirror image; ``None`` as the model's
-            manifest says.
+        mirror: Whether to average over the picture and its mirror image; ``None`` reads it from
+            the model's manifest.
 
     Raises:
-        KerasSaliencyError: An argument cannot be used; each message says what to do.
+        KerasSaliencyError: An argument cannot be used; each message gives a fix.
 
     Example:
         >>> from keras_saliency import FixationPredictor
@@ -54,7 +54,7 @@ class FixationPredictor:
 
     def __post_init__(self) -> None:
         """Load the model and refuse what cannot be used."""
-        check(self.batch_size, self.mirror)
+        object.__setattr__(self, "batch_size", check(self.batch_size, self.mirror))
         _ = self._ready
 
     def __call__(self, image: Any) -> FixationPrediction:
@@ -62,7 +62,7 @@ class FixationPredictor:
         return predict_fixations(image, self.model, batch_size=self.batch_size, mirror=self.mirror)
 
     def stream(self, images: Iterable[Any]) -> Iterator[FixationPrediction]:
-        """Predict fixations on pictures one after another; nothing grows with their number.
+        """Predict fixations on pictures in order; memory does not grow with their number.
 
         Args:
             images: Pictures, as `predict_fixations` takes one. They may differ in size.
@@ -71,9 +71,9 @@ class FixationPredictor:
             A `FixationPrediction` for each, of one picture.
 
         Raises:
-            KerasSaliencyError: At the picture that cannot be used, when those before it are out.
+            KerasSaliencyError: At the picture that cannot be used, after those before it.
         """
-        return (self._prediction(one) for one in flow(together(images), self._steps(True)))
+        return (self._prediction(one) for one in map_batched(together(images), self._steps(True)))
 
     def write(
         self,
@@ -85,7 +85,7 @@ class FixationPredictor:
         on_error: Literal["raise", "skip"] = "raise",
         part_size: int = 64,
     ) -> Archive:
-        """Predict fixations on pictures into a folder; called again after a kill, it goes on.
+        """Predict fixations on pictures into a folder; the same call resumes after an interruption.
 
         All is as in `Explainer.write`. A record's ``values`` are the log density on the canvas, its
         ``map()`` is the density in the picture's own frame.
@@ -93,27 +93,26 @@ class FixationPredictor:
         Args:
             images: Pictures, as `predict_fixations` takes one.
             folder: A new or empty folder, or one that was written so before.
-            keys: A name for each picture; without it its path, else its place in the stream.
+            keys: A name for each picture; without it its path, else its number in the stream.
             format: ``"npz"`` or ``"array_record"``.
             on_error: ``"raise"`` at a picture that cannot be used, or ``"skip"`` it.
             part_size: Pictures in a part.
 
         Returns:
-            The `Archive`: all that is in the folder.
+            The `Archive` of all that is in the folder.
 
         Raises:
-            SaveError: The folder holds something else; another process writes to it; a key comes
-                twice.
+            SaveError: The folder holds other files; another process writes to it; a key repeats.
             KerasSaliencyError: A picture cannot be used. What came before it is written.
         """
-        told = about(self._ready, self._mirrored, self.batch_size)
+        options = about(self._ready, self._mirrored, self.batch_size)
         identity = {
             "holds": "fixations",
             "canvas": list(self._ready.canvas),
             "mirror": self._mirrored,
-            "model_sha256": provenance.model_hash(self._ready.model)(),
+            "model_sha256": provenance.model_hash(self._ready.model),
         }
-        order = archive.Order(folder, identity, told, format, on_error, part_size)
+        order = archive.WriteConfig(folder, identity, options, format, on_error, part_size)
         return archive.write(order, images, self._steps(False), _record, keys=keys)
 
     @cached_property
@@ -124,48 +123,55 @@ class FixationPredictor:
     def _mirrored(self) -> bool:
         return self._ready.mirror if self.mirror is None else self.mirror
 
-    def _steps(self, keep_pictures: bool) -> Steps[Any, _Laid, _Laid]:
+    def _steps(self, keep_pictures: bool) -> Steps[Any, Item, Item]:
         nothing = np.empty((0, 0, 1), np.uint8)
 
-        def ready(thing: tuple[Any, Any]) -> _Laid:
-            found = photos.read(thing[0])
-            if len(found) != 1:
+        def ready(item: tuple[Any, Any]) -> Item:
+            result = predict.read(item[0])
+            if len(result) != 1:
                 raise ImageError(
-                    "The fixations on a stream of pictures were asked for.",
-                    f"One of them is a batch or a list of {len(found)}.",
-                    "Give single pictures: itertools.chain.from_iterable(batches).",
+                    "Expected a stream of single pictures.",
+                    f"Got a batch or a list of {len(result)}.",
+                    "Pass single pictures: itertools.chain.from_iterable(batches).",
                     _READ,
                 )
-            box = Letterbox.fitted(found[0].pixels.shape[:2], self._ready.canvas)
-            photo = found[0] if keep_pictures else replace(found[0], pixels=nothing)
-            return _Laid(photo, box, box.apply(found[0].rgb))
+            box = Letterbox.fitted(result[0].pixels.shape[:2], self._ready.canvas)
+            photo = result[0] if keep_pictures else replace(result[0], pixels=nothing)
+            return Item(photo, box, box.apply(result[0].rgb))
 
-        def run(group: list[_Laid]) -> list[_Laid]:
-            canvases = (one.grid for one in group)
-            found = self._ready.log_densities(canvases, self._mirrored, self.batch_size)
-            return [_Laid(one.photo, one.box, grid) for one, grid in zip(group, found, strict=True)]
+        def run(group: list[Item]) -> list[Item]:
+            canvases = [one.grid for one in group]
+            ready, size = self._ready, self.batch_size
+            result, digest = weights.consistently(
+                ready.model,
+                lambda _: list(ready.log_densities(iter(canvases), self._mirrored, size)),
+                hashed=True,
+            )
+            pairs = zip(group, result, strict=True)
+            return [Item(one.photo, one.box, grid, digest) for one, grid in pairs]
 
         return Steps(ready, lambda one: None, run, self.batch_size)
 
-    def _prediction(self, one: _Laid) -> FixationPrediction:
+    def _prediction(self, one: Item) -> FixationPrediction:
         return FixationPrediction(
             log_density=one.grid[None],
             pictures=(one.photo.pixels,),
             letterboxes=(one.box,),
             names=(one.photo.name,),
             info=about(self._ready, self._mirrored, self.batch_size),
-            model_hash=provenance.model_hash(self._ready.model),
+            model_sha256=one.digest,
         )
 
 
 @dataclass(frozen=True, eq=False)
-class _Laid:
+class Item:
     """A picture on its canvas: (H, W, 3) before the model, its log density (H, W) after it."""
 
     photo: Photo
     box: Letterbox
     grid: np.ndarray
+    digest: str | None = None  # of the weights that made it
 
 
-def _record(one: _Laid) -> Record:
+def _record(one: Item) -> Record:
     return Record(key="", values=one.grid, geometry=one.box)

@@ -1,18 +1,24 @@
-"""predict_fixations(): from pictures to where people look."""
+"""predict_fixations(): the density of human fixations on pictures."""
 
 from __future__ import annotations
 
+import os
 import time
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from keras_saliency import progress, provenance
-from keras_saliency.errors import FixationModelError
-from keras_saliency.fixation import photos
+from keras_saliency import _arguments
+from keras_saliency._engine import weights
+from keras_saliency._inputs import pictures
+from keras_saliency._inputs.geometry import Letterbox
+from keras_saliency._io import progress
+from keras_saliency._results import provenance
+from keras_saliency.errors import FixationModelError, ImageError
 from keras_saliency.fixation.prediction import FixationPrediction
 from keras_saliency.fixation.predictor import Predictor, predictor
-from keras_saliency.letterbox import Letterbox
 
 _READ = "help(keras_saliency.predict_fixations)"
 
@@ -32,13 +38,13 @@ def predict_fixations(
     Args:
         image: A picture (path, ``PIL.Image``, (H, W) or (H, W, 3) uint8 array), a batch
             (B, H, W, 3), or a list of pictures, which may differ in size and aspect ratio. Each is
-            laid on the model's canvas whole, its aspect ratio kept.
+            placed on the model's canvas whole, its aspect ratio preserved.
         model: ``"default"``, a folder that ``keras-saliency train`` or ``fixation.save_model``
             wrote, a ``.keras`` file, or a ``keras.Model`` as ``fixation.FixationModel`` builds.
         batch_size: Pictures that go through the model at once. On CPUs 1 is as fast a picture as
-            any, or faster, and takes the least memory; a GPU likes 8.
+            any, or faster, and takes the least memory; on a GPU take 8.
         mirror: Whether to average (geometrically) over the picture and its mirror image, in twice
-            the time; ``None`` does what the model's manifest says, which is no where it is silent.
+            the time; ``None`` reads it from the model's manifest, where the default is no.
 
     Returns:
         A `FixationPrediction`: ``values`` (B, H, W) float32, a density on the canvas; ``maps()``,
@@ -46,7 +52,7 @@ def predict_fixations(
 
     Raises:
         KerasSaliencyError: `ImageError` for a picture, `ModelFileError`, `ModelError` or
-            `FixationModelError` for a model; each message says what to do.
+            `FixationModelError` for a model; each message gives a fix.
 
     Example:
         >>> from keras_saliency.pretrained import sample_photo
@@ -55,15 +61,18 @@ def predict_fixations(
         ((1, 512, 512), (400, 600), 1.0)
     """
     started = time.perf_counter()
-    check(batch_size, mirror)
-    pictures = photos.read(image)  # first: a bad picture shall not cost the loading of a model
+    batch_size = check(batch_size, mirror)
+    pictures = read(image)  # first: a bad picture shall not cost the loading of a model
     ready = predictor(model)
     mirror = ready.mirror if mirror is None else mirror
     boxes = [Letterbox.fitted(photo.pixels.shape[:2], ready.canvas) for photo in pictures]
-    canvases = (box.apply(photo.rgb) for box, photo in zip(boxes, pictures, strict=True))
 
-    densities = ready.log_densities(canvases, mirror, batch_size)
-    log_density = np.stack(list(progress.track(densities, len(pictures), "pictures")))
+    def run(_: int) -> np.ndarray:
+        canvases = (box.apply(photo.rgb) for box, photo in zip(boxes, pictures, strict=True))
+        densities = ready.log_densities(canvases, mirror, batch_size)
+        return np.stack(list(progress.track(densities, len(pictures), "pictures")))
+
+    log_density, digest = weights.consistently(ready.model, run, hashed=True)
 
     return FixationPrediction(
         log_density=log_density,
@@ -74,12 +83,12 @@ def predict_fixations(
             **about(ready, mirror, batch_size),
             "seconds": round(time.perf_counter() - started, 4),
         },
-        model_hash=provenance.model_hash(ready.model),
+        model_sha256=digest,
     )
 
 
 def about(ready: Predictor, mirror: bool, batch_size: int) -> dict[str, Any]:
-    """Return what a manifest says of predictions: canvas, mirror, model, backend, versions."""
+    """Return a manifest's entries on predictions: canvas, mirror, model, backend, versions."""
     return {
         "side": max(ready.canvas),
         "mirror": mirror,
@@ -88,21 +97,83 @@ def about(ready: Predictor, mirror: bool, batch_size: int) -> dict[str, Any]:
     }
 
 
-def check(batch_size: Any, mirror: Any) -> None:
-    """Refuse options that cannot be used.
+def check(batch_size: Any, mirror: Any) -> int:
+    """Return the batch size as Python's int; refuse options that cannot be used.
 
     Raises:
-        FixationModelError: They are such.
+        FixationModelError: One of them cannot be used.
     """
-    whole = isinstance(batch_size, int) and not isinstance(batch_size, bool)
-    if not whole or batch_size < 1:
+    if not (mirror is None or isinstance(mirror, bool)):
         raise FixationModelError(
-            f"batch_size={batch_size!r} was asked for.",
-            "It must be a whole number above 0.",
-            "Leave it at 1.",
+            "Expected mirror to be True, False or None.",
+            f"Got mirror={mirror!r}.",
+            "Pass one of these.",
             _READ,
         )
-    if mirror not in (None, True, False):
-        raise FixationModelError(
-            f"mirror={mirror!r} was asked for.", "Known: True, False, None.", "Take one.", _READ
+    return _arguments.integer(
+        batch_size, "batch_size", FixationModelError, _READ, fix="Leave it at 1."
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """One picture as it was read.
+
+    Attributes:
+        pixels: (H0, W0, 3) or, where it is grey, (H0, W0, 1) uint8.
+        name: The file's name; ``""`` where there is no file.
+    """
+
+    pixels: np.ndarray
+    name: str = ""
+
+    @property
+    def rgb(self) -> np.ndarray:
+        """The pixels as (H0, W0, 3)."""
+        return np.ascontiguousarray(np.broadcast_to(self.pixels, (*self.pixels.shape[:2], 3)))
+
+
+def read(image: Any) -> list[Photo]:
+    """Return a picture, a batch or a list of pictures, which may differ in size.
+
+    A `Photo` in a list is one that was read already.
+
+    Raises:
+        ImageError: One of them cannot be read, is too small, or has no uint8 pixels.
+    """
+    given = pictures.apart(image)
+    if not given:
+        what = "Expected one or more pictures."
+        raise ImageError(what, "Got an empty list.", "Pass at least one.", _READ)
+    return [_photo(one) for one in given]
+
+
+def _photo(picture: Any) -> Photo:
+    if isinstance(picture, Photo):
+        return picture
+    pixels = pictures.read(picture)
+    name = Path(os.fsdecode(picture)).name if isinstance(picture, str | os.PathLike) else ""
+    shown = repr(name) if name else "a picture"
+    if pixels.dtype != np.uint8:
+        raise ImageError(
+            f"Expected {shown} to have uint8 pixels.",
+            f"Got shape {pixels.shape} and dtype {pixels.dtype}; whether its values mean 0..1 or "
+            "0..255 is not known.",
+            "Pass uint8 pixels 0..255: (255 * x).round().astype('uint8') for 0..1.",
+            _READ,
         )
+    if pixels.shape[-1] not in (1, 3):
+        raise ImageError(
+            f"Expected {shown} to be RGB or grey.",
+            f"Got shape {pixels.shape}: {pixels.shape[-1]} channels.",
+            "Pass RGB (H, W, 3) or grey (H, W), channels last.",
+            _READ,
+        )
+    if min(pixels.shape[:2]) < pictures.MIN_SIDE:
+        raise ImageError(
+            f"Expected {shown} to have at least {pictures.MIN_SIDE}x{pictures.MIN_SIDE} pixels.",
+            f"Got {pixels.shape[0]}x{pixels.shape[1]} pixels (height x width).",
+            "Pass a larger picture.",
+            _READ,
+        )
+    return Photo(pixels, name)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -11,8 +11,12 @@ from typing import Any, overload
 
 import numpy as np
 
-from keras_saliency.fixation import counting, prediction_files
-from keras_saliency.letterbox import EMPTY, Letterbox
+from keras_saliency._inputs.geometry import EMPTY, Letterbox
+from keras_saliency._io import folder as files
+from keras_saliency._io.encoding import decode, encode
+from keras_saliency._io.files import local_path
+from keras_saliency._results import provenance
+from keras_saliency.fixation import density
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,10 +26,11 @@ class FixationPrediction:
     Attributes:
         log_density: (B, H, W) float32 natural logarithms on the model's canvas; -10000 around the
             picture.
-        pictures: The pictures as they came, (H0, W0, 3) or (H0, W0, 1) uint8.
+        pictures: The pictures as passed, (H0, W0, 3) or (H0, W0, 1) uint8.
         letterboxes: Where each picture lies on the canvas.
         names: The pictures' file names; ``""`` where there is no file.
         info: Model, canvas side, mirror, backend, versions, seconds.
+        model_sha256: SHA-256 of the model's weights when it predicted; None where not known.
     """
 
     log_density: np.ndarray
@@ -33,7 +38,7 @@ class FixationPrediction:
     letterboxes: tuple[Letterbox, ...]
     names: tuple[str, ...]
     info: Mapping[str, Any]
-    model_hash: Callable[[], str | None] = field(default=lambda: None, repr=False)
+    model_sha256: str | None = field(default=None, repr=False)
 
     @cached_property
     def values(self) -> np.ndarray:
@@ -57,7 +62,7 @@ class FixationPrediction:
         return (self[i] for i in range(len(self)))
 
     def __repr__(self) -> str:
-        """Return one line: model, size, and how gathered the fixations are."""
+        """Return one line: model, shape, and how concentrated the fixations are."""
         names = "; ".join(self.title(i) for i in range(min(3, len(self))))
         more = "; ..." if len(self) > 3 else ""
         shape = self.log_density.shape
@@ -90,8 +95,9 @@ class FixationPrediction:
             count: How many fixations are made on a picture, such as 10; they are taken to be
                 independent.
             region: A box ``(top, left, bottom, right)`` in the picture's pixels, bottom and right
-                exclusive; or a mask (H0, W0) of truth values or weights 0..1; or a list of these,
-                one for each picture. ``None`` gives maps.
+                exclusive, a `keras_saliency.Box`, or a dict with these names; or a mask (H0, W0) of
+                truth values or weights 0..1; or a list of these, one for each picture.
+                ``None`` gives maps.
 
         Returns:
             Without a region a list of (H0, W0) float32, each summing to ``count``; with one (B,)
@@ -104,15 +110,15 @@ class FixationPrediction:
         Example:
             >>> from keras_saliency import predict_fixations
             >>> p = predict_fixations(np.zeros((60, 80, 3), "uint8"))
-            >>> left, right = (0, 0, 60, 40), (0, 40, 60, 80)
+            >>> left, right = (0, 0, 60, 40), {"top": 0, "left": 40, "bottom": 60, "right": 80}
             >>> both = p.expected_fixations(10, left) + p.expected_fixations(10, right)
             >>> both.shape, round(float(both[0]), 3)
             ((1,), 10.0)
         """
-        number = counting.checked_count(count)
+        number = density.checked_count(count)
         if region is None:
             return [np.float32(number) * one for one in self.maps()]
-        weights = counting.weights(region, [picture.shape[:2] for picture in self.pictures])
+        weights = density.weights(region, [picture.shape[:2] for picture in self.pictures])
         rows = zip(self.maps(), weights, strict=True)
         return np.array([number * np.sum(one * weight, dtype=np.float64) for one, weight in rows])
 
@@ -123,16 +129,16 @@ class FixationPrediction:
             share: Of all expected fixations, above 0 and up to 1.
 
         Returns:
-            (B,) float64, up to ``share``: that much where all places are alike, little where the
-            fixations gather.
+            (B,) float64, up to ``share``: equal to it for a uniform density, small for a
+            concentrated one.
 
         Raises:
             FixationError: The share is out of range.
         """
-        counting.checked_share(share)
+        density.checked_share(share)
         inside = self.log_density > EMPTY
         rows = zip(self.values, inside, strict=True)
-        return np.array([counting.covered(one[where], share) for one, where in rows])
+        return np.array([density.covered(one[where], share) for one, where in rows])
 
     def panels(self) -> list[Any]:
         """Return pictures and maps as `keras_saliency.plot.Panel`, ready to be drawn."""
@@ -168,7 +174,8 @@ class FixationPrediction:
         """Write ``figure.png``, ``prediction.npz`` and ``manifest.json`` into a folder.
 
         All or nothing: the folder appears when everything is written. A folder that holds a
-        prediction already is replaced; one that holds anything else is left alone.
+        prediction already is replaced, and an interruption at any moment leaves the old one or the
+        new one; one that holds other files is refused. The manifest holds checksums of all files.
 
         Returns:
             The folder.
@@ -179,13 +186,83 @@ class FixationPrediction:
         from keras_saliency import plot
 
         figure = plot.render_png(plot.density, self.panels())
-        return prediction_files.write(Path(folder), self, figure)
+        return write(local_path(folder, READ), self, figure)
 
     @classmethod
     def load(cls, folder: str | PathLike[str]) -> FixationPrediction:
         """Read what `save` wrote.
 
         Raises:
-            SaveError: The folder holds no prediction, or one of a later schema.
+            SaveError: The folder holds no prediction, a damaged one, or one of a later schema.
         """
-        return cls(**prediction_files.read(Path(folder)))
+        return cls(**read(local_path(folder, READ)))
+
+
+SCHEMA_VERSION = 2  # 1 had no checksums
+
+_ARRAYS, _MANIFEST, _FIGURE = "prediction.npz", "manifest.json", "figure.png"
+READ = "help(keras_saliency.FixationPrediction.save)"
+_OWN = ("checksums", "dtypes", "info", "model_sha256", "pictures", "schema_version")
+
+
+def write(folder: Path, prediction: Any, figure: bytes) -> Path:
+    """Write a prediction, all or nothing.
+
+    Raises:
+        SaveError: The folder holds other files, or cannot be written.
+    """
+    arrays = {f"picture_{i}": picture for i, picture in enumerate(prediction.pictures)}
+    arrays["log_density"] = prediction.log_density
+    info = dict(prediction.info)
+    # Entries of info that share a name with a field of the manifest are stored apart.
+    apart = {name: info.pop(name) for name in list(info) if name in _OWN}
+    manifest = {
+        "schema_version": SCHEMA_VERSION,
+        **encode(info, arrays),
+        **({"info": encode(apart, arrays)} if apart else {}),
+        "model_sha256": prediction.model_sha256,
+        "pictures": [
+            {
+                "name": name,
+                "sha256": provenance.picture_hash(picture),
+                "letterbox": asdict(box),
+            }
+            for name, picture, box in zip(
+                prediction.names, prediction.pictures, prediction.letterboxes, strict=True
+            )
+        ],
+    }
+
+    def fill(fresh: Path) -> None:
+        (fresh / _FIGURE).write_bytes(figure)
+        files.seal(fresh, _MANIFEST, manifest, arrays, _ARRAYS)
+
+    what = f"Cannot save a prediction as the folder {str(folder)!r}."
+    return files.write(folder, fill, (_ARRAYS, _MANIFEST, _FIGURE), what, READ)
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Return the fields of the FixationPrediction that a folder holds.
+
+    Raises:
+        SaveError: It holds none, a broken or altered one, or one of a later schema.
+    """
+    what = f"Cannot load a prediction from the folder {str(folder)!r}."
+    fix = "Name a folder written by FixationPrediction.save."
+    return files.read(folder, _MANIFEST, _ARRAYS, SCHEMA_VERSION, _fields, what, fix, READ)
+
+
+def _fields(manifest: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    rows = manifest.pop("pictures")
+    digest, apart = manifest.pop("model_sha256"), manifest.pop("info", {})
+    return {
+        "log_density": arrays["log_density"],
+        "pictures": tuple(arrays[f"picture_{i}"] for i in range(len(rows))),
+        "letterboxes": tuple(
+            Letterbox(**{name: tuple(value) for name, value in row["letterbox"].items()})
+            for row in rows
+        ),
+        "names": tuple(row["name"] for row in rows),
+        "info": {**decode(manifest, arrays), **decode(apart, arrays)},
+        "model_sha256": digest,
+    }

@@ -1,4 +1,4 @@
-"""A fixation model made ready to predict: loaded once, its canvas, its micro-batches."""
+"""A fixation model ready to predict: loaded once, with its canvas and its micro-batches."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from keras_saliency import _backend, folding
-from keras_saliency._keras import require_keras
+from keras_saliency import _backend
+from keras_saliency._engine import folding
+from keras_saliency._graph.model_cache import get_or_create, watched
+from keras_saliency._imports import require_keras
+from keras_saliency._inputs.geometry import EMPTY
 from keras_saliency.errors import FixationModelError, ModelError, ModelFileError
-from keras_saliency.kept import kept
-from keras_saliency.letterbox import EMPTY
 
 SIDE = 512  # of the canvas, where neither model nor manifest says
 _READ = "help(keras_saliency.predict_fixations)"
@@ -25,11 +26,11 @@ _READ = "help(keras_saliency.predict_fixations)"
 
 @dataclass(frozen=True, eq=False)
 class Predictor:
-    """A model, and how it wants its pictures.
+    """A model, and the form of the pictures it takes.
 
     Attributes:
         model: A Keras model from canvases (B, H, W, 3), NaN around the picture, to (B, H, W, 1).
-        canvas: Height and width of the canvas that pictures are laid on.
+        canvas: Height and width of the canvas that pictures are placed on.
         mirror: Whether its predictions are averaged over picture and mirrored picture.
     """
 
@@ -48,20 +49,20 @@ class Predictor:
             batch_size: How many go through the model at once.
 
         Raises:
-            FixationModelError: What the model gives is no log density.
+            FixationModelError: The model's output is no log density.
         """
         views = (view for one in canvases for view in ((one, one[:, ::-1]) if mirror else (one,)))
         inside: list[np.ndarray] = []
-        found: list[np.ndarray] = []
+        result: list[np.ndarray] = []
         for images, outputs in self._run(views, batch_size):
             inside += [~np.isnan(image).any(axis=-1) for image in images]
-            found += list(outputs)
-            while len(found) >= (2 if mirror else 1):
-                one, where = found.pop(0).astype(np.float64), inside.pop(0)
+            result += list(outputs)
+            while len(result) >= (2 if mirror else 1):
+                one, where = result.pop(0).astype(np.float64), inside.pop(0)
                 one = self._normalised(one, where)
                 if mirror:  # a geometric mean: of log densities, and normalised again
                     inside.pop(0)
-                    other = found.pop(0)[:, ::-1].astype(np.float64)
+                    other = result.pop(0)[:, ::-1].astype(np.float64)
                     one = _log_softmax((one + self._normalised(other, where)) / 2, where)[0]
                 yield one.astype(np.float32)
 
@@ -88,10 +89,10 @@ class Predictor:
         shape = None if shape is None else tuple(shape)
         if shape not in ((*batch.shape[:3], 1), batch.shape[:3]):
             raise FixationModelError(
-                f"Model {self.model.name!r} was asked for the fixations on {len(batch)} pictures.",
-                f"For {batch.shape} it gave "
-                + (f"shape {shape}." if shape else f"a {type(outputs).__name__}."),
-                f"Take a model whose output is {(*batch.shape[:3], 1)}, as FixationModel builds.",
+                f"Expected an output of shape {(*batch.shape[:3], 1)} from model "
+                f"{self.model.name!r} for pictures {batch.shape}.",
+                f"Got shape {shape}." if shape else f"Got type {type(outputs).__name__}.",
+                f"Use a model whose output is {(*batch.shape[:3], 1)}, as FixationModel builds.",
                 _READ,
             )
         return _backend.current().to_numpy(outputs).reshape(batch.shape[:3])
@@ -101,7 +102,7 @@ class Predictor:
 
         (On JAX, where depthwise convolutions are written otherwise, and on PyTorch.)
         """
-        reference = weakref.ref(self.model)  # what is kept for a model may not hold it
+        reference = weakref.ref(self.model)  # what is cached for a model may not hold it
 
         def run(images: Any) -> Any:
             model: Any = reference()
@@ -111,29 +112,31 @@ class Predictor:
         def variables() -> list[Any]:
             return reference().variables  # type: ignore[union-attr]
 
-        make = partial(_backend.current().forward, run, variables)
-        return kept(self.model, ("fixations",), make)
+        def make() -> Callable[..., Any]:
+            return watched(self.model, _backend.current().forward(run, variables))
+
+        return get_or_create(self.model, ("fixations",), make)
 
     def _normalised(self, log_density: np.ndarray, inside: np.ndarray) -> np.ndarray:
         """Take off rounding errors; refuse what is no log density."""
         result, off = _log_softmax(log_density, inside)
         if not abs(off) < 0.01:  # NaN too
-            found = (
-                f"Its exp() sums to {np.exp(off):.3g} over the picture."
+            got = (
+                f"Its exp() sums to {np.exp(off):.3g} over the picture, not to 1."
                 if np.isfinite(off)
-                else "Values are NaN or infinite: it may not take NaN for padding."
+                else "Got values that are NaN or infinite: it may not take NaN as padding."
             )
             raise FixationModelError(
-                f"Model {self.model.name!r} was asked for a log density.",
-                found,
-                "Take a model as FixationModel builds: its last layer is LogDensity.",
+                f"Expected a log density from model {self.model.name!r}.",
+                got,
+                "Use a model as FixationModel builds: its last layer is LogDensity.",
                 _READ,
             )
         return result
 
 
 def predictor(model: Any = "default") -> Predictor:
-    """Return a model ready to predict; what comes from a file is read once a process.
+    """Return a model ready to predict; a file is read once a process.
 
     Args:
         model: ``"default"``, a folder, a ``.keras`` file, or a ``keras.Model``, used as it is.
@@ -150,9 +153,9 @@ def predictor(model: Any = "default") -> Predictor:
         return _stored(source, _stamp(source), keras.config.dtype_policy().name)
     if not isinstance(model, keras.Model):
         raise ModelError(
-            "The fixations predicted by a model were asked for.",
-            f"{type(model).__module__}.{type(model).__qualname__} was given as the model.",
-            "Give 'default', a folder, a .keras file or a keras.Model.",
+            "Expected model to be a fixation model or the name of one.",
+            f"Got type {type(model).__module__}.{type(model).__qualname__}.",
+            "Pass 'default', a folder, a .keras file or a keras.Model.",
             _READ,
         )
     return Predictor(model, _canvas(model, SIDE))
@@ -167,9 +170,9 @@ def _stored(source: str, stamp: tuple[Any, ...], policy: str) -> Predictor:
     side, mirror = about.get("side", SIDE), about.get("mirror", False)
     if not isinstance(side, int) or side < 32 or side % 32 or not isinstance(mirror, bool):
         raise ModelFileError(
-            f"The fixation model {source!r} was asked for.",
-            f"Its {trained.MANIFEST} has side = {side!r} and mirror = {mirror!r}.",
-            "side is a multiple of 32, mirror true or false.",
+            f"Expected side, a multiple of 32, and mirror, true or false, of model {source!r}.",
+            f"Got side = {side!r} and mirror = {mirror!r} in {trained.MANIFEST}.",
+            "Correct them there.",
             _READ,
         )
     return Predictor(model, _canvas(model, side), mirror)
@@ -180,8 +183,8 @@ def _stamp(source: str) -> tuple[Any, ...]:
     if source == "default":
         return ()
     path = Path(source)
-    files = [path] if not path.is_dir() else sorted(path.iterdir())
-    stats = [file.stat() for file in files if file.is_file()]
+    files = [path] if not os.path.isdir(path) else sorted(path.iterdir())
+    stats = [file.stat() for file in files if os.path.isfile(file)]
     return (str(path.resolve()), *((stat.st_mtime_ns, stat.st_size) for stat in stats))
 
 
@@ -189,13 +192,13 @@ def _canvas(model: Any, side: int) -> tuple[int, int]:
     """Return the canvas of a model: its own size, or ``side`` where that is free."""
     try:
         shape = model.input_shape
-    except (AttributeError, ValueError):  # a subclassed model does not say
+    except (AttributeError, ValueError):  # a subclassed model has none
         return side, side
     if not isinstance(shape, tuple) or len(shape) != 4 or shape[3] != 3:
         raise FixationModelError(
-            f"Model {model.name!r} was asked for the fixations on pictures.",
-            f"It takes {shape}.",
-            "Take a model with one input (B, H, W, 3), as FixationModel builds.",
+            f"Expected model {model.name!r} to have one input (B, H, W, 3).",
+            f"Got input shape {shape}.",
+            "Use a model with one input (B, H, W, 3), as FixationModel builds.",
             _READ,
         )
     return shape[1] or side, shape[2] or side

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
-from keras_saliency import plot, progress, provenance
+from keras_saliency import _arguments, plot
+from keras_saliency._io import encoding, progress
+from keras_saliency._io import folder as files
+from keras_saliency._io.files import local_path, shown
+from keras_saliency._results import provenance
 from keras_saliency.errors import FixationError
-from keras_saliency.fixation.evaluation import Evaluation
+from keras_saliency.fixation.metrics import scores as metrics
+from keras_saliency.fixation.metrics.baselines import CentreBias, Humans, centre_bias, human_ceiling
 from keras_saliency.fixation.predict import predict_fixations
-from keras_saliency.metrics import fixation as metrics
-from keras_saliency.metrics.baselines import CentreBias, Humans, centre_bias, human_ceiling
 
 _CHUNK = 16  # pictures predicted at once; their maps are in memory together
 _READ = "help(keras_saliency.fixation.evaluate)"
@@ -37,9 +44,9 @@ def evaluate(
         recordings: Pictures to score, such as ``data.read_table(folder, split="val")``. Pictures
             without fixations are left out and counted.
         training: Recordings of the same data sets for the centre bias. A data set without any gets
-            the centre bias of the scored pictures themselves, and the result says so.
-        model: What `predict_fixations` takes, or a function from a recording to the natural
-            logarithm of a density, (H, W), in the picture's frame.
+            the centre bias of the scored pictures themselves, which ``info["notes"]`` reports.
+        model: As in `predict_fixations`, or a function from a recording to the natural logarithm
+            of a density, (H, W), in the picture's frame.
         name: Of the model, in tables.
         mirror: As in `predict_fixations`.
         humans: Whether half of the observers are scored as a model of the other half. Pictures
@@ -57,16 +64,17 @@ def evaluate(
         Bethge 2018, arXiv:1704.08615.
 
     Example:
-        >>> from keras_saliency import data
+        >>> from keras_saliency.fixation import data
         >>> scored = data.read_table("fixations", split="val")  # doctest: +SKIP
         >>> training = data.read_table("fixations", split="train")  # doctest: +SKIP
         >>> print(evaluate(scored, training))  # doctest: +SKIP
     """
+    seed = _arguments.seed(seed, FixationError, _READ)
     seen = [one for one in recordings if len(one.y)]
     if not seen:
         raise FixationError(
-            "A model was to be scored on recordings.",
-            f"None of the {len(recordings)} has a fixation.",
+            "Expected recordings with fixations.",
+            f"None of the {len(recordings)} recordings has one.",
             "Name a split that has fixations.",
             _READ,
         )
@@ -95,7 +103,7 @@ def evaluate(
 
 
 def best_and_worst(
-    found: Evaluation,
+    result: Evaluation,
     recordings: Sequence[Any],
     model: Any = "default",
     count: int = 3,
@@ -105,13 +113,13 @@ def best_and_worst(
     """Return a figure of the pictures with the most and the least information gain, as PNG.
 
     Args:
-        found: What `evaluate` returned.
-        recordings: What it was given.
-        model: Likewise.
+        result: What `evaluate` returned.
+        recordings: As passed to `evaluate`.
+        model: As passed to `evaluate`.
         count: Of the best, and of the worst.
-        mirror: What `evaluate` was given.
+        mirror: As passed to `evaluate`.
     """
-    order = found.ordered()
+    order = result.ordered()
     chosen = [*order[:count], *order[max(count, len(order) - count) :]]
     known = {(one.dataset, one.name): one for one in recordings}
     group = [known[row["dataset"], row["picture"]] for row in chosen]
@@ -177,4 +185,122 @@ def _half(humans: Humans, a: Any, b: Any, away: Any, bias: CentreBias) -> dict[s
     return {
         **_of_map(humans.saliency(a), b, humans.saliency(b), away),
         "IG": metrics.information_gain(log_density, bias.log_density(b.size), b.y, b.x),
+    }
+
+
+METRICS = ("NSS", "AUC", "sAUC", "CC", "SIM", "KLD", "IG")
+_JSON, _CSV, _TEXT, _FIGURE = "evaluation.json", "pictures.csv", "table.md", "best_and_worst.png"
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Scores of a model, of the centre bias and of humans, picture by picture.
+
+    Attributes:
+        model: The model's name in the rows.
+        rows: A dict for each picture and predictor: ``dataset``, ``category``, ``picture``,
+            ``predictor``, ``fixations`` and the metrics NSS, AUC, sAUC, CC, SIM, KLD (nat; less is
+            better) and IG (bit over the centre bias).
+        info: Backend, versions, and ``notes`` about what was not as usual.
+    """
+
+    model: str
+    rows: tuple[Mapping[str, Any], ...]
+    info: Mapping[str, Any]
+
+    def means(self, by: Literal["dataset", "category"] = "dataset") -> list[dict[str, Any]]:
+        """Return the means over pictures, a row for each predictor and data set (or category).
+
+        Rows of the model also have ``share``: (model - centre bias) / (humans - centre bias) for
+        each metric, over the pictures that have all three; metrics by which humans are not better
+        than the centre bias have none. A truth of half the observers is a noisy one: by CC, SIM and
+        KLD a model can pass humans.
+        """
+        keys = ("dataset",) if by == "dataset" else ("dataset", "category")
+        groups: dict[tuple, dict[str, list[Mapping[str, Any]]]] = {}
+        for row in self.rows:
+            group = groups.setdefault(tuple(row[key] for key in keys), {})
+            group.setdefault(row["predictor"], []).append(row)
+        return [
+            {
+                **dict(zip(keys, names, strict=True)),
+                "predictor": who,
+                "pictures": len(rows),
+                **_mean(rows),
+                **({"share": _share(group, self.model)} if who == self.model else {}),
+            }
+            for names, group in groups.items()
+            for who, rows in group.items()
+        ]
+
+    def table(self, by: Literal["dataset", "category"] = "dataset") -> str:
+        """Return the means as a Markdown table."""
+        head = ["data set", *(["category"] if by == "category" else []), "predictor", "n", *METRICS]
+        lines = [head, ["---"] * len(head)]
+        for row in self.means(by):
+            names = [row["dataset"], *([row["category"] or "-"] if by == "category" else [])]
+            lines.append([*names, row["predictor"], str(row["pictures"]),
+                          *(f"{row[key]:.3f}" for key in METRICS)])  # fmt: skip
+            if row.get("share"):
+                shares = row["share"]
+                share = (f"{100 * shares[key]:.0f} %" if key in shares else "-" for key in METRICS)
+                lines.append([*names, "share of the way to humans", str(row["pictures"]), *share])
+        return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+    def __str__(self) -> str:
+        """Return the table by data set."""
+        return self.table()
+
+    def ordered(self, key: str = "IG") -> list[Mapping[str, Any]]:
+        """Return the model's rows, best first by a metric."""
+        sign = 1 if key == "KLD" else -1
+        own = [row for row in self.rows if row["predictor"] == self.model]
+        return sorted(own, key=lambda row: sign * row[key])
+
+    def json(self) -> str:
+        """Return means, and means by category where there are any, as JSON."""
+        report = {"model": self.model, **self.info, "means": self.means()}
+        if any(row["category"] for row in self.rows):
+            report["categories"] = self.means("category")
+        return json.dumps(report, indent=2)
+
+    def save(self, folder: str | PathLike[str], figure: bytes | None = None) -> Path:
+        """Write ``evaluation.json``, ``pictures.csv``, ``table.md`` and, if given, the figure.
+
+        Raises:
+            SaveError: The folder holds other files, or cannot be written.
+        """
+
+        def fill(fresh: Path) -> None:
+            (fresh / _JSON).write_text(shown(self.json()) + "\n", encoding="utf-8")
+            with (fresh / _CSV).open("w", newline="", encoding="utf-8") as file:
+                encoding.write(file, self.rows, self.rows[0])
+            (fresh / _TEXT).write_text(shown(self.table()) + "\n", encoding="utf-8")
+            if figure is not None:
+                (fresh / _FIGURE).write_bytes(figure)
+
+        what = f"Cannot save an evaluation as the folder {str(folder)!r}."
+        return files.write(
+            local_path(folder, _READ), fill, (_JSON, _CSV, _TEXT, _FIGURE), what, _READ
+        )
+
+
+def _mean(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    return {key: float(np.mean([row[key] for row in rows])) for key in METRICS}
+
+
+def _share(group: Mapping[str, Sequence[Mapping[str, Any]]], model: str) -> dict[str, float] | None:
+    """The model's position between centre bias (0) and humans (1), by the means of each metric."""
+    if "humans" not in group or "centre bias" not in group:
+        return None
+    known = {row["picture"] for row in group["humans"]}
+    low, own, high = (
+        _mean([row for row in group[who] if row["picture"] in known])
+        for who in ("centre bias", model, "humans")
+    )
+    # Where humans are not better than the centre bias there is no share (KLD, with half of them).
+    return {
+        key: (own[key] - low[key]) / (high[key] - low[key])
+        for key in METRICS
+        if (low[key] > high[key] if key == "KLD" else high[key] > low[key])
     }

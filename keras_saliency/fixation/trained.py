@@ -1,7 +1,8 @@
-"""Trained fixation models as folders: how to build one, its weights, its card."""
+"""Trained fixation models as folders: build arguments, weights, model card."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from pathlib import Path
@@ -10,12 +11,15 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_saliency import folder as files
-from keras_saliency.errors import UNREADABLE, FixationModelError, ModelFileError
-from keras_saliency.fixation.encoders import BLANK
+from keras_saliency._io import files as replacing
+from keras_saliency._io import folder as checksums
+from keras_saliency._io import folder as files
+from keras_saliency._io.files import bytes_of, local_path, unpacks_to
+from keras_saliency.errors import UNREADABLE, FixationModelError, KerasSaliencyError, ModelFileError
+from keras_saliency.fixation.encoder_decoder import BLANK
 from keras_saliency.fixation.model import FixationModel
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1 had no checksums
 MANIFEST, WEIGHTS, CARD = "model.json", "weights.npz", "README.md"
 EMBEDDED = Path(__file__).parent / "weights"
 _READ = "help(keras_saliency.fixation.load_model)"
@@ -37,14 +41,14 @@ def load_model(
         A model as `FixationModel` builds.
 
     Raises:
-        ModelFileError: There is no such model, or its weights are broken or those of another.
+        ModelFileError: There is no such model, or its weights are broken or another model's.
 
     Example:
         >>> model = load_model()
         >>> model.get_layer("encoder").name
         'encoder'
     """
-    path = Path(source)
+    path = local_path(source, _READ, ModelFileError, "the name or folder of a fixation model")
     if path.suffix == ".keras":
         return _from_keras_file(path)
     manifest = read_manifest(source)
@@ -57,26 +61,30 @@ def load_model(
 
 
 def read_manifest(source: str | os.PathLike[str] = "default") -> dict[str, Any]:
-    """Return what is written beside a model's weights: how it was built, trained and scored.
+    """Return the manifest beside a model's weights: how it was built, trained and scored.
 
     Raises:
         ModelFileError: There is none, or one of a later schema.
     """
     place = _place(source)
-    asked = f"The fixation model {os.fspath(source)!r} was asked for."
+    what = f"Cannot load the fixation model {str(source)!r}."
     fix = "Name 'default', or a folder written by keras-saliency train."
     try:
-        manifest = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads(bytes_of(place / MANIFEST))
         newer = manifest["schema_version"] > SCHEMA_VERSION
+        if not newer and (manifest["schema_version"] != 1 or checksums.FIELD in manifest):
+            content, sums = checksums.opened(manifest)
+            manifest = {**content, checksums.FIELD: sums}
         manifest["build"], manifest["name"], manifest["parameters"]
     except FileNotFoundError:
-        raise ModelFileError(asked, f"There is no {MANIFEST} in it.", fix, _READ) from None
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        found = f"Its {MANIFEST} cannot be read ({type(error).__name__}: {error})."
-        raise ModelFileError(asked, found, fix, _READ) from error
+        result = f"No such file: {str(place / MANIFEST)!r}."
+        raise ModelFileError(what, result, fix, _READ) from None
+    except UNREADABLE as error:
+        result = f"Its {MANIFEST} cannot be read ({type(error).__name__}: {error})."
+        raise ModelFileError(what, result, fix, _READ) from error
     if newer:
-        found = f"It has schema version {manifest['schema_version']}."
-        raise ModelFileError(asked, found, "Upgrade: pip install -U keras-saliency.", _READ)
+        result = f"Got schema version {manifest['schema_version']}; known up to {SCHEMA_VERSION}."
+        raise ModelFileError(what, result, "Upgrade: pip install -U keras-saliency.", _READ)
     return manifest
 
 
@@ -93,24 +101,25 @@ def save_model(
 
     Args:
         model: From `FixationModel`.
-        folder: A new folder, or one such.
+        folder: A new folder, or one that `save_model` wrote.
         build: The arguments that built it: ``encoder``, ``decoder``, ``input_shape``, options.
-        dtype: In which kernels are stored; vectors (biases, statistics) stay float32.
+        dtype: Of the stored kernels; vectors (biases, statistics) stay float32.
         card: The text of ``README.md``.
-        **about: What else the manifest shall say, such as recipe and scores.
+        **about: More entries of the manifest, such as recipe and scores.
 
     Raises:
-        SaveError: The folder holds something else, or the disk does not take it.
+        SaveError: The folder holds other files, or cannot be written.
     """
+    place = local_path(folder, "help(keras_saliency.fixation.save_model)")
     arrays = {}
     for path, variable in _named(model).items():
         value = keras.ops.convert_to_numpy(variable.value)
-        with np.errstate(over="ignore"):  # what does not fit is told below
+        with np.errstate(over="ignore"):  # what does not fit is reported below
             arrays[path] = value.astype(dtype if value.ndim > 1 else "float32")
         if not np.isfinite(arrays[path]).all():
             raise FixationModelError(
-                f"The weights of {model.name!r} were to be saved.",
-                f"{path} has values that are not finite in {dtype}.",
+                f"Expected weights of {model.name!r} that are finite in {dtype}.",
+                f"{path} has values that are not.",
                 "Save with dtype='float32', or train again at a lower rate.",
                 _READ,
             )
@@ -124,39 +133,44 @@ def save_model(
 
     def fill(fresh: Path) -> None:
         np.savez_compressed(fresh / WEIGHTS, **arrays)
-        text = json.dumps(manifest, indent=2)
+        sums = {WEIGHTS: checksums.of_file(fresh / WEIGHTS)}
+        text = json.dumps(checksums.sealed(manifest, sums), indent=2)
         (fresh / MANIFEST).write_text(text + "\n", encoding="utf-8")
         (fresh / CARD).write_text(card or f"# {model.name}\n", encoding="utf-8")
 
-    asked = f"A fixation model was to be saved as the folder {os.fspath(folder)!r}."
-    return files.write(Path(folder), fill, (WEIGHTS, MANIFEST, CARD), asked, _READ)
+    what = f"Cannot save a fixation model as the folder {str(place)!r}."
+    return files.write(place, fill, (WEIGHTS, MANIFEST, CARD), what, _READ)
 
 
 def _place(source: str | os.PathLike[str]) -> Path:
-    return EMBEDDED / "default" if source == "default" else Path(source)
+    path = local_path(source, _READ, ModelFileError, "the name or folder of a fixation model")
+    return EMBEDDED / "default" if str(path) == "default" else replacing.where(path)
 
 
 def _named(model: keras.Model) -> dict[str, Any]:
-    """Variables by their path: the same names whatever else was built in this process."""
+    """Variables by their path: the same names whatever models were built before."""
     return {variable.path: variable for variable in model.weights}
 
 
 def _fill(model: keras.Model, path: Path, manifest: dict[str, Any]) -> None:
-    asked = f"The weights of {manifest['name']!r} were to be read from {str(path)!r}."
+    what = f"Cannot read the weights of {manifest['name']!r} from {str(path)!r}."
     variables = _named(model)
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        data = bytes_of(path)
+        if checksums.FIELD in manifest:
+            checksums.check_bytes(data, path.name, manifest[checksums.FIELD])
+        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
     except UNREADABLE as error:
-        found = f"The file is missing or broken ({type(error).__name__}: {error})."
-        raise ModelFileError(asked, found, "Train or copy the model again.", _READ) from error
+        result = f"The file is missing or broken ({type(error).__name__}: {error})."
+        raise ModelFileError(what, result, "Train or copy the model again.", _READ) from error
     wrong = sorted(variables.keys() ^ arrays.keys()) or sorted(
         name for name, array in arrays.items() if array.shape != tuple(variables[name].shape)
     )
     if wrong:
         raise ModelFileError(
-            asked,
-            f"They are those of another model: {len(wrong)} arrays differ, such as {wrong[0]!r}.",
+            what,
+            f"They are another model's: {len(wrong)} arrays differ, such as {wrong[0]!r}.",
             f"Use the {MANIFEST} that was written with them.",
             _READ,
         )
@@ -165,11 +179,16 @@ def _fill(model: keras.Model, path: Path, manifest: dict[str, Any]) -> None:
 
 
 def _from_keras_file(path: Path) -> keras.Model:
-    asked = f"The fixation model {str(path)!r} was asked for."
-    if not path.is_file():
-        raise ModelFileError(asked, "There is no such file.", "Check the path.", _READ)
+    what = f"Cannot load the fixation model {str(path)!r}."
+    if not os.path.isfile(path):
+        raise ModelFileError(what, "No such file.", "Check the path.", _READ)
     try:
+        if (size := unpacks_to(path)) is not None:
+            result = f"Its {path.stat().st_size:,} bytes unpack to {size:,}, as no model's do."
+            raise ModelFileError(what, result, "Save it again with model.save().", _READ)
         return keras.models.load_model(path, compile=False)
-    except UNREADABLE as error:
-        found = f"Keras cannot load it: {error}"
-        raise ModelFileError(asked, found, "Save it again with model.save().", _READ) from error
+    except KerasSaliencyError:
+        raise
+    except Exception as error:  # whatever Keras and HDF5 raise
+        result = f"Keras reports: {error}"
+        raise ModelFileError(what, result, "Save it again with model.save().", _READ) from error

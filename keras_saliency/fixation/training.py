@@ -1,4 +1,4 @@
-"""Training: stages one after the other, a checkpoint that holds everything, the best model kept."""
+"""Training: stages in order, a checkpoint of the whole state, the weights of the best epoch."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_saliency import progress, provenance
+from keras_saliency import _arguments as options
+from keras_saliency._io import progress
+from keras_saliency._io.files import local_path
+from keras_saliency._results import provenance
 from keras_saliency.errors import FixationModelError, SaveError
-from keras_saliency.fixation import checkpoint, history
+from keras_saliency.fixation import checkpoint
+from keras_saliency.fixation import checkpoint as history
 from keras_saliency.fixation.features import CachedFeatures
 from keras_saliency.fixation.losses import FixationLoss
-from keras_saliency.fixation.model import FixationModel
-from keras_saliency.fixation.presets import Preset, Stage, find
+from keras_saliency.fixation.model import FixationModel, Preset, Stage, find
 from keras_saliency.fixation.trained import save_model
 
 _CHECKPOINT = "checkpoint.npz"
@@ -40,47 +43,48 @@ def train(
     tell: Callable[[str], None] = lambda line: None,
     about: dict[str, Any] | None = None,
 ) -> Path:
-    """Train a fixation model; run it again with the same arguments to go on after a kill.
+    """Train a fixation model; the same call resumes after an interruption.
 
     Everything is drawn from ``seed``, and the checkpoint holds weights, optimizer, random states,
-    place in the epoch and history; so a training that was killed ends with the same weights as one
-    that was not.
+    step of the epoch and history; so a training that was interrupted ends with the same weights as
+    one that was not.
 
     Args:
-        preset: A name of ``presets.PRESETS``, or a `Preset`.
-        batches: What to learn from, such as ``data.FixationBatches(..., shuffle=True)``.
-        validation: What to choose the best epoch by, without shuffling.
+        preset: A name of ``fixation.model.PRESETS``, or a `Preset`.
+        batches: Training batches, such as ``data.FixationBatches(..., shuffle=True)``.
+        validation: Batches, not shuffled, whose loss chooses the best epoch.
         folder: Where ``checkpoint.npz``, ``history.csv``, ``history.png`` and ``model`` go.
         seed: Of weights and dropout; the batches have their own.
         weights: The encoder's, as in `FixationModel`.
         every: Seconds between checkpoints within an epoch; there is one after each epoch anyway.
         tell: Called with a line about each epoch.
-        about: What else the model's manifest shall say, such as data sets and command.
+        about: More entries of the model's manifest, such as data sets and command.
 
     Returns:
         The folder ``model``, for `load_model` and ``predict_fixations(model=...)``.
 
     Raises:
         FixationModelError: The loss is not finite, or the checkpoint is of another training.
-        SaveError: The disk does not take a checkpoint; the one before is kept.
+        SaveError: A checkpoint cannot be written; the one before is intact.
 
     Example:
-        >>> from keras_saliency import data
+        >>> from keras_saliency.fixation import data
         >>> recordings = data.read_table("fixations", split="train")  # doctest: +SKIP
         >>> batches = data.FixationBatches(recordings, [(288, 384)],
         ...                                augment=data.Augment(), shuffle=True)  # doctest: +SKIP
         >>> train("default", batches, validation, "run")  # doctest: +SKIP
     """
+    seed = options.seed(seed, FixationModelError, _READ, high=2**32 - 1)
     name, preset = (preset, find(preset)) if isinstance(preset, str) else ("own", preset)
     data = [one.fingerprint() for one in (batches, validation)]
-    run = _Run(name, preset, data, Path(folder), seed, weights, every, tell)
+    run = _Run(name, preset, data, local_path(folder, _READ), seed, weights, every, tell)
     for number, stage in enumerate(preset.stages):
         run.stage(number, stage, batches, validation)
     return run.finish(about or {})
 
 
 class _Run:
-    """A training under way: a model, and what the checkpoint says beside its weights."""
+    """A running training: a model, and the state that the checkpoint holds beside its weights."""
 
     def __init__(
         self,
@@ -98,13 +102,13 @@ class _Run:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SaveError(
-                f"A training was to be kept in {str(folder)!r}.",
+                f"Cannot write a training to {str(folder)!r}.",
                 f"{error}.",
                 "Name a folder that can be written.",
                 _READ,
             ) from error
         keras.utils.set_random_seed(seed)
-        self.told: dict[str, Any] = {
+        self.state: dict[str, Any] = {
             "preset": name,
             "recipe": _plain(asdict(preset)),
             "seed": seed,
@@ -118,15 +122,15 @@ class _Run:
             "best": None,
             "history": [],
         }
-        found = checkpoint.load(folder / _CHECKPOINT)
-        self._stored = None if found is None else found[1]
-        if found is not None:
-            self._check(found[0])
-            self.told = found[0]
-            tell(f"going on: {folder / _CHECKPOINT}")
+        result = checkpoint.load(folder / _CHECKPOINT)
+        self._stored = None if result is None else result[1]
+        if result is not None:
+            self._check(result[0])
+            self.state = result[0]
+            tell(f"resuming from {folder / _CHECKPOINT}")
         # What is in the checkpoint need not be read, downloaded or drawn.
         self.model = FixationModel(
-            **preset.build, input_shape=(None, None, 3), weights=None if found else weights
+            **preset.build, input_shape=(None, None, 3), weights=None if result else weights
         )
         self.best: list[np.ndarray] = []
         if self._stored is not None:
@@ -134,11 +138,11 @@ class _Run:
             self.best = self._stored.get("best", [])
         self._clock = time.monotonic()
 
-    def _check(self, found: dict[str, Any]) -> None:
+    def _check(self, result: dict[str, Any]) -> None:
         for key in ("preset", "recipe", "seed", "dataset", "backend"):
-            if found.get(key) != self.told[key]:
+            if result.get(key) != self.state[key]:
                 raise FixationModelError(
-                    f"A training was to go on in {str(self.folder)!r}.",
+                    f"Cannot resume the training in {str(self.folder)!r}.",
                     f"It was begun with another {key}.",
                     "Name another folder, or delete the checkpoint to start anew.",
                     _READ,
@@ -148,13 +152,13 @@ class _Run:
 
     def stage(self, number: int, stage: Stage, batches: Any, validation: Any) -> None:
         """Run a stage, or what is left of it."""
-        if self.told["stage"] != number:
+        if self.state["stage"] != number:
             return
         model = self.model if stage.encoder else self.model.get_layer("decoder")
         if not stage.encoder:
-            place = self.folder / "features"
+            cache = self.folder / "features"
             batches, validation = (
-                CachedFeatures(self.model, one.without_windows(), place / name, f"{name} features")
+                CachedFeatures(self.model, one.without_windows(), cache / name, f"{name} features")
                 for name, one in (("train", batches), ("validation", validation))
             )
         _freeze_normalisation(self.model)
@@ -164,61 +168,61 @@ class _Run:
         if self._stored is not None and "optimizer" in self._stored:
             checkpoint.assign(optimizer.variables, self._stored["optimizer"])
         self._stored = None
-        while self.told["epoch"] < stage.epochs and not self._tired(stage):
+        while self.state["epoch"] < stage.epochs and not self.should_stop_early(stage):
             self._epoch(model, stage, batches, validation)
         if self.best:
             checkpoint.assign(self.model.weights, self.best)
         shutil.rmtree(self.folder / "features", ignore_errors=True)
-        if self.told["best"] is not None:  # still the best: the next stage may be worse
-            self.told["best"]["epoch"] = -1
-        self.told.update(stage=number + 1, epoch=0, step=0, sum=0.0)
+        if self.state["best"] is not None:  # still the best: the next stage may be worse
+            self.state["best"]["epoch"] = -1
+        self.state.update(stage=number + 1, epoch=0, step=0, sum=0.0)
         self._save(None)
 
-    def _tired(self, stage: Stage) -> bool:
-        epoch = self.told["epoch"]
-        return epoch > 0 and epoch - self.told["best"]["epoch"] > stage.patience
+    def should_stop_early(self, stage: Stage) -> bool:
+        epoch = self.state["epoch"]
+        return epoch > 0 and epoch - self.state["best"]["epoch"] > stage.patience
 
     def _epoch(self, model: Any, stage: Stage, batches: Any, validation: Any) -> None:
-        epoch, started = self.told["epoch"], time.monotonic()
+        epoch, started = self.state["epoch"], time.monotonic()
         batches.epoch = epoch
         label = f"{stage.name}, epoch {epoch + 1} of {stage.epochs}"
         steps = progress.track(
-            _prefetched(batches, self.told["step"]), len(batches) - self.told["step"], label
+            _prefetched(batches, self.state["step"]), len(batches) - self.state["step"], label
         )
         for x, truth in steps:
             loss = float(np.asarray(model.train_on_batch(x, truth)))
             _check_finite(loss, label)
-            self.told["step"] += 1
-            self.told["sum"] += loss
+            self.state["step"] += 1
+            self.state["sum"] += loss
             if time.monotonic() - self._clock > self.every:
                 self._count(started)
                 started = time.monotonic()
                 self._save(model.optimizer)
-        learned = self.told["sum"] / len(batches)
-        found = self._validate(model, stage, validation)
-        _check_finite(found, label)
+        learned = self.state["sum"] / len(batches)
+        result = self._validate(model, stage, validation)
+        _check_finite(result, label)
         self._count(started)
         row = {
             "stage": stage.name,
             "epoch": epoch + 1,
             "loss": learned,
-            "validation_loss": found,
-            "seconds": round(self.told["seconds"], 1),
+            "validation_loss": result,
+            "seconds": round(self.state["seconds"], 1),
         }
-        self.told["history"].append(row)
-        self.told.update(epoch=epoch + 1, step=0, sum=0.0)
-        self._tell(f"{label}: loss {learned:.4f}, validation {found:.4f}")
+        self.state["history"].append(row)
+        self.state.update(epoch=epoch + 1, step=0, sum=0.0)
+        self._tell(f"{label}: loss {learned:.4f}, validation {result:.4f}")
         self._save(model.optimizer)
-        history.write(self.folder, self.told["history"])
+        history.write(self.folder, self.state["history"])
 
     def _validate(self, model: Any, stage: Stage, validation: Any) -> float:
-        """Return the validation loss; keep the weights where they are the best so far."""
+        """Return the validation loss; store the weights where they are the best so far."""
         raw = None
         if stage.ema:
             learned = model.trainable_variables
             raw = checkpoint.values(learned)
             model.optimizer.finalize_variable_values(learned)
-            # On JAX weights and averages are one buffer now, which predict_on_batch gives away.
+            # On JAX weights and averages share one buffer now, which predict_on_batch donates.
             checkpoint.assign(learned, checkpoint.values(learned))
         total, count = 0.0, 0
         loss = self._loss(reduction=None)
@@ -226,41 +230,41 @@ class _Run:
             losses = loss(truth, model.predict_on_batch(x))
             total += float(np.sum(keras.ops.convert_to_numpy(losses), dtype=np.float64))
             count += len(truth)
-        found = total / count
-        if self.told["best"] is None or found < self.told["best"]["loss"]:
-            self.told["best"] = {"loss": found, "epoch": self.told["epoch"]}
+        result = total / count
+        if self.state["best"] is None or result < self.state["best"]["loss"]:
+            self.state["best"] = {"loss": result, "epoch": self.state["epoch"]}
             self.best = checkpoint.values(self.model.weights)
         if raw is not None:
             checkpoint.assign(model.trainable_variables, raw)
-        return found
+        return result
 
     def _loss(self, **options: Any) -> FixationLoss:
         return FixationLoss(**{**self.preset.loss, **options})
 
     def _count(self, started: float) -> None:
-        self.told["seconds"] += time.monotonic() - started
+        self.state["seconds"] += time.monotonic() - started
 
     def _save(self, optimizer: Any) -> None:
         groups = {"model": checkpoint.values(self.model.variables), "best": self.best}
         if optimizer is not None:
             groups["optimizer"] = checkpoint.values(optimizer.variables)
-        checkpoint.save(self.folder / _CHECKPOINT, self.told, groups)
+        checkpoint.save(self.folder / _CHECKPOINT, self.state, groups)
         self._clock = time.monotonic()
 
     # ------------------------------------------------------------------ the end
 
     def finish(self, about: dict[str, Any]) -> Path:
         """Write the history, and the model with its card."""
-        if self.told["history"]:  # again: a kill may have come between checkpoint and history
-            history.write(self.folder, self.told["history"])
+        if self.state["history"]:  # again: a kill may have come between checkpoint and history
+            history.write(self.folder, self.state["history"])
         training = {
-            "preset": self.told["preset"],
-            "recipe": self.told["recipe"],
-            "seed": self.told["seed"],
-            "minutes": round(self.told["seconds"] / 60, 1),
-            "backend": self.told["backend"],
+            "preset": self.state["preset"],
+            "recipe": self.state["recipe"],
+            "seed": self.state["seed"],
+            "minutes": round(self.state["seconds"] / 60, 1),
+            "backend": self.state["backend"],
             "versions": provenance.versions(),
-            "history": self.told["history"],
+            "history": self.state["history"],
             **about,
         }
         build = {**self.preset.build, "input_shape": [None, None, 3]}
@@ -285,15 +289,15 @@ def _plain(value: Any) -> Any:
 def _check_finite(loss: float, label: str) -> None:
     if not np.isfinite(loss):
         raise FixationModelError(
-            f"{label.capitalize()} was under way.",
-            f"The loss became {loss}.",
-            "Train with a lower rate; the last checkpoint is kept.",
+            f"Expected a finite loss in stage {label}.",
+            f"Got {loss}.",
+            "Train with a lower rate; the last checkpoint is intact.",
             _READ,
         )
 
 
 def _freeze_normalisation(model: keras.Model) -> None:
-    """Keep the encoder's statistics: those of eight pictures are worth less than ImageNet's."""
+    """Freeze the encoder's statistics: those of eight pictures are worth less than ImageNet's."""
     for layer in model.get_layer("encoder").layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = False

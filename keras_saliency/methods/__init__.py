@@ -1,4 +1,4 @@
-"""Attribution methods, one published idea a file. A string names a file: ``"grad_cam"``.
+"""Attribution methods, one published idea per file. A string names a file: ``"grad_cam"``.
 
 ===========================  =======================================================================
 `Gradient`                   ``"gradient"``: the default
@@ -6,12 +6,12 @@
 `GuidedBackprop`             ``"guided_backprop"``
 `DeconvNet`                  ``"deconvnet"``
 `FullGrad`                   ``"full_grad"``: the picture and every bias
-`Lrp`                        ``"lrp"``: relevance from layer to layer
+`LRP`                        ``"lrp"``: relevance from layer to layer
 `DeepLift`                   ``"deep_lift"``: differences from layer to layer
 `SmoothGrad`                 ``"smooth_grad"``: around any method
 `IntegratedGradients`        ``"integrated_gradients"``
 `ExpectedGradients`          ``"expected_gradients"``: many references as baselines
-`GuidedIntegratedGradients`  ``"guided_integrated_gradients"``: a path that avoids steep places
+`GuidedIntegratedGradients`  ``"guided_integrated_gradients"``: a path that avoids steep points
 `BlurIntegratedGradients`    ``"blur_integrated_gradients"``: a path from a blurred picture
 `Idgi`                       ``"idgi"``: along the path of any of these
 `Xrai`                       ``"xrai"``: regions, best first
@@ -28,7 +28,7 @@
 `AttentionRollout`           ``"attention_rollout"``: vision transformers, of no class
 `TransformerAttribution`     ``"transformer_attribution"``: the same, weighted by gradients
 `Occlusion`                  ``"occlusion"``: needs no gradient
-`Rise`                       ``"rise"``: random masks
+`RISE`                       ``"rise"``: random masks
 `Lime`                       ``"lime"``: a linear model of segments
 `KernelShap`                 ``"kernel_shap"``: Shapley values of segments, by regression
 `ShapleySampling`            ``"shapley_sampling"``: Shapley values of segments, by orders
@@ -37,6 +37,7 @@
 
 from __future__ import annotations
 
+from keras_saliency._imports import renamed
 from keras_saliency.methods.ablation_cam import AblationCam
 from keras_saliency.methods.attention_rollout import AttentionRollout
 from keras_saliency.methods.base import Attribution, Method, classes, get, names
@@ -60,9 +61,9 @@ from keras_saliency.methods.integrated_gradients import IntegratedGradients
 from keras_saliency.methods.kernel_shap import KernelShap
 from keras_saliency.methods.layer_cam import LayerCam
 from keras_saliency.methods.lime import Lime
-from keras_saliency.methods.lrp import Lrp
+from keras_saliency.methods.lrp import LRP
 from keras_saliency.methods.occlusion import Occlusion
-from keras_saliency.methods.rise import Rise
+from keras_saliency.methods.rise import RISE
 from keras_saliency.methods.score_cam import ScoreCam
 from keras_saliency.methods.shapley_sampling import ShapleySampling
 from keras_saliency.methods.smooth_grad import SmoothGrad
@@ -71,6 +72,8 @@ from keras_saliency.methods.x_grad_cam import XGradCam
 from keras_saliency.methods.xrai import Xrai
 
 __all__ = [
+    "LRP",
+    "RISE",
     "AblationCam",
     "AttentionRollout",
     "Attribution",
@@ -94,10 +97,8 @@ __all__ = [
     "KernelShap",
     "LayerCam",
     "Lime",
-    "Lrp",
     "Method",
     "Occlusion",
-    "Rise",
     "ScoreCam",
     "ShapleySampling",
     "SmoothGrad",
@@ -108,3 +109,6 @@ __all__ = [
     "get",
     "names",
 ]
+
+_RENAMED = {"Lrp": ("LRP", "0.2"), "Rise": ("RISE", "0.2")}
+__getattr__ = renamed(__name__, _RENAMED)

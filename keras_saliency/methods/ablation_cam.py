@@ -9,24 +9,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_saliency import postprocess
-from keras_saliency.methods.base import Attribution, CamMethod
+from keras_saliency._inputs import resampling
+from keras_saliency.methods.base import Attribution, CamMethod, joined, why_zero
 
 if TYPE_CHECKING:
-    from keras_saliency.engine import Engine
+    from keras_saliency._engine.engine import Engine
 
 
 @dataclass(frozen=True)
 class AblationCam(CamMethod):
     """ReLU(sum_k w_k A_k), w_k = (y - y without map k) / y: the share of the score lost with it.
 
-    A map is left out by setting it to 0; what follows the layer runs again. A score below 0 turns
-    the weights round, so that the map shows what speaks against the target; that is a finding. Of a
-    score of 0 there are no shares: the weights are then the drops themselves.
+    A map is removed by setting it to 0; the layers after it run again. A score below 0 flips the
+    signs of the weights, so the map shows evidence against the target; this is a finding. For a
+    score of 0 shares are undefined: the weights are then the drops themselves.
 
     Args:
         layer: As for `GradCam`.
-        channels: How many maps to take, those that vary most; ``None`` takes all.
+        channels: Number of maps to use, those that vary most; ``None`` uses all.
         interpolation: As for `GradCam`.
 
     Example:
@@ -43,7 +43,7 @@ class AblationCam(CamMethod):
     channels: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what is no layer or no number of maps."""
+        """Check the options."""
         super().__post_init__()
         if self.channels is not None:
             self._require_count("channels")
@@ -52,7 +52,7 @@ class AblationCam(CamMethod):
         at = engine.activations(self.layer)
         maps, whole = at.activations, engine.scores
         present = [  # without a map of zeros, nothing changes
-            [k for k in postprocess.most_varied(one, self.channels) if one[..., k].any()]
+            [k for k in resampling.most_varied(one, self.channels) if one[..., k].any()]
             for one in maps
         ]
 
@@ -68,12 +68,14 @@ class AblationCam(CamMethod):
         for row, channels in enumerate(present):
             drops = whole[row] - np.fromiter(islice(scores, len(channels)), np.float64)
             grid[row] = maps[row][..., channels] @ (drops / (whole[row] or 1))
-        findings = [_findings(score) for score in whole]
-        grid = self.enlarged(engine, self.kept(grid))
-        return Attribution(grid, info={"layer": at.layer}, findings=findings)
+        clipped = self.clipped(grid)
+        zero = why_zero(at.layer, grid, clipped, maps)
+        findings = joined([_findings(score) for score in whole], zero)
+        grid = self.enlarged(engine, clipped)
+        return self.attribution(at, grid, findings)
 
 
 def _findings(score: float) -> tuple[str, ...]:
     if score < 0:
-        return ("the score is negative: the map shows what speaks against the target",)
+        return ("the score is negative: the map shows evidence against the target",)
     return () if score else ("the score is 0: the weights are drops of the score, not shares",)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from scipy import ndimage
 
-from keras_saliency import postprocess
-from keras_saliency.methods.base import Alike, PathMethod
+from keras_saliency._inputs import resampling
+from keras_saliency.methods.base import PathMethod, PresetMixin
 
 if TYPE_CHECKING:
-    from keras_saliency.engine import Engine
+    from keras_saliency._engine.engine import Engine
 
 _SHARP = 0.25  # pixels
 _KNOWN = {
@@ -25,24 +25,24 @@ _RATE_OVER = 0.01  # pixels of sigma
 
 
 @dataclass(frozen=True)
-class BlurIntegratedGradients(Alike, PathMethod):
+class BlurIntegratedGradients(PresetMixin, PathMethod):
     """The integral of the gradient along Gaussian blur, from ``max_sigma`` to none.
 
     Needs no baseline colour. Attributions sum to y(x) - y(x blurred by max_sigma); how far they
     miss that, as a share of the gap, is in ``checks[i]["completeness_error"]``.
 
-    The integral does not depend on where its points lie. Here they lie dense where the picture gets
-    sharp, since most changes there: sigma falls as (1 - t)^2 for equal steps of t, down to a
-    quarter of a pixel, which blurs nothing. Against equal steps of sigma (six photos, one network)
-    that left 0.4 of the error at 50 steps and 0.7 at 100.
+    The integral does not depend on the positions of its points. Here they are dense where the
+    picture becomes sharp, since most changes there: sigma falls as (1 - t)^2 for equal steps of t,
+    down to a quarter of a pixel, which blurs nothing. Compared with equal steps of sigma (six
+    photos, one network) this left 0.4 of the error at 50 steps and 0.7 at 100.
 
     Args:
-        max_sigma: Where the blur starts, in model pixels.
+        max_sigma: Blur at the start of the path, in model pixels.
         steps: Steps from there to the sharp picture.
         tolerance: Double the steps (up to 1600) until the completeness error is below this.
         spacing: ``"sharp"``, dense where the picture gets sharp, or ``"even"``, equal steps of
             sigma.
-        edges: ``"mirror"``, or ``"zero"``: past the edges the picture is 0 in the model's input.
+        edges: ``"mirror"``, or ``"zero"``: outside the picture, the model's input is 0.
         quadrature: ``"trapezoid"``, or ``"rate"``: where each step ends, the gradient times the
             rate at which the blur changes there, measured over a hundredth of a pixel of sigma.
         like: ``"pair"``: that library's options, see docs/migrating.md.
@@ -68,7 +68,7 @@ class BlurIntegratedGradients(Alike, PathMethod):
     quadrature: Literal["trapezoid", "rate"] = "trapezoid"
 
     def __post_init__(self) -> None:
-        """Refuse what is no blur."""
+        """Check the options."""
         super().__post_init__()
         for option, known in _KNOWN.items():
             self._require(getattr(self, option) in known, option, f"one of {known}")
@@ -86,16 +86,16 @@ class BlurIntegratedGradients(Alike, PathMethod):
             yield self._blurred(engine.images, self._sigma(step / steps))
         yield engine.images
 
-    def _sigma(self, place: float) -> float:
-        """Return how blurred the picture is at a place of the path, 0 its start, 1 its end."""
+    def _sigma(self, position: float) -> float:
+        """Return the blur, in pixels, at a position of the path: 0 is its start, 1 its end."""
         if self.spacing == "even":
-            return self.max_sigma * (1 - place)
+            return self.max_sigma * (1 - position)
         least = min(_SHARP, self.max_sigma)
-        return least + (self.max_sigma - least) * (1 - place) ** 2
+        return least + (self.max_sigma - least) * (1 - position) ** 2
 
     def _blurred(self, images: np.ndarray, sigma: float) -> np.ndarray:
         if self.edges == "mirror":
-            return postprocess.blur(images, sigma)
+            return resampling.blur(images, sigma)
         return ndimage.gaussian_filter(images, (0, sigma, sigma, 0), mode="constant")
 
     def _integral(

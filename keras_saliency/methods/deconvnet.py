@@ -1,4 +1,4 @@
-"""The gradient with only its positive part let back through every rectifier."""
+"""The gradient, of which every rectifier passes back only the positive part."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from keras_saliency.methods.base import RectifiedMethod
 
 @dataclass(frozen=True)
 class DeconvNet(RectifiedMethod):
-    """The gradient, but each rectifier passes back what is positive, whether it was on or not.
+    """The gradient, but each rectifier passes back positive values, whether active or not.
 
-    Sees rectifiers as `GuidedBackprop` does. Max-pooling lets back to its maximum, as the gradient
-    does. Attributions are signed; map max over channels of abs.
+    Detects rectifiers as `GuidedBackprop` does. Max-pooling passes back to its maximum, as the
+    gradient does. Attributions are signed; map max over channels of abs.
 
     Example:
         >>> e = explain(model, img, methods.DeconvNet())

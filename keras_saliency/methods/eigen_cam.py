@@ -7,28 +7,28 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from keras_saliency.methods.base import Alike, Attribution, CamMethod
+from keras_saliency.methods.base import Attribution, CamMethod, PresetMixin, joined, why_zero
 
 if TYPE_CHECKING:
-    from keras_saliency.engine import Engine
+    from keras_saliency._engine.engine import Engine
 
 _ROUNDING = 1e-5  # a sum over channels that is a smaller share of its terms is 0
 
 
 @dataclass(frozen=True)
-class EigenCam(Alike, CamMethod):
+class EigenCam(PresetMixin, CamMethod):
     """The maps, as a matrix (h w, K), times its first right singular vector.
 
-    As in the paper, maps are not centred, and nothing is cut off. The target has no part in it, and
-    no gradient is taken: it shows what the layer answers to most. The sign is that in which the map
-    goes along with the mean activation, so without centring it is nowhere negative behind a ReLU.
-    ``checks[i]["share"]`` is the part of the activations' energy that the component holds.
+    As in the paper, maps are not centred and nothing is clipped. The map depends neither on the
+    target nor on a gradient: it shows what the layer responds to most. Its sign is chosen to
+    correlate with the mean activation, so without centring it is nowhere negative after a ReLU.
+    ``checks[i]["share"]`` is the component's share of the activations' energy, 0 to 1.
 
     Args:
         layer: As for `GradCam`.
-        centred: Whether each map's mean is taken off first: then the component is that along which
-            positions differ most.
-        relu: Whether what is negative becomes 0; else the map is signed.
+        centred: Whether to subtract each map's mean first: the component is then the one along
+            which positions differ most.
+        relu: Whether negative values become 0; otherwise the map is signed.
         interpolation: As for `GradCam`.
         like: ``"pytorch-grad-cam"``: that library's options, see docs/migrating.md.
 
@@ -50,7 +50,7 @@ class EigenCam(Alike, CamMethod):
 
     @property
     def signed(self) -> bool:  # type: ignore[override]
-        """Where nothing is cut off."""
+        """Whether the map is signed: where nothing is clipped."""
         return not self.relu
 
     def attribute(self, engine: Engine, seed: int) -> Attribution:
@@ -59,16 +59,15 @@ class EigenCam(Alike, CamMethod):
             *(_component(maps, self.centred) for maps in at.activations), strict=True
         )
         grid = np.stack(grids)
-        return Attribution(
-            self.enlarged(engine, self.kept(grid) if self.relu else grid),
-            checks={"share": np.array(shares)},
-            info={"layer": at.layer},
-            findings=findings,
-        )
+        clipped = self.clipped(grid) if self.relu else grid
+        uncut = "methods.EigenCam(relu=False)"
+        zero = why_zero(at.layer, grid, clipped, at.activations, uncut=uncut)
+        checks = {"share": np.array(shares)}
+        return self.attribution(at, self.enlarged(engine, clipped), joined(findings, zero), checks)
 
 
 def _component(maps: np.ndarray, centred: bool) -> tuple[np.ndarray, float, tuple[str, ...]]:
-    """Return a picture's grid (h, w), the share of the energy in it, and what looks wrong."""
+    """Return a picture's grid (h, w), its share of the energy, and its findings."""
     matrix = maps.reshape(-1, maps.shape[-1]).astype(np.float64)
     if not np.isfinite(matrix).all():
         return np.full(maps.shape[:2], np.nan), np.nan, ()

@@ -1,4 +1,4 @@
-"""Gradients on the ways from many references to the picture, averaged."""
+"""Gradients on the paths from many references to the picture, averaged."""
 
 from __future__ import annotations
 
@@ -19,28 +19,29 @@ from keras_saliency.methods.base import (
 )
 
 if TYPE_CHECKING:
-    from keras_saliency.engine import Engine
+    from keras_saliency._engine.engine import Engine
 
 _READ = "help(keras_saliency.methods.ExpectedGradients)"
 
 
 @dataclass(frozen=True)
 class ExpectedGradients(Method):
-    """The mean of (x - b) times the gradient at b + a (x - b), over references b and places a.
+    """The mean of (x - b) times the gradient at b + a (x - b), over references b and positions a.
 
-    Integrated gradients with a whole data set as baseline; also known as GradientSHAP. Both are
-    drawn from explain()'s seed, the same for every picture, and spread evenly: each reference comes
-    equally often (give or take one), and its places are uniform, one in each of as many equal
-    parts of the way. The error falls faster with ``samples`` than that of independent draws.
+    Integrated gradients with a whole data set as baseline; also known as GradientSHAP. References
+    and positions are drawn from explain()'s seed, the same for every picture, and stratified: each
+    reference is drawn equally often (give or take one), and its positions are uniform, one in each
+    of as many equal parts of the path. The error falls faster with ``samples`` than that of
+    independent draws.
 
     Attributions sum, in the mean over seeds, to y(x) less the mean of y(b) over the references
     drawn; how far they miss that is in ``checks[i]["completeness_error"]``.
 
     Args:
         samples: Draws for each picture.
-        references: Pictures (N, H, W, C) in the model's input range; the other pictures of the
-            batch where it is None (a picture's map then depends on its company). Around it, as in
-            ``SmoothGrad(ExpectedGradients())``, they are the pictures that were given.
+        references: Reference images, (N, H, W, C) in the model's input range. None uses the other
+            pictures of the batch, so a picture's map depends on them. Inside a wrapper, as in
+            ``SmoothGrad(ExpectedGradients())``, they are the pictures passed to explain().
 
     Example:
         >>> data = np.random.default_rng(1).random((20, 24, 24, 3))
@@ -61,7 +62,7 @@ class ExpectedGradients(Method):
     references: Any = None
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be counted."""
+        """Check the options."""
         self._require_count("samples")
 
     def attribute(self, engine: Engine, seed: int) -> Attribution:
@@ -72,14 +73,14 @@ class ExpectedGradients(Method):
         ways: deque[np.ndarray] = deque()
 
         def variants() -> Iterator[tuple[int, np.ndarray]]:
-            for number, place in draws:
+            for number, position in draws:
                 for row, image in enumerate(images):
                     start = references.of(row, number)
                     ways.append(image - start)
-                    yield row, start + images.dtype.type(place) * ways[-1]
+                    yield row, start + images.dtype.type(position) * ways[-1]
 
-        for number, (_, found) in enumerate(engine.gradients(variants(), len(draws) * count)):
-            gradient, whole = clean(found)
+        for number, (_, result) in enumerate(engine.gradients(variants(), len(draws) * count)):
+            gradient, whole = clean(result)
             row = number % count
             lost[row] += not whole
             values[row] += ways.popleft().astype(np.float64) * gradient / len(draws)
@@ -91,53 +92,55 @@ class ExpectedGradients(Method):
     def _references(self, engine: Engine) -> _References:
         images = engine.images
         if self.references is None:
-            if len(engine.company) < 2:
+            if len(engine.reference_images) < 2:
                 raise MethodError(
-                    "Expected gradients were asked for without references.",
-                    "They are then the other pictures of the batch, and there are none.",
-                    "Give methods.ExpectedGradients(references=...), pictures (N, H, W, C) in the "
+                    "Expected reference images, or a batch of two or more pictures.",
+                    "Got references=None, which uses the other pictures of the batch, and a batch "
+                    "of one.",
+                    "Pass methods.ExpectedGradients(references=...), pictures (N, H, W, C) in the "
                     "model's input range, or explain two or more pictures at once.",
                     _READ,
                 )
-            return _References(engine.company, engine.places)
+            return _References(engine.reference_images, engine.source_indices)
         try:
-            given = np.asarray(self.references, images.dtype)
+            references = np.asarray(self.references, images.dtype)
         except (TypeError, ValueError):
-            given = np.zeros(0)
-        fits = given.ndim == 4 and given.shape[1:] == images.shape[1:] and len(given) > 0
-        if not fits or not np.isfinite(given).all():
+            references = np.zeros(0)
+        fits = references.shape[1:] == images.shape[1:] and len(references) > 0
+        if not fits or not np.isfinite(references).all():
             raise MethodError(
-                f"References were given for pictures of shape {images.shape[1:]}.",
-                f"{type(self.references).__name__} of shape {np.shape(self.references)}."
+                f"Expected finite reference images (N, H, W, C), each {images.shape[1:]}.",
+                f"Got a {type(self.references).__name__} of shape {np.shape(self.references)}."
                 if not fits
-                else "Some of their values are not finite.",
-                "Give a finite array (N, H, W, C), preprocessed as the model wants it.",
+                else f"Got {np.count_nonzero(~np.isfinite(references))} values that are not "
+                "finite.",
+                "Pass a finite array (N, H, W, C), preprocessed as the model expects it.",
                 _READ,
             )
-        return _References(given)
+        return _References(references)
 
 
 @dataclass(frozen=True)
 class _References:
-    """The same pictures for all; each leaves out the one at its place, where it has one."""
+    """Reference images; a picture of the batch skips itself, at its position in ``positions``."""
 
     pictures: np.ndarray
-    places: Sequence[int] = ()
+    positions: Sequence[int] = ()
 
     @property
     def count(self) -> int:
-        return len(self.pictures) - bool(self.places)
+        return len(self.pictures) - bool(self.positions)
 
     def of(self, row: int, number: int) -> np.ndarray:
-        skipped = bool(self.places) and number >= self.places[row]
+        skipped = bool(self.positions) and number >= self.positions[row]
         return self.pictures[number + skipped]
 
 
 def _draws(references: int, samples: int, seed: int) -> Iterator[tuple[int, float]]:
-    """Yield which reference, and the place on the way from it.
+    """Yield the number of a reference and a position, 0 to 1, on the path from it.
 
-    A reference that comes n times has one place in each n-th of its way. The references of one
-    round share that n-th out between them, so that all places together are spread as well.
+    A reference that is drawn n times has one position in each n-th of its path. The references of
+    one round divide that n-th among them, so that all positions together are stratified as well.
     """
     generator = np.random.default_rng(seed)
     order = generator.permutation(references)
@@ -145,9 +148,9 @@ def _draws(references: int, samples: int, seed: int) -> Iterator[tuple[int, floa
     for number in range(rounds):
         chosen = order[: samples - number * references]
         spread = generator.permutation(len(chosen)) + generator.random(len(chosen))
-        for position, reference in enumerate(chosen):
-            times = samples // references + (position < samples % references)
-            yield int(reference), (number + spread[position] / len(chosen)) / times
+        for rank, reference in enumerate(chosen):
+            times = samples // references + (rank < samples % references)
+            yield int(reference), (number + spread[rank] / len(chosen)) / times
 
 
 def _mean_scores(engine: Engine, references: _References, drawn: Counter[int]) -> np.ndarray:

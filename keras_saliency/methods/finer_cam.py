@@ -1,4 +1,4 @@
-"""A class activation map of what sets a class apart from those most like it."""
+"""A class activation map of what distinguishes a class from the most similar ones."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from keras_saliency.errors import MethodError
-from keras_saliency.methods.base import Around, Attribution, get
+from keras_saliency.methods.base import Attribution, WrapperMethod, get
 from keras_saliency.targets import Class, Contrast, TopClass
 
 if TYPE_CHECKING:
-    from keras_saliency.engine import Engine
+    from keras_saliency._engine.engine import Engine
 
 
 @dataclass(frozen=True)
-class FinerCam(Around):
+class FinerCam(WrapperMethod):
     """Any method's map of y_c - gamma * mean(y of similar classes), instead of y_c.
 
-    Similar are the classes with the highest other scores on the picture; they are in
-    ``info["contrasted"]``. The score and label of the explanation stay those of the class. Around
-    `SmoothGrad`, put it outside: ``FinerCam(SmoothGrad("grad_cam"))`` takes the classes of the
-    picture itself.
+    The similar classes are those with the highest other scores on the picture, listed in
+    ``info["contrasted"]``. The score and label of the explanation stay those of the class. To
+    combine it with `SmoothGrad`, wrap that: ``FinerCam(SmoothGrad("grad_cam"))`` uses the classes
+    of the picture itself.
 
     Args:
         base: The method: a name or a `Method`, a CAM in the paper.
-        similar: How many classes the class is held against.
-        gamma: How strongly: at 0 this is the base.
+        similar: Number of classes to contrast with.
+        gamma: Weight of the contrast; at 0 the map is the base's.
 
     Example:
         >>> e = explain(model, img, methods.FinerCam(similar=2))
@@ -49,30 +49,29 @@ class FinerCam(Around):
         return self.base.stochastic
 
     def __post_init__(self) -> None:
-        """Refuse what is no contrast."""
+        """Check the options."""
         object.__setattr__(self, "base", get(self.base))
         self._require_count("similar")
-        if self.gamma != 0:
-            self._require_share("gamma")
+        self._require_share("gamma", zero=True)
 
     def attribute(self, engine: Engine, seed: int) -> Attribution:
         target = engine.target
         if not isinstance(target, TopClass | Class):
             raise MethodError(
-                "Finer-CAM was asked for: a class against similar classes.",
-                f"The target is {target}, which is no class.",
-                "Explain a class, or write the contrast yourself: targets.Contrast.",
+                "Expected a class as Finer-CAM's target: it contrasts a class with similar ones.",
+                f"Got target={target}, which is no class.",
+                "Explain a class, or pass the contrast yourself: targets.Contrast.",
                 "help(keras_saliency.methods.FinerCam)",
             )
-        contrast = engine.explaining(
+        contrast = engine.with_target(
             Contrast(
-                engine.learnt["index"].tolist(),
+                engine.aux["index"].tolist(),
                 self.similar,
                 self.gamma,
                 score=target.score,
                 output=target.output,
             )
         )
-        others = contrast.learnt["others"].tolist()
-        found = self.base.attribute(contrast, seed)
-        return replace(found, info={**found.info, "contrasted": others})
+        others = contrast.aux["others"].tolist()
+        result = self.base.attribute(contrast, seed)
+        return replace(result, info={**result.info, "contrasted": others})

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_saliency import postprocess
-from keras_saliency.backward import Biases
-from keras_saliency.methods.base import Attribution, Method, share_missed
+from keras_saliency._inputs import resampling
+from keras_saliency._rules import Biases
+from keras_saliency.methods.base import Attribution, Method, relative_error
 
 if TYPE_CHECKING:
-    from keras_saliency.engine import Engine
+    from keras_saliency._engine.engine import Engine
 
 _LARGE_ERROR = 0.1  # of the score
 
@@ -22,10 +22,9 @@ class FullGrad(Method):
     """abs(x g) plus, for every layer with a bias, abs(bias times its gradient), upsampled.
 
     Sums over channels. For a network of rectifiers and linear layers, x g and all the biases' terms
-    sum to the score itself; by how much they miss it, as a share, is
-    ``checks[i]["decomposition_error"]``. Biases of layers without a map count there only. Batch
-    normalisation has the bias beta - gamma mean / std, rescaling its offset. Nothing is rescaled
-    from layer to layer.
+    sum to the score itself; ``checks[i]["decomposition_error"]`` is how far they miss it, as a
+    share. Biases of layers without a map count there only. Batch normalisation has the bias
+    beta - gamma mean / std, which includes its offset. Nothing is rescaled from layer to layer.
 
     Example:
         >>> e = explain(model, img, "full_grad")
@@ -41,20 +40,20 @@ class FullGrad(Method):
     )
 
     def attribute(self, engine: Engine, seed: int) -> Attribution:
-        found = engine.backward(Biases())
-        own = engine.images * found.values
+        result = engine.backward(Biases())
+        own = engine.images * result.values
         grid = np.abs(own).sum(axis=-1, dtype=np.float64)
         total = own.sum(axis=(1, 2, 3), dtype=np.float64)
-        for collected in found.collected:
+        for collected in result.collected:
             total += collected[..., 1].sum(axis=(1, 2), dtype=np.float64)
             if collected.shape[1:3] != (1, 1):
-                grid += postprocess.resize(collected[..., 0], grid.shape[1:])
-        error = share_missed(total, engine.scores)
+                grid += resampling.resize(collected[..., 0], grid.shape[1:])
+        error = relative_error(total, engine.scores)
         findings = [
             (f"the picture's share and the biases' miss the score by {one:.0%}",)
             if one > _LARGE_ERROR
             else ()
             for one in error
         ]
-        info = {"biases": len(found.collected)}
+        info = {"biases": len(result.collected)}
         return Attribution(grid, {"decomposition_error": error}, info, findings)

@@ -7,23 +7,24 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from keras_saliency.methods.base import Alike, GradientCam, cancelled
+from keras_saliency.methods.base import GradientCam, PresetMixin, cancelled
 
 if TYPE_CHECKING:
-    from keras_saliency.engine import LayerGradient
+    from keras_saliency._engine.outputs import LayerGradient
 
 
 @dataclass(frozen=True)
-class GradCam(Alike, GradientCam):
+class GradCam(PresetMixin, GradientCam):
     """Feature maps weighted by their mean gradient: ReLU(sum_k mean(g_k) A_k).
 
-    Where the gradients of every channel cancel, as in front of a softmax over positions, the map is
-    rounding; that is a finding.
+    Where the gradients of every channel cancel, as before a softmax over positions, the map is
+    rounding error; this is a finding.
 
     Args:
-        layer: Path of the layer, or ``"path@k"`` for the k-th call of a shared layer. ``None``
-            takes the last layer on the way to the target whose map is larger than 1x1.
-        relu: Whether what is negative in the sum becomes 0; else the map is signed.
+        layer: Path of the layer, or ``"path@k"`` for the k-th call of a layer that is called more
+            than once. ``None`` takes the last feature map of the explained input that the score
+            depends on, larger than 1x1.
+        relu: Whether negative values of the sum become 0; otherwise the map is signed.
         interpolation: How the map is enlarged: ``"bilinear"`` (pixels are areas), ``"corners"``
             (bilinear, corner on corner) or ``"nearest"``.
         like: ``"captum"``, ``"tf-keras-vis"`` or ``"pytorch-grad-cam"``: that library's options,
@@ -46,15 +47,15 @@ class GradCam(Alike, GradientCam):
 
     @property
     def signed(self) -> bool:  # type: ignore[override]
-        """Where nothing is cut off."""
+        """Whether the map is signed: where nothing is clipped."""
         return not self.relu
 
     def add_up(self, at: LayerGradient) -> np.ndarray:
         weights = at.gradients.mean(axis=(1, 2), dtype=np.float64)
         return np.einsum("bhwk,bk->bhw", at.activations, weights)
 
-    def kept(self, sums: np.ndarray) -> np.ndarray:
-        return super().kept(sums) if self.relu else sums
+    def clipped(self, sums: np.ndarray) -> np.ndarray:
+        return super().clipped(sums) if self.relu else sums
 
     def findings(self, at: LayerGradient) -> list[tuple[str, ...]]:
         return cancelled(at.gradients, at)

@@ -7,25 +7,25 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from keras_saliency.methods.base import Alike, GradientCam
+from keras_saliency.methods.base import GradientCam, PresetMixin
 
 if TYPE_CHECKING:
-    from keras_saliency.engine import LayerGradient
+    from keras_saliency._engine.outputs import LayerGradient
 
 _ROUNDING = 1e-6  # a smaller share of a sum's terms is noise
 
 
 @dataclass(frozen=True)
-class GradCamPP(Alike, GradientCam):
+class GradCamPP(PresetMixin, GradientCam):
     """Feature maps weighted by sum(alpha ReLU(g)), alpha = g^2 / (2 g^2 + sum(A) g^3).
 
-    Alpha gives a small place the weight of a large one, so that several things of a class all show.
-    The paper derives it for maps that are not negative and explains exp(y), which scales the map
-    but changes nothing else. Where the denominator is 0, so is alpha.
+    Alpha gives a small region the weight of a large one, so that several objects of a class all
+    show. The paper derives it for non-negative maps and explains exp(y), which scales the map but
+    changes nothing else. Where the denominator is 0, so is alpha.
 
     Args:
         layer: As for `GradCam`.
-        epsilon: Is added to the denominator of alpha. Gradients g with g^2 below it count less.
+        epsilon: Added to the denominator of alpha. Gradients g with g^2 below it count less.
         normalise: Whether each map's alphas are divided by their sum over positions.
         interpolation: As for `GradCam`.
         like: ``"tf-keras-vis"`` or ``"pytorch-grad-cam"``: that library's options, see
@@ -48,10 +48,9 @@ class GradCamPP(Alike, GradientCam):
     normalise: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be added."""
+        """Check the options."""
         super().__post_init__()
-        if self.epsilon != 0:
-            self._require_share("epsilon")
+        self._require_share("epsilon", zero=True)
 
     def add_up(self, at: LayerGradient) -> np.ndarray:
         slope = at.gradients.astype(np.float64)

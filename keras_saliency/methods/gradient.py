@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from keras_saliency import postprocess
-from keras_saliency.methods.base import Alike, Attribution
+from keras_saliency._inputs import resampling
+from keras_saliency.methods.base import Attribution, PresetMixin
 
 if TYPE_CHECKING:
-    from keras_saliency.engine import Engine
+    from keras_saliency._engine.engine import Engine
 
 
 @dataclass(frozen=True)
-class Gradient(Alike):
+class Gradient(PresetMixin):
     """How fast the score changes with each pixel: g = dy/dx; map max over channels of abs(g).
 
     Attributions are signed, the map is not.
 
     Args:
-        absolute: Whether attributions lose their signs too: the map stays, but a mean over several
-            of them, as in `SmoothGrad`, becomes one of sizes.
+        absolute: Whether attributions lose their signs too: the map stays the same, but a mean of
+            several of them, as in `SmoothGrad`, becomes a mean of magnitudes.
         like: ``"captum"`` or ``"tf-keras-vis"``: that library's options, see docs/migrating.md.
 
     Example:
@@ -44,8 +44,8 @@ class Gradient(Alike):
     absolute: bool = False
 
     def attribute(self, engine: Engine, seed: int) -> Attribution:
-        found = engine.gradient()
-        return Attribution(np.abs(found) if self.absolute else found)
+        result = engine.gradient()
+        return Attribution(np.abs(result) if self.absolute else result)
 
     def to_map(self, attributions: np.ndarray) -> np.ndarray:
-        return postprocess.max_abs(attributions)
+        return resampling.max_abs(attributions)

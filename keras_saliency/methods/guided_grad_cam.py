@@ -10,24 +10,26 @@ import numpy as np
 from keras_saliency.errors import MethodError
 from keras_saliency.methods.base import (
     INTERPOLATIONS,
-    Alike,
+    ZERO,
     Attribution,
     Interpolation,
+    PresetMixin,
     enlarge,
     get,
+    joined,
 )
 
 if TYPE_CHECKING:
-    from keras_saliency.engine import Engine
+    from keras_saliency._engine.engine import Engine
 
 
 @dataclass(frozen=True)
-class GuidedGradCam(Alike):
-    """A CAM, enlarged to the picture, times guided backprop: where the class is, in fine grain.
+class GuidedGradCam(PresetMixin):
+    """A CAM, enlarged to the picture, times guided backprop: class evidence at pixel resolution.
 
     Args:
-        cam: The method for the place: a name or a `Method` that gives a grid.
-        guided: The method for the grain: one that gives attributions of the picture's values.
+        cam: The coarse method: a name or a `Method` that returns a grid.
+        guided: The fine method: one that returns attributions of the picture's values.
         interpolation: How the CAM is enlarged, as for `GradCam`.
         like: ``"captum"``: that library's options, see docs/migrating.md.
 
@@ -47,26 +49,26 @@ class GuidedGradCam(Alike):
 
     @property
     def signed(self) -> bool:  # type: ignore[override]
-        """As the map of the fine grain."""
+        """Whether the fine method is signed."""
         return self.guided.signed
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        """If either is."""
+        """Whether either method is stochastic."""
         return self.cam.stochastic or self.guided.stochastic
 
     @property
     def needs_gradient(self) -> bool:  # type: ignore[override]
-        """If either does."""
+        """Whether either method needs a gradient."""
         return self.cam.needs_gradient or self.guided.needs_gradient
 
     @property
     def local(self) -> bool:  # type: ignore[override]
-        """If either is: 0 times anything is 0."""
+        """Whether either method is local: 0 times any number is 0."""
         return self.cam.local or self.guided.local
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be multiplied."""
+        """Check the options."""
         super().__post_init__()
         for option in ("cam", "guided"):
             object.__setattr__(self, option, get(getattr(self, option)))
@@ -77,27 +79,33 @@ class GuidedGradCam(Alike):
         cam, guided = (one.attribute(engine, seed) for one in (self.cam, self.guided))
         if not cam.is_grid or guided.is_grid:
             raise MethodError(
-                f"{self.cam.name!r} was to be multiplied by {self.guided.name!r}.",
-                f"The first gives {cam.values.shape}, the second {guided.values.shape}.",
-                "Take a method that gives a grid, such as 'grad_cam', and one that attributes to "
+                "Expected cam to return a grid (B, h, w), and guided attributions (B, H, W, C).",
+                f"Got {cam.values.shape} from {self.cam.name!r}, and {guided.values.shape} from "
+                f"{self.guided.name!r}.",
+                "Take a method that returns a grid, such as 'grad_cam', and one that attributes to "
                 "the picture's values, such as 'guided_backprop'.",
                 "help(keras_saliency.methods.GuidedGradCam)",
             )
-        place = enlarge(cam.values, guided.values.shape[1:3], self.interpolation)
+        coarse = enlarge(cam.values, guided.values.shape[1:3], self.interpolation)
+        values = coarse[..., None] * guided.values
+        nothing = [
+            self._why_zero(*parts) for parts in zip(values, coarse, guided.values, strict=True)
+        ]
         return Attribution(
-            place[..., None] * guided.values,
+            values,
             checks={**cam.checks, **guided.checks},
             info={**cam.info, **guided.info},
-            findings=[
-                tuple(
-                    said
-                    for found in (cam, guided)
-                    if found.findings
-                    for said in found.findings[row]
-                )
-                for row in range(len(place))
-            ],
+            findings=joined(cam.findings, guided.findings, nothing),
         )
+
+    def _why_zero(
+        self, values: np.ndarray, coarse: np.ndarray, guided: np.ndarray
+    ) -> tuple[str, ...]:
+        if values.any() or not coarse.any():  # the CAM reports itself why it is 0
+            return ()
+        if guided.any():
+            return (f"{ZERO}: where {self.cam.name!r} is not 0, {self.guided.name!r} is",)
+        return (f"{ZERO}: {self.guided.name!r} passes nothing back to the picture",)
 
     def to_map(self, attributions: np.ndarray) -> np.ndarray:
         return self.guided.to_map(attributions)

@@ -10,15 +10,15 @@ import numpy as np
 from keras_saliency.methods.base import GradientCam
 
 if TYPE_CHECKING:
-    from keras_saliency.engine import LayerGradient
+    from keras_saliency._engine.outputs import LayerGradient
 
 
 @dataclass(frozen=True)
 class HiResCam(GradientCam):
     """Each position of the feature maps weighted by its own gradient: ReLU(sum_k g_k A_k).
 
-    Where the layer is followed by pooling and a linear head, this is Grad-CAM; elsewhere it shows
-    only positions that the score does go up with.
+    Where pooling and a linear head follow the layer, this is Grad-CAM; elsewhere it shows only
+    positions that do increase the score.
 
     Args:
         layer: As for `GradCam`.

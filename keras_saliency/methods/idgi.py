@@ -1,4 +1,4 @@
-"""Each step's change of the score, shared out by the squares of the gradient."""
+"""Each step's change of the score, distributed by the squares of the gradient."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from keras_saliency.methods.base import (
     Attribution,
     Method,
     PathMethod,
-    Stop,
+    PathPoint,
     completeness_error,
     gap_findings,
     get,
 )
 
 if TYPE_CHECKING:
-    from keras_saliency.engine import Engine
+    from keras_saliency._engine.engine import Engine
 
-_NOTICED = 1e-3  # of the scores: a smaller change that nobody gets is not told
+_NOTICED = 1e-3  # of the scores: a smaller unattributed change is not reported
 
 
 @dataclass(frozen=True)
 class Idgi(Method):
     """g^2 / sum(g^2) times the change of the score, summed over the steps of any path.
 
-    On each step of a path method, what the score gains goes to the values in the direction of the
-    gradient alone. Attributions sum to y(x) - y(b), whatever the number of steps, except where the
-    score moves although the gradient is 0; that is in ``checks[i]["completeness_error"]``.
+    On each step of a path method, the change of the score goes to the values in the direction of
+    the gradient alone. Attributions sum to y(x) - y(b), whatever the number of steps, except where
+    the score moves although the gradient is 0; ``checks[i]["completeness_error"]`` holds that.
 
     Args:
         base: A path method, or its name: ``"integrated_gradients"``,
             ``"guided_integrated_gradients"``, ``"blur_integrated_gradients"``. Its quadrature and
             its ``tolerance`` are not used, only its path.
-        steps: Steps of the path; the base's own number where it is None.
+        steps: Steps of the path; None uses the base's own number.
 
     Example:
         >>> e = explain(model, img, methods.Idgi(methods.IntegratedGradients(baseline="mean")))
@@ -55,7 +55,7 @@ class Idgi(Method):
     steps: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what has no path."""
+        """Check the options."""
         if isinstance(self.base, str | type):
             object.__setattr__(self, "base", get(self.base))
         wanted = "a path method, such as methods.IntegratedGradients()"
@@ -66,28 +66,28 @@ class Idgi(Method):
 
     def attribute(self, engine: Engine, seed: int) -> Attribution:
         values, count = np.zeros(engine.images.shape), len(engine.images)
-        lost, unheard, before = np.zeros(count, int), np.zeros(count), np.zeros(count)
+        lost, unattributed, before = np.zeros(count, int), np.zeros(count), np.zeros(count)
         starts = self.base.starts(engine)
         for start in starts:
-            last: Stop | None = None
+            last: PathPoint | None = None
             for stop in self.base.walk(engine, start, self.base.steps):
                 lost += ~stop.whole
                 if last is None:
                     before += stop.scores / len(starts)
                 else:
-                    shares, heard = _shares(last.gradients)
+                    shares, has_gradient = _shares(last.gradients)
                     moved = (stop.scores - last.scores) / len(starts)
                     values += shares * moved.reshape(-1, 1, 1, 1)
-                    unheard += np.where(heard, 0, np.abs(moved))
+                    unattributed += np.where(has_gradient, 0, np.abs(moved))
                 last = stop
         return Attribution(
             values,
             {"completeness_error": completeness_error(values, engine.scores, before)},
             findings=[
-                (*said, *_unheard(amount, score))
+                (*said, *_unattributed(amount, score))
                 for said, amount, score in zip(
                     gap_findings(values, engine.scores, before, lost),
-                    unheard,
+                    unattributed,
                     np.abs(engine.scores) + np.abs(before),
                     strict=True,
                 )
@@ -96,14 +96,14 @@ class Idgi(Method):
 
 
 def _shares(gradients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return g^2 / sum(g^2) of each picture, and (B,) whether there is a gradient at all."""
+    """Return g^2 / sum(g^2) of each picture, and (B,) whether its gradient is not 0."""
     squares = gradients.astype(np.float64) ** 2
     sums = squares.sum(axis=(1, 2, 3), keepdims=True)
-    heard = sums > 0
-    return squares / np.where(heard, sums, 1), heard[:, 0, 0, 0]
+    has_gradient = sums > 0
+    return squares / np.where(has_gradient, sums, 1), has_gradient[:, 0, 0, 0]
 
 
-def _unheard(amount: float, score: float) -> tuple[str, ...]:
+def _unattributed(amount: float, score: float) -> tuple[str, ...]:
     if not amount > _NOTICED * score:
         return ()
     return (f"the score moves by {amount:.3g} where its gradient is 0: no pixel gets that",)

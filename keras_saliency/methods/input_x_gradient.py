@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from keras_saliency.methods.base import Attribution, Method
 
 if TYPE_CHECKING:
-    from keras_saliency.engine import Engine
+    from keras_saliency._engine.engine import Engine
 
 
 @dataclass(frozen=True)

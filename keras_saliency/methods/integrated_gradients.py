@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from scipy.special import roots_legendre
 
-from keras_saliency.methods.base import Alike, PathMethod, clean
+from keras_saliency.methods.base import PathMethod, PresetMixin, clean
 
 if TYPE_CHECKING:
-    from keras_saliency.engine import Engine
+    from keras_saliency._engine.engine import Engine
 
 _MOST_STEPS = 3200
 
 
 @dataclass(frozen=True)
-class IntegratedGradients(Alike, PathMethod):
+class IntegratedGradients(PresetMixin, PathMethod):
     """(x - b) times the integral of the gradient along the straight path from b to x.
 
     Attributions sum to y(x) - y(b). How far they miss that, as a share of the gap, is in
@@ -55,7 +55,7 @@ class IntegratedGradients(Alike, PathMethod):
     quadrature: Literal["gauss_legendre", "even"] = "gauss_legendre"
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be counted."""
+        """Check the options."""
         super().__post_init__()
         known = ("gauss_legendre", "even")
         self._require(self.quadrature in known, "quadrature", f"one of {known}")
@@ -63,11 +63,15 @@ class IntegratedGradients(Alike, PathMethod):
         if self.tolerance is not None:
             self._require_share("tolerance")
         several = isinstance(self.baseline, list | tuple)
-        self._require(not several or len(self.baseline) > 0, "baseline", "at least one baseline")
+        self._require(
+            not several or len(self.baseline) > 0,
+            "baseline",
+            "a baseline, or a list of one or more",
+        )
 
     @property
     def most_steps(self) -> int:  # type: ignore[override]
-        """Where refining ends."""
+        """The most steps that ``tolerance`` may lead to."""
         return _MOST_STEPS
 
     def starts(self, engine: Engine) -> list[np.ndarray]:
@@ -79,10 +83,10 @@ class IntegratedGradients(Alike, PathMethod):
         yield engine.images
 
     def _points(
-        self, engine: Engine, start: np.ndarray, places: np.ndarray
+        self, engine: Engine, start: np.ndarray, positions: np.ndarray
     ) -> Iterator[np.ndarray]:
         way = engine.images - start
-        return (start + place * way for place in places.astype(way.dtype))
+        return (start + position * way for position in positions.astype(way.dtype))
 
     def _integral(
         self, engine: Engine, start: np.ndarray, steps: int

@@ -9,29 +9,29 @@ from itertools import combinations
 
 import numpy as np
 
-from keras_saliency import coalitions
-from keras_saliency.methods.base import ShapleyMethod
+from keras_saliency.methods.base import ShapleyMethod, games
 
 
 @dataclass(frozen=True)
 class KernelShap(ShapleyMethod):
-    """What each segment adds to the score, averaged over all orders in which segments may come.
+    """What each segment adds to the score, averaged over all orders of the segments.
 
     A pixel gets its segment's Shapley value; over segments these sum to y(x) - y(all covered). Up
-    to 10 segments they are exact: all coalitions are asked, whatever ``samples`` is. Beyond, the
+    to 10 segments they are exact: all coalitions are scored, whatever ``samples`` is. Beyond, the
     regression with the Shapley kernel is fitted to sampled coalitions, and the sum is a constraint
-    of it. Sizes of coalitions are asked in full as far as samples reach, the rest is drawn in pairs
-    (a coalition and its complement). How far the sum misses, as a share of the gap, is in
+    of it. Coalition sizes are enumerated in full as far as samples reach, the rest is drawn in
+    pairs (a coalition and its complement). How far the sum misses, as a share of the gap, is in
     ``checks[i]["completeness_error"]``.
 
     Args:
         segments: ``"slic"``, ``"felzenszwalb"``, ``"grid"``, about how many, or labels (H, W); see
-            `keras_saliency.segments.of`.
-        samples: Coalitions, besides none and all; twice the number of segments at least.
-        fill: What covers; see `keras_saliency.perturb.fill`.
+            `keras_saliency._inputs.segments.of`.
+        samples: Coalitions, besides the empty and the full one; at least twice the number of
+            segments.
+        fill: What covers; see `keras_saliency._inputs.baselines.fill`.
 
     Raises:
-        MethodError: Fewer samples than determine the values.
+        MethodError: There are too few samples to determine the values.
 
     Example:
         >>> quarters = np.kron([[0, 1], [2, 3]], np.ones((12, 12), int))
@@ -54,7 +54,7 @@ class KernelShap(ShapleyMethod):
 
 
 class _Regression:
-    """Least squares with the Shapley kernel and a fixed sum; holds its sums, not its samples."""
+    """Least squares with the Shapley kernel and a fixed sum; stores sums, not samples."""
 
     def __init__(self, players: int, samples: int, seed: int) -> None:
         self._players, self._seed = players, seed
@@ -62,13 +62,13 @@ class _Regression:
         sizes = np.arange(1, players)
         kernel = 1 / (sizes * (players - sizes))  # of all coalitions of a size together
         self._kernel = kernel / kernel.sum()
-        self._full_sizes, left = _asked_in_full(self._kernel, samples)
+        self._full_sizes, left = _sizes_in_full(self._kernel, samples)
         self._pairs = left // 2
         self.count = 1 + 2 * self._pairs
         self.count += sum(math.comb(players, size) for size in self._full_sizes)
         self._left, self._right = np.zeros((players, players)), np.zeros(players)
 
-    def wishes(self) -> Iterator[coalitions.Wish]:
+    def wishes(self) -> Iterator[games.Wish]:
         yield np.zeros(self._players, bool), 0.0
         rest = self._kernel.copy()
         for size in self._full_sizes:
@@ -97,11 +97,11 @@ class _Regression:
         return np.linalg.solve(bordered, np.append(self._right, full - self.empty))[:n]
 
 
-def _asked_in_full(kernel: np.ndarray, samples: int) -> tuple[list[int], int]:
-    """Return the sizes of which every coalition is asked, and how many samples are left.
+def _sizes_in_full(kernel: np.ndarray, samples: int) -> tuple[list[int], int]:
+    """Return the sizes of which every coalition is scored, and the number of samples left.
 
-    A single player there, or away, always: this alone determines the values. Then, towards the
-    middle, each size that as many of the samples would fall on as it has coalitions.
+    One player present, or absent, always: these alone determine the values. Then, towards the
+    middle, each size that would get at least as many samples as it has coalitions.
     """
     players = len(kernel) + 1
     sizes, left, share = [1, players - 1], samples - 2 * players, 1 - 2 * kernel[0]

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from keras_saliency.methods.base import Alike, GradientCam
+from keras_saliency.methods.base import GradientCam, PresetMixin
 
 if TYPE_CHECKING:
-    from keras_saliency.engine import LayerGradient
+    from keras_saliency._engine.outputs import LayerGradient
 
 
 @dataclass(frozen=True)
-class LayerCam(Alike, GradientCam):
+class LayerCam(PresetMixin, GradientCam):
     """Each position weighted by its own positive gradient: ReLU(sum_k ReLU(g_k) A_k).
 
-    Fit for early layers, where a mean over positions says little.
+    Suits early layers, where a mean over positions says little.
 
     Args:
         layer: As for `GradCam`.

@@ -1,4 +1,4 @@
-"""The weights of a linear model of the score, fitted to pictures with segments covered."""
+"""The weights of a linear model of the score, fitted to pictures with covered segments."""
 
 from __future__ import annotations
 
@@ -9,34 +9,36 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_saliency import coalitions, segments
+from keras_saliency import _arguments as options
+from keras_saliency._inputs import segments
 from keras_saliency.methods.base import Attribution, Method
+from keras_saliency.methods.base import games as coalitions
 
 if TYPE_CHECKING:
-    from keras_saliency.engine import Engine
+    from keras_saliency._engine.engine import Engine
 
 _POOR = 0.5  # a fit that explains less than this share of the variance is reported
 
 
 @dataclass(frozen=True)
 class Lime(Method):
-    """Each segment is there or covered, at random; a weighted ridge regression explains the scores.
+    """Coefficients of a weighted ridge regression of the score on randomly covered segments.
 
     A pixel gets its segment's coefficient. As in the authors' code the first sample is the picture
     itself, a sample's weight is exp(-d^2 / (2 width^2)) with d the cosine distance to the picture,
     and the intercept is not penalised. ``checks[i]["r2"]`` is the weighted share of the scores'
-    variance that the linear model explains; under 0.5 it is reported.
+    variance that the linear model explains; a value below 0.5 is a finding.
 
     Args:
         segments: ``"slic"``, ``"felzenszwalb"``, ``"grid"``, about how many, or labels (H, W); see
-            `keras_saliency.segments.of`.
-        samples: Pictures with segments covered.
-        fill: What covers; see `keras_saliency.perturb.fill`.
-        kernel_width: Smaller counts pictures that are close to the whole one more.
+            `keras_saliency._inputs.segments.of`.
+        samples: Number of pictures with covered segments.
+        fill: What covers; see `keras_saliency._inputs.baselines.fill`.
+        kernel_width: A smaller width gives more weight to samples that are close to the picture.
         ridge: Penalty on squared coefficients; 0 for none.
 
     Raises:
-        MethodError: Without a penalty there are fewer samples than unknowns.
+        MethodError: ``ridge`` is 0 and there are fewer samples than unknowns.
 
     Example:
         >>> e = explain(model, img, methods.Lime(segments="grid", samples=200), seed=1)
@@ -58,11 +60,11 @@ class Lime(Method):
     ridge: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be fitted."""
+        """Check the options."""
         self._require(segments.possible(self.segments), "segments", coalitions.WANTED)
         self._require_count("samples")
         self._require_share("kernel_width")
-        good = isinstance(self.ridge, int | float) and math.isfinite(self.ridge) and self.ridge >= 0
+        good = options.is_number(self.ridge) and self.ridge >= 0
         self._require(good, "ridge", "0 or a number above")
 
     def attribute(self, engine: Engine, seed: int) -> Attribution:
@@ -84,20 +86,20 @@ class Lime(Method):
         )
 
     def shares(self, maps: np.ndarray, images: np.ndarray) -> np.ndarray:
-        """Return each segment's coefficient, shared out evenly among its pixels."""
+        """Return each segment's coefficient, divided evenly among its pixels, (B, H, W)."""
         return segments.shared(self.segments, maps, images)
 
     def _findings(self, game: coalitions.Game, r2: float) -> tuple[str, ...]:
-        found = list(segments.findings(game.labels))
+        result = list(segments.findings(game.labels))
         if self.samples <= game.players:
-            found.append(f"{self.samples} samples for {game.players} segments: too few to tell")
+            result.append(f"{self.samples} samples for {game.players} segments: too few for a fit")
         if r2 < _POOR:
-            found.append(f"a linear model explains only {r2:.0%} of the variance of the scores")
-        return tuple(found)
+            result.append(f"a linear model explains only {r2:.0%} of the variance of the scores")
+        return tuple(result)
 
 
 class _Fit:
-    """A weighted ridge regression that holds its sums, not its samples."""
+    """A weighted ridge regression that stores sums, not samples."""
 
     def __init__(self, players: int, options: Lime, seed: int) -> None:
         self.count = options.samples
@@ -123,12 +125,12 @@ class _Fit:
 
     def solve(self) -> tuple[np.ndarray, float]:
         """Return coefficients (players,) and the weighted R^2."""
-        if not np.isfinite(self._sums).all():  # so was a score; explain() says it
+        if not np.isfinite(self._sums).all():  # a score was not; explain() reports it
             return np.full(self._players, np.nan), 0.0
         mean = self._sums[0] / self._sums[0, 0]
         centred = self._sums - self._sums[0, 0] * np.outer(mean, mean)
         left, right, variance = centred[1:-1, 1:-1], centred[1:-1, -1], centred[-1, -1]
         penalised = left + self._ridge * np.eye(len(left))
-        found = np.linalg.lstsq(penalised, right, rcond=None)[0]
-        missed = variance - 2 * found @ right + found @ left @ found
-        return found, float(1 - missed / variance) if variance > 0 else 1.0
+        result = np.linalg.lstsq(penalised, right, rcond=None)[0]
+        missed = variance - 2 * result @ right + result @ left @ result
+        return result, float(1 - missed / variance) if variance > 0 else 1.0

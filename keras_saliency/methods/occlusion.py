@@ -8,24 +8,25 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from keras_saliency.methods.base import Alike, Attribution
+from keras_saliency import _arguments
+from keras_saliency.methods.base import Attribution, PresetMixin
 
 if TYPE_CHECKING:
-    from keras_saliency.engine import Engine
+    from keras_saliency._engine.engine import Engine
 
-_WINDOWS = 8  # windows a side, where the user does not say
+_WINDOWS = 8  # windows a side by default
 
 
 @dataclass(frozen=True)
-class Occlusion(Alike):
+class Occlusion(PresetMixin):
     """The score drop of each covered window, averaged over the windows that cover a pixel.
 
-    Needs no gradient. Windows past the right and bottom edge are cut off there.
+    Needs no gradient. Windows that cross the right or bottom edge are clipped there.
 
     Args:
-        window: Side of the square window in model pixels, or (height, width); an eighth of the
-            picture where it is None.
-        stride: Step between windows, or (down, right); half a window where it is None.
+        window: Side of the square window in model pixels, or (height, width); None takes an
+            eighth of the picture.
+        stride: Step between windows, or (down, right); None takes half a window.
         fill: What covers: ``"mean"`` (the picture's mean colour), ``"black"``, ``"white"``,
             ``"blur"``, a number or an array in the model's input range.
         reduce: ``"mean"`` over the windows that cover a pixel, or their ``"sum"``.
@@ -57,15 +58,13 @@ class Occlusion(Alike):
     reduce: Literal["mean", "sum"] = "mean"
 
     def __post_init__(self) -> None:
-        """Refuse what is no window."""
+        """Check the options."""
         super().__post_init__()
         self._require(self.reduce in ("mean", "sum"), "reduce", "'mean' or 'sum'")
         for option in ("window", "stride"):
             value = getattr(self, option)
             pair = value if isinstance(value, tuple | list) else (value, value)
-            good = value is None or (
-                len(pair) == 2 and all(isinstance(n, int) and n > 0 for n in pair)
-            )
+            good = value is None or (len(pair) == 2 and all(map(_arguments.is_count, pair)))
             self._require(good, option, "a whole number above 0, or two of them")
 
     def attribute(self, engine: Engine, seed: int) -> Attribution:
@@ -82,9 +81,9 @@ class Occlusion(Alike):
                     variant[window] = cover[row][window]
                     yield row, variant
 
-        places = ((row, window) for row in range(len(images)) for window in windows)
+        pairs = ((row, window) for row in range(len(images)) for window in windows)
         scores = engine.variant_scores(covered(), len(images) * len(windows))
-        for (row, window), score in zip(places, scores, strict=True):
+        for (row, window), score in zip(pairs, scores, strict=True):
             total[row][window] += engine.scores[row] - score
         return Attribution(total / np.maximum(times, 1) if self.reduce == "mean" else total)
 
@@ -105,5 +104,5 @@ def _pair(value: Any) -> tuple[int, int]:
 
 
 def _starts(side: int, window: int, stride: int) -> range:
-    """Where windows start: enough of them to reach the far edge."""
+    """Return the starts of windows: enough of them to reach the far edge."""
     return range(0, -(-(side - window) // stride) * stride + 1, stride)

@@ -1,4 +1,4 @@
-"""The mean of random masks, each weighted by the score of the picture seen through it."""
+"""The mean of random masks, each weighted by the score of the masked picture."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ import numpy as np
 from keras_saliency.methods.base import Attribution, Method
 
 if TYPE_CHECKING:
-    from keras_saliency.engine import Engine
+    from keras_saliency._engine.engine import Engine
 
-_UNLIKE = 0.5  # two halves of the masks whose maps correlate less are reported
+_UNLIKE = 0.5  # a lower correlation of the maps of two halves of the masks is reported
 
 
 @dataclass(frozen=True)
-class Rise(Method):
+class RISE(Method):
     """Sum of score times mask, divided by (masks times keep).
 
     A mask is a small grid of random zeros and ones, enlarged bilinearly and shifted at random by
-    less than a cell. The masks are the same for every picture. One mask is held at a time, so
-    memory does not grow with their number. The paper's score is the probability:
+    less than a cell. The masks are the same for every picture. One mask is in memory at a time,
+    so memory does not grow with their number. The paper's score is the probability:
     ``target=targets.TopClass(score="probability")``. ``checks[i]["agreement"]`` is the correlation
-    of the maps that the odd and the even masks give alone; under 0.5 it is reported.
+    of the maps from the odd and from the even masks alone; a value below 0.5 is a finding.
 
     Args:
-        masks: How many.
-        cells: Cells of the small grid, a side.
-        keep: The chance of a cell to be kept.
-        fill: What covers; see `keras_saliency.perturb.fill`.
+        masks: Number of masks.
+        cells: Cells per side of the small grid.
+        keep: Probability that a cell stays visible.
+        fill: What covers; see `keras_saliency._inputs.baselines.fill`.
 
     Example:
-        >>> e = explain(model, img, methods.Rise(masks=500, cells=4), seed=1)
+        >>> e = explain(model, img, methods.RISE(masks=500, cells=4), seed=1)
         >>> -1 <= e.checks[0]["agreement"] <= 1
         True
     """
@@ -55,26 +55,26 @@ class Rise(Method):
     fill: Any = "black"
 
     def __post_init__(self) -> None:
-        """Refuse what is no mask."""
+        """Check the options."""
         self._require_count("masks")
         self._require_count("cells")
         self._require_share("keep")
-        self._require(self.keep < 1, "keep", "a chance between 0 and 1")
+        self._require(self.keep < 1, "keep", "a probability between 0 and 1")
 
     def attribute(self, engine: Engine, seed: int) -> Attribution:
         images, cover = engine.images, engine.fill(self.fill)
         halves = np.zeros((2, *images.shape[:3]))
         least, most = np.full(len(images), np.inf), np.full(len(images), -np.inf)
-        asked, answered = tee(self._masks(images.shape[1:3], seed))
+        drawn, replayed = tee(self._masks(images.shape[1:3], seed))
 
         def seen() -> Iterator[tuple[int, np.ndarray]]:
-            for mask in asked:
+            for mask in drawn:
                 veil = mask[..., None].astype(images.dtype)
                 for row, image in enumerate(images):
                     yield row, cover[row] + veil * (image - cover[row])
 
         scores = engine.variant_scores(seen(), self.masks * len(images))
-        for number, mask in enumerate(answered):
+        for number, mask in enumerate(replayed):
             for row in range(len(images)):
                 score = next(scores)
                 halves[number % 2, row] += score * mask
@@ -111,7 +111,9 @@ def _correlation(one: np.ndarray, other: np.ndarray) -> float:
 
 def _findings(least: float, most: float, agreement: float) -> tuple[str, ...]:
     if most - least <= 4 * np.finfo(np.float32).eps * max(abs(least), abs(most)):
-        return ("the score does not answer to the masks: the map shows their mean",)
+        return ("the score is the same under every mask: the map shows the mean of the masks",)
     if agreement < _UNLIKE:
-        return (f"the maps of two halves of the masks correlate by {agreement:.2f}: more masks",)
+        return (
+            f"the maps of two halves of the masks correlate by {agreement:.2f}: use more masks",
+        )
     return ()

@@ -1,4 +1,4 @@
-"""A layer's maps, each weighted by the score of the picture seen through it."""
+"""A layer's maps, each weighted by the score of the picture masked by it."""
 
 from __future__ import annotations
 
@@ -10,41 +10,43 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from scipy.special import softmax
 
-from keras_saliency import postprocess
+from keras_saliency._inputs import resampling
 from keras_saliency.methods.base import (
     INTERPOLATIONS,
-    Alike,
     Attribution,
     CamMethod,
     Interpolation,
+    PresetMixin,
     enlarge,
+    joined,
+    why_zero,
 )
 
 if TYPE_CHECKING:
-    from keras_saliency.engine import Engine
+    from keras_saliency._engine.engine import Engine
 
 _ROUNDING = 1e-6  # what varies by a smaller share is constant
 _SAME = "the score is the same behind every mask: the map shows the layer's mean"
 
 
 @dataclass(frozen=True)
-class ScoreCam(Alike, CamMethod):
+class ScoreCam(PresetMixin, CamMethod):
     """ReLU(sum_k w_k A_k), w the softmax over k of the score of the picture masked by A_k.
 
-    A map is a mask when it is enlarged to the picture and scaled to 0..1: at 1 the picture is
-    seen, at 0 what covers it. A map without any variation is no mask and has the weight 0. One
-    mask is held at a time. The score is the target's: of logits the softmax takes few maps, of
-    probabilities it takes nearly the mean of all.
+    A map becomes a mask by enlarging it to the picture and scaling it to 0..1: 1 shows the
+    picture, 0 its cover. A constant map is no mask and has the weight 0. One mask is in memory at
+    a time. The score is the target's: with logits the softmax selects few maps, with probabilities
+    it is nearly the mean of all.
 
     Args:
         layer: As for `GradCam`.
-        channels: How many maps to take, those that vary most; ``None`` takes all, a run of the
-            model for each.
-        fill: What covers; see `keras_saliency.perturb.fill`.
+        channels: Number of maps to use, those that vary most; ``None`` uses all, with a run of
+            the model for each.
+        fill: What covers; see `keras_saliency._inputs.baselines.fill`.
         softmax: Whether the weights are the softmax of the scores over maps, or the scores.
         mask_interpolation: How maps are enlarged to masks, as for `GradCam`.
         interpolation: How the result is enlarged, as for `GradCam`.
-        like: ``"tf-keras-vis"`` (give the target ``score="probability"``, too) or
+        like: ``"tf-keras-vis"`` (set the target's ``score="probability"``, too) or
             ``"pytorch-grad-cam"``: that library's options, see docs/migrating.md.
 
     Example:
@@ -70,7 +72,7 @@ class ScoreCam(Alike, CamMethod):
     mask_interpolation: Interpolation = "bilinear"
 
     def __post_init__(self) -> None:
-        """Refuse what is no layer or no number of maps."""
+        """Check the options."""
         super().__post_init__()
         known = self.mask_interpolation in INTERPOLATIONS
         self._require(known, "mask_interpolation", f"one of {INTERPOLATIONS}")
@@ -80,7 +82,7 @@ class ScoreCam(Alike, CamMethod):
     def attribute(self, engine: Engine, seed: int) -> Attribution:
         at, images, cover = engine.activations(self.layer), engine.images, engine.fill(self.fill)
         masks = [
-            [k for k in postprocess.most_varied(maps, self.channels) if _varies(maps[..., k])]
+            [k for k in resampling.most_varied(maps, self.channels) if _varies(maps[..., k])]
             for maps in at.activations
         ]
 
@@ -101,8 +103,10 @@ class ScoreCam(Alike, CamMethod):
             if channels:
                 weights = softmax(answers) if self.softmax else answers
                 grid[row] = at.activations[row][..., channels] @ weights
-        grid = self.enlarged(engine, self.kept(grid))
-        return Attribution(grid, info={"layer": at.layer}, findings=findings)
+        clipped = self.clipped(grid)
+        zero = why_zero(at.layer, grid, clipped, at.activations)
+        grid = self.enlarged(engine, clipped)
+        return self.attribution(at, grid, joined(findings, zero))
 
 
 def _varies(one: np.ndarray) -> bool:

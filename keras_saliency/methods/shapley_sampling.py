@@ -1,4 +1,4 @@
-"""Shapley values of segments, by random orders in which they come."""
+"""Shapley values of segments, by random orders in which they are added."""
 
 from __future__ import annotations
 
@@ -8,24 +8,23 @@ from typing import Any
 
 import numpy as np
 
-from keras_saliency import coalitions
-from keras_saliency.methods.base import ShapleyMethod
+from keras_saliency.methods.base import ShapleyMethod, games
 
 
 @dataclass(frozen=True)
 class ShapleySampling(ShapleyMethod):
-    """What each segment adds to the score when it comes, averaged over random orders.
+    """What each segment adds to the score when it is added, averaged over random orders.
 
     A pixel gets its segment's Shapley value; over segments these sum to y(x) - y(all covered),
-    whatever the orders. Up to 10 segments they are exact: all coalitions are asked, whatever
+    whatever the orders. Up to 10 segments they are exact: all coalitions are scored, whatever
     ``samples`` is. Every second order is the one before it, reversed. How far the sum misses, as a
     share of the gap, is in ``checks[i]["completeness_error"]``.
 
     Args:
         segments: ``"slic"``, ``"felzenszwalb"``, ``"grid"``, about how many, or labels (H, W); see
-            `keras_saliency.segments.of`.
-        samples: Orders; each costs as many scores as there are segments.
-        fill: What covers; see `keras_saliency.perturb.fill`.
+            `keras_saliency._inputs.segments.of`.
+        samples: Number of orders; each costs as many scores as there are segments.
+        fill: What covers; see `keras_saliency._inputs.baselines.fill`.
 
     Example:
         >>> quarters = np.kron([[0, 1], [2, 3]], np.ones((12, 12), int))
@@ -46,7 +45,7 @@ class ShapleySampling(ShapleyMethod):
 
 
 class _Orders:
-    """The mean gain of each player over orders; holds the sums."""
+    """The mean gain of each player over orders; stores sums."""
 
     def __init__(self, players: int, samples: int, seed: int) -> None:
         self.count = 1 + samples * (players - 1)
@@ -54,7 +53,7 @@ class _Orders:
         self._samples, self._seed = samples, seed
         self._gains, self._last = np.zeros(players), np.zeros(players)
 
-    def wishes(self) -> Iterator[coalitions.Wish]:
+    def wishes(self) -> Iterator[games.Wish]:
         generator = np.random.default_rng(self._seed)
         order = np.arange(len(self._gains))
         yield np.zeros(len(order), bool), None

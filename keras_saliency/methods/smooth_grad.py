@@ -9,30 +9,31 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from keras_saliency.methods.base import Alike, Around, Attribution
+from keras_saliency.methods.base import Attribution, PresetMixin, WrapperMethod
 
 if TYPE_CHECKING:
-    from keras_saliency.engine import Engine
+    from keras_saliency._engine.engine import Engine
 
-_TOLD = 3  # findings a picture
+_REPORTED = 3  # findings per picture
 
 
 @dataclass(frozen=True)
-class SmoothGrad(Alike, Around):
+class SmoothGrad(PresetMixin, WrapperMethod):
     """Attributions of noisy copies of the picture, averaged; around any method.
 
     The noise is drawn in NumPy from explain()'s seed, the same on every backend and for every
-    picture. Checks are the base's, averaged over the copies; its findings say of how many.
+    picture. Checks are the base's, averaged over the copies; its findings say how many copies they
+    are about.
 
     Args:
         base: The method to smooth: a name or a `Method`.
         samples: Noisy copies of each picture.
         noise: Standard deviation, as a share of (max - min) of that picture.
-        relative: Where it is False, ``noise`` is no share, but in the model's input range.
+        relative: If False, ``noise`` is not a share but in the model's input range.
         reduce: ``"mean"``; ``"square"``, the mean of squares (Hooker et al. 2018,
             arXiv:1806.10758); or ``"variance"``, VarGrad (Adebayo et al. 2018, arXiv:1810.03292).
         like: ``"captum"``, ``"tf-keras-vis"`` or ``"pair"``: that library's options, see
-            docs/migrating.md. A base that is given by name does as that library does, too.
+            docs/migrating.md. A base passed by name takes that library's options, too.
 
     Example:
         >>> e = explain(model, img, methods.SmoothGrad("grad_cam", samples=25), seed=1)
@@ -57,11 +58,11 @@ class SmoothGrad(Alike, Around):
 
     @property
     def signed(self) -> bool:  # type: ignore[override]
-        """As the base, unless squares are taken."""
+        """As the base, unless squares are averaged."""
         return self.base.signed and self.reduce == "mean"
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be averaged."""
+        """Check the options."""
         super().__post_init__()
         object.__setattr__(self, "base", self._part(self.base))
         self._require_count("samples")
@@ -74,11 +75,11 @@ class SmoothGrad(Alike, Around):
         sums = _Spread(len(images)) if self.reduce == "variance" else _Sums(len(images))
         said = _Said(len(images), self.samples)
         for rows, noisy in engine.chunks(self._noisy(images, seed), len(images) * self.samples):
-            found = self.base.attribute(engine.at(rows, noisy), seed)
-            said.add(rows, found)
+            result = self.base.attribute(engine.with_images(rows, noisy), seed)
+            said.add(rows, result)
             sums.add(
                 rows,
-                found.values.astype(np.float64) ** 2 if self.reduce == "square" else found.values,
+                result.values.astype(np.float64) ** 2 if self.reduce == "square" else result.values,
             )
         return Attribution(sums.result(), said.checks, said.info(), said.findings())
 
@@ -93,7 +94,7 @@ class SmoothGrad(Alike, Around):
 
 
 class _Said:
-    """What the base says beside its maps, by picture: checks' means, and its findings counted."""
+    """The base's checks, averaged, and its findings, counted, for each picture."""
 
     def __init__(self, count: int, samples: int) -> None:
         self.checks: dict[str, np.ndarray] = {}
@@ -102,22 +103,22 @@ class _Said:
         self._by_picture: dict[str, dict[int, Any]] = {}
         self._findings = [Counter[str]() for _ in range(count)]
 
-    def add(self, rows: list[int], found: Attribution) -> None:
-        for name, values in found.checks.items():
+    def add(self, rows: list[int], result: Attribution) -> None:
+        for name, values in result.checks.items():
             sums = self.checks.setdefault(name, np.zeros(self._count))
             np.add.at(sums, rows, np.asarray(values) / self._samples)
-        for name, value in found.info.items():
+        for name, value in result.info.items():
             if isinstance(value, list) and len(value) == len(rows):  # one for each copy
                 first = self._by_picture.setdefault(name, {})
                 for row, one in zip(rows, value, strict=True):
                     first.setdefault(row, one)
             else:
                 self._whole[name] = value
-        for row, said in zip(rows, found.findings or [()] * len(rows), strict=True):
+        for row, said in zip(rows, result.findings or [()] * len(rows), strict=True):
             self._findings[row].update(said)
 
     def info(self) -> dict[str, Any]:
-        """Return the base's; what it says of each picture as it said of its first copy."""
+        """Return the base's info; entries with one item per picture are those of its first copy."""
         lists = {name: [by[row] for row in sorted(by)] for name, by in self._by_picture.items()}
         return {**self._whole, **lists}
 
@@ -126,7 +127,7 @@ class _Said:
         return [
             tuple(
                 said if times == self._samples else f"{times} of {self._samples} copies: {said}"
-                for said, times in counted.most_common(_TOLD)
+                for said, times in counted.most_common(_REPORTED)
             )
             for counted in self._findings
         ]

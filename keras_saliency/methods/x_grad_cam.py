@@ -1,4 +1,4 @@
-"""Gradients averaged by activation: the weights that two axioms ask for."""
+"""Gradients averaged by activation: the weights that two axioms imply."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 from keras_saliency.methods.base import GradientCam, cancelled
 
 if TYPE_CHECKING:
-    from keras_saliency.engine import LayerGradient
+    from keras_saliency._engine.outputs import LayerGradient
 
-_ROUNDING = 1e-5  # a map that sums to less of its size is divided by noise
+_ROUNDING = 1e-5  # of a map's size: a smaller sum is noise, and no divisor
 
 
 @dataclass(frozen=True)

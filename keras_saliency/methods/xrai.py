@@ -1,4 +1,4 @@
-"""The segments of a picture that hold the most attribution, best first."""
+"""The segments of a picture with the most attribution, best first."""
 
 from __future__ import annotations
 
@@ -7,38 +7,39 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from keras_saliency import postprocess, segments
+from keras_saliency import _arguments as options
+from keras_saliency._inputs import resampling, segments
 from keras_saliency.errors import MethodError
-from keras_saliency.methods.base import Alike, Attribution, Method, classes
+from keras_saliency.methods.base import Attribution, Method, PresetMixin, classes
 
 if TYPE_CHECKING:
-    from keras_saliency.engine import Engine
+    from keras_saliency._engine.engine import Engine
 
 _READ = "help(keras_saliency.methods.Xrai)"
 _COMPLETENESS = "completeness_error"
-_AT_ONCE = 4096  # pixels that are taken from all segments at once
+_AT_ONCE = 4096  # pixels that are removed from all segments at once
 
 
 @dataclass(frozen=True)
-class Xrai(Alike):
-    """Overlapping segments, taken greedily by their mean attribution; whole regions, no speckles.
+class Xrai(PresetMixin):
+    """Overlapping segments, selected greedily by their mean attribution; regions, no speckles.
 
-    The segment with the highest mean over what is not yet covered is taken, and what it covers anew
-    gets that mean, until no segment adds ``min_area`` pixels. What is left over gets its own mean.
-    The map sums to what the attributions sum to.
+    Select the segment with the highest mean over its uncovered pixels and give these pixels that
+    mean, until no segment adds ``min_area`` pixels. The remaining pixels get their own mean. The
+    map sums to what the attributions sum to.
 
     Args:
-        base: What is averaged over segments: a method or its name; integrated gradients from two
-            baselines where it is None.
+        base: The method, or its name, whose map is averaged over segments; None takes integrated
+            gradients from two baselines.
         scales: Of Felzenszwalb's segmentation, one after the other; larger gives larger segments.
         dilation: How far each segment grows over its edges, in model pixels.
         min_area: Pixels that a segment must add.
         masks: Bool masks (N, H, W) of one's own in the model's frame, the same for every picture;
             ``scales`` and ``dilation`` are not used then.
-        ends: Those two: ``"black_white"``, or ``"picture"``, each picture's least and its largest
-            value.
-        channels: What a pixel has of its channels' attributions: the base's map, as ``"base"`` says
-            (a sum), or the ``"max"`` of them, which adds up to nothing.
+        ends: The two baselines: ``"black_white"``, or ``"picture"``, each picture's least and its
+            greatest value.
+        channels: How a pixel's channels are reduced: ``"base"``, as the base's map does (a sum), or
+            ``"max"``, whose map does not sum to the score gap.
         steps: Of integrated gradients, where ``base`` is None.
         quadrature: Of these, as in `IntegratedGradients`.
         like: ``"pair"``: that library's options, see docs/migrating.md.
@@ -82,7 +83,7 @@ class Xrai(Alike):
         return self._attributing().needs_gradient
 
     def __post_init__(self) -> None:
-        """Refuse what is no segment."""
+        """Check the options."""
         super().__post_init__()
         if self.base is not None:
             object.__setattr__(self, "base", self._part(self.base))
@@ -91,9 +92,9 @@ class Xrai(Alike):
         self._require(self.channels in ("base", "max"), "channels", "'base' or 'max'")
         scales = self.scales
         several = isinstance(scales, list | tuple) and len(scales) > 0
-        good = several and all(isinstance(one, int | float) and one > 0 for one in scales)
+        good = several and all(options.is_number(one) and one > 0 for one in scales)
         self._require(good, "scales", "a tuple of numbers above 0")
-        good = isinstance(self.dilation, int) and self.dilation >= 0
+        good = options.is_integer(self.dilation) and self.dilation >= 0
         self._require(good, "dilation", "a whole number, 0 or more")
         self._require_count("min_area")
         self._require_count("steps")
@@ -105,29 +106,29 @@ class Xrai(Alike):
         if self.base is None and self.ends == "black_white":
             _check_white(engine)
         base = self._attributing(images)
-        given = self._given(images.shape[1:3])
-        found = base.attribute(engine, seed)
-        maps = found.values
-        if not found.is_grid:
+        own_masks = self._own_masks(images.shape[1:3])
+        result = base.attribute(engine, seed)
+        maps = result.values
+        if not result.is_grid:
             maps = maps.max(axis=-1) if self.channels == "max" else base.to_map(maps)
-        maps = postprocess.resize(maps, images.shape[1:3]).astype(np.float64)
+        maps = resampling.resize(maps, images.shape[1:3]).astype(np.float64)
         values = np.zeros(maps.shape)
         findings = []
         for row, image in enumerate(images):
-            masks = given
+            masks = own_masks
             if masks is None:
                 kinds = segments.felzenszwalb_scales(image, self.scales, dilation=self.dilation)
                 masks = np.stack(list(kinds))
             broken = ~np.isfinite(maps[row])
             values[row] = _greedy(np.where(broken, 0, maps[row]), masks, self.min_area)
-            said = found.findings[row] if found.findings else ()
+            said = result.findings[row] if result.findings else ()
             findings.append((*said, *_findings(values[row], masks, int(broken.sum()))))
         # The base's error is that of sums over channels.
-        adds_up = found.is_grid or self.channels == "base"
+        adds_up = result.is_grid or self.channels == "base"
         checks = {
-            name: each for name, each in found.checks.items() if adds_up or name != _COMPLETENESS
+            name: each for name, each in result.checks.items() if adds_up or name != _COMPLETENESS
         }
-        return Attribution(values, checks, found.info, findings)
+        return Attribution(values, checks, result.info, findings)
 
     def _attributing(self, images: np.ndarray | None = None) -> Method:
         if self.base is not None:
@@ -138,32 +139,32 @@ class Xrai(Alike):
         options: dict[str, Any] = {"steps": self.steps, "quadrature": self.quadrature}
         return classes()["integrated_gradients"](**options, baseline=ends)
 
-    def _given(self, size: tuple[int, ...]) -> np.ndarray | None:
+    def _own_masks(self, size: tuple[int, ...]) -> np.ndarray | None:
         """Return the user's masks (N, H, W), or None."""
         if self.masks is None:
             return None
         masks = np.asarray(self.masks)
         if masks.dtype != bool or masks.ndim != 3 or masks.shape[1:] != size or not masks.any():
             raise MethodError(
-                "Masks of segments were given.",
-                f"They are {masks.dtype} of shape {masks.shape}"
-                + (", all empty" if masks.size and not masks.any() else "")
-                + f"; the pictures are {size[0]}x{size[1]} pixels as the model sees them.",
-                "Give bool masks (N, H, W) of that size; of labels: labels == number for each.",
+                "Expected bool masks (N, H, W) of segments, not all empty, at the model's input "
+                f"size of {size[0]}x{size[1]} pixels.",
+                f"Got {masks.dtype} of shape {masks.shape}"
+                + (", all empty." if masks.size and not masks.any() else "."),
+                "Pass bool masks (N, H, W) of that size; from labels: labels == number for each.",
                 _READ,
             )
         return masks
 
 
 def _check_white(engine: Engine) -> None:
-    """Refuse where nobody knows what white is, and say what to pass."""
+    """Raise MethodError where the value of white is not known, and say what to pass."""
     try:
         engine.fill("white")
     except MethodError as error:
         raise MethodError(
-            "XRAI was asked for; it integrates gradients from black and from white.",
-            error.found,
-            "Give both as numbers of the model's input, as in "
+            "Expected black and white, from which XRAI integrates gradients.",
+            error.got,
+            "Pass both as numbers of the model's input, as in "
             "methods.Xrai(base=methods.IntegratedGradients(baseline=[0.0, 1.0])), "
             "or pass explain(preprocess=...).",
             _READ,
@@ -202,7 +203,7 @@ def _inside(members: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _findings(values: np.ndarray, masks: np.ndarray, broken: int) -> tuple[str, ...]:
-    """Return what looks wrong, as sentences."""
+    """Return the findings of a picture."""
     said = []
     if broken:
         said.append(f"{broken} attributions of the base are NaN or infinite: they count as 0")
@@ -210,5 +211,5 @@ def _findings(values: np.ndarray, masks: np.ndarray, broken: int) -> tuple[str, 
     if outside:
         said.append(f"{outside:.1%} of the picture belongs to no segment: it gets its mean")
     if np.ptp(values) == 0 and values.any():
-        said.append("one segment covers the picture: the map cannot say where")
+        said.append("one segment covers the picture: the map cannot locate the evidence")
     return tuple(said)

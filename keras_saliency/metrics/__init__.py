@@ -1,28 +1,25 @@
-"""Numbers that say how good a map is: the metrics, and what they are read between.
+"""Metrics of attribution maps: one number for each picture, from plain arrays.
 
-Which map deserves belief? A number for each picture, from plain arrays; what runs a model is handed
-in as a function.
+Metrics that need a model take it as a function.
 
 ==================  =============================================================================
-`curves`            deletion and insertion: the score as pixels go in the map's order
-`road`              deletion, the missing pixels guessed from their neighbours
-`confidence`        the score of what the map shows: average drop, increase in confidence
+`curves`            deletion and insertion: the score as pixels change in the map's order
+`road`              deletion with missing pixels imputed from their neighbours
+`confidence`        the score of the masked picture: average drop, increase in confidence
 `faithfulness`      sensitivity-n, muFidelity, completeness: do attributions add up?
-`infidelity`        do attributions say what a change does to the score?
+`infidelity`        do attributions predict what a change does to the score?
 `robustness`        max-sensitivity: how much a map changes when the picture hardly does
-`complexity`        entropy and Gini index: how few pixels a map names
-`localization`      pointing game, energy inside, overlap: against boxes and masks
-`mosaics`           the grid pointing game: against pictures put side by side
+`complexity`        entropy and Gini index: how few pixels a map highlights
+`localization`      pointing game, energy inside, overlap: against boxes and masks; the grid
+                    pointing game: against mosaics of pictures
 `sanity`            randomised weights, random labels, another class
-`forgetting`        randomised weights for one's own comparisons, and the model as it was
+`randomization`     randomised weights for custom comparisons; restores the model
 `agreement`         rank correlation and structural similarity of two maps
 `summary`           the mean over pictures and its bootstrap interval
 `registry`          all of these in a table: what each needs, and which way is better
 ==================  =============================================================================
 
-Do people look there? `fixation` scores one picture's map by its human fixations; `baselines` gives
-the figures that a score is read between: the centre bias below, and what half of the observers say
-of the other half above.
+For agreement with human fixations see `keras_saliency.fixation.metrics`.
 
 Importing this package loads none of them; the first use of a name does.
 """
@@ -31,21 +28,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keras_saliency._lazy import attach
+from keras_saliency._imports import attach, moved
 
 if TYPE_CHECKING:
     from keras_saliency.metrics import (
         agreement,
-        baselines,
         complexity,
         confidence,
         curves,
         faithfulness,
-        fixation,
-        forgetting,
         infidelity,
         localization,
-        mosaics,
+        randomization,
         registry,
         road,
         robustness,
@@ -55,16 +49,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "agreement",
-    "baselines",
     "complexity",
     "confidence",
     "curves",
     "faithfulness",
-    "fixation",
-    "forgetting",
     "infidelity",
     "localization",
-    "mosaics",
+    "randomization",
     "registry",
     "road",
     "robustness",
@@ -72,4 +63,13 @@ __all__ = [
     "summary",
 ]
 
-__getattr__, __dir__ = attach(__name__, {}, __all__)
+# Until version 0.2, under the old name, with a DeprecationWarning.
+_MOVED = {
+    "forgetting": "metrics.randomization",
+    "baselines": "fixation.metrics.baselines",
+    "fixation": "fixation.metrics.scores",
+    "mosaics": "metrics.localization",
+}
+moved(__name__, _MOVED)
+
+__getattr__, __dir__ = attach(__name__, {}, (*__all__, *_MOVED))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import ndimage
+from scipy.stats import rankdata
 
 from keras_saliency.metrics import inputs
 
 __all__ = ["pearson", "rank_correlation", "ssim"]
 
-_ROUNDING = 1e-12  # of their size: sums that differ by less are one value
+_ROUNDING = 1e-12  # of their size: sums that differ by less are equal
 _WINDOW = {"sigma": 1.5, "radius": 5}  # the paper's Gaussian of 11 by 11
 _K1, _K2 = 0.01, 0.03  # the paper's, as shares of the largest value, which is 1 here
 
@@ -42,8 +43,8 @@ def rank_correlation(maps: ArrayLike, others: ArrayLike, *, absolute: bool = Fal
         absolute: Compare absolute values, so that a map and its opposite are alike.
 
     Returns:
-        (B,) float64, -1 to 1; ties have the mean of their ranks. 0 where either map is constant,
-        also if both are: two empty maps are no evidence of anything.
+        (B,) float64, -1 to 1; ties get the mean of their ranks. 0 where either map is constant,
+        also if both are: two empty maps are no evidence of agreement.
 
     Raises:
         MetricError: Maps are not (B, H, W) and finite, or differ in shape.
@@ -55,12 +56,12 @@ def rank_correlation(maps: ArrayLike, others: ArrayLike, *, absolute: bool = Fal
     a, b = _pair(maps, others)
     if absolute:
         a, b = np.abs(a), np.abs(b)
-    ranks = (np.stack([_ranks(one.ravel()) for one in each]) for each in (a, b))
+    ranks = (np.stack([rankdata(one.ravel()) for one in each]) for each in (a, b))
     return pearson(*ranks)
 
 
 def ssim(maps: ArrayLike, others: ArrayLike, *, absolute: bool = False) -> np.ndarray:
-    """Return the structural similarity of two maps of each picture, the largest value of each 1.
+    """Return the structural similarity of two maps of each picture, each scaled to a peak of 1.
 
     Args:
         maps: (B, H, W), 11 by 11 pixels or more.
@@ -87,8 +88,8 @@ def ssim(maps: ArrayLike, others: ArrayLike, *, absolute: bool = False) -> np.nd
     edge = _WINDOW["radius"]
     if min(a.shape[1:]) < 2 * edge + 1:
         raise inputs.refused(
-            "Structural similarity compares windows of 11 by 11 pixels.",
-            f"The maps have {a.shape[1]} by {a.shape[2]}.",
+            "Expected maps of 11 by 11 pixels or more, the window of structural similarity.",
+            f"Got {a.shape[1]} by {a.shape[2]} pixels.",
             "Enlarge the maps, or take the rank correlation.",
             "help(keras_saliency.metrics.agreement.ssim)",
         )
@@ -119,17 +120,11 @@ def _pair(maps: ArrayLike, others: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     a, b = inputs.maps(maps), inputs.maps(others)
     if a.shape != b.shape:
         raise inputs.refused(
-            "Maps that are compared must lie on the same pixels.",
-            f"Their shapes are {a.shape} and {b.shape}.",
-            "Make both at the picture's size.",
+            "Expected two batches of maps of the same shape.",
+            f"Got shapes {a.shape} and {b.shape}.",
+            "Compute both at the picture's size.",
         )
     return a, b
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """Return the ranks (N,) of N values, equal ones the mean of theirs."""
-    _, which, times = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(times) - (times - 1) / 2.0)[which]
 
 
 def _standardised(values: np.ndarray) -> np.ndarray:

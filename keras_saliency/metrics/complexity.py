@@ -1,4 +1,4 @@
-"""How few pixels does a map name? Of maps that are equally faithful, the simpler is better."""
+"""How few pixels does a map highlight? Of equally faithful maps, the simpler is better."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How sure is the model of the picture if it sees only what the map shows?"""
+"""How confident is the model if it sees only what the map highlights?"""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_saliency.metrics import inputs, variants
-from keras_saliency.metrics.variants import Score
+from keras_saliency.metrics import inputs
+from keras_saliency.metrics import inputs as variants
+from keras_saliency.metrics.inputs import Score
 
 __all__ = ["average_drop", "increase_in_confidence"]
 
@@ -21,17 +22,17 @@ def average_drop(
     *,
     batch_size: int = 8,
 ) -> np.ndarray:
-    """Return by how many percent the score drops on what the map shows. Lower is better.
+    """Return the drop of the score, in percent, on the masked picture. Lower is better.
 
-    The map, its negative values cut off and its peak scaled to 1, fades the picture into the
-    baseline. With black as the baseline that is the paper's product of picture and map.
+    The map, with negative values set to 0 and its peak scaled to 1, blends the picture into the
+    baseline. With a black baseline this is the paper's product of picture and map.
 
     Args:
         score: ``score(images (N, H, W, C), rows (N,)) -> (N,)``, a probability: at least 0.
         images: (B, H, W, C) in the model's input range.
-        maps: (B, H, W). One without a positive value shows nothing, a constant one everything.
-        baselines: (B, H, W, C) or what broadcasts to it: what is seen where the map is 0.
-        batch_size: How many pictures are scored at once.
+        maps: (B, H, W). One without a positive value hides all, a constant one shows all.
+        baselines: (B, H, W, C) or broadcastable to it: the pixels where the map is 0.
+        batch_size: Number of pictures scored at once.
 
     Returns:
         (B,) float64, ``100 max(0, y - o) / y``, 0 to 100 for each picture; 0 where the picture's
@@ -62,14 +63,14 @@ def increase_in_confidence(
     *,
     batch_size: int = 8,
 ) -> np.ndarray:
-    """Return whether what the map shows scores above the whole picture. Higher is better.
+    """Return whether the masked picture scores above the whole one. Higher is better.
 
     Args:
         score: As in `average_drop`.
         images: (B, H, W, C) in the model's input range.
         maps: (B, H, W).
-        baselines: (B, H, W, C) or what broadcasts to it.
-        batch_size: How many pictures are scored at once.
+        baselines: (B, H, W, C) or broadcastable to it.
+        batch_size: Number of pictures scored at once.
 
     Returns:
         (B,) float64, 100 where it is higher and 0 where it is not. Their mean is the paper's
@@ -94,7 +95,7 @@ def increase_in_confidence(
 def _seen(
     score: Score, images: ArrayLike, maps: ArrayLike, baselines: ArrayLike, batch_size: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the scores (B,) of the pictures, and of what the maps show of them."""
+    """Return the scores (B,) of the pictures, and of the masked pictures."""
     images = inputs.pictures(images)
     baselines = inputs.baselines(baselines, images)
     positive = np.maximum(inputs.maps(maps, images), 0.0)
@@ -108,8 +109,8 @@ def _seen(
     seen = variants.all_scores(score, faded(), (len(images),), batch_size)
     if min(whole.min(), seen.min()) < 0:
         raise inputs.refused(
-            "A drop in percent is one of probabilities, which are at least 0.",
-            f"The lowest score is {min(whole.min(), seen.min()):.6g}.",
+            "Expected scores of 0 or more, such as probabilities, for a drop in percent.",
+            f"Got a lowest score of {min(whole.min(), seen.min()):.6g}.",
             "Score the probability of the class, not its logit.",
             "help(keras_saliency.metrics.confidence)",
         )

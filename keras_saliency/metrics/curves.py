@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_saliency.metrics import inputs, ranking, variants
-from keras_saliency.metrics.variants import Score
+from keras_saliency.metrics import inputs
+from keras_saliency.metrics import inputs as ranking
+from keras_saliency.metrics import inputs as variants
+from keras_saliency.metrics.inputs import Score
 
 __all__ = ["Curves", "deletion", "deletion_curves", "insertion", "insertion_curves"]
 
@@ -28,7 +30,7 @@ class Curves:
 
     @property
     def areas(self) -> np.ndarray:
-        """The area under each curve, (B,): the mean score on the way, by the trapezoid rule."""
+        """The area under each curve, (B,) float64: the mean score, by the trapezoid rule."""
         return np.trapezoid(self.scores, self.shares, axis=1)
 
 
@@ -44,20 +46,21 @@ def deletion(
 ) -> np.ndarray:
     """Return the area under the deletion curve. Lower is better.
 
-    Pixels are replaced by the baseline, highest first; if the map is right, the score falls early.
+    Pixels are replaced by the baseline, highest first; a faithful map makes the score fall early.
 
     Args:
         score: ``score(images (N, H, W, C), rows (N,)) -> (N,)``; a probability in the paper.
-            ``rows`` says from which picture each one is made.
+            ``rows`` holds the number of the picture from which each is made.
         images: (B, H, W, C) in the model's input range.
-        maps: (B, H, W). Only the order of values counts: the lowest go last, also if negative.
-        baselines: (B, H, W, C) or what broadcasts to it: what is left, such as black or the mean.
-        steps: In how many equal shares the pixels are replaced; each costs a run of the model.
-        seed: Of the order in which equal values go (not the raster's), the same for all pictures.
-        batch_size: How many pictures are scored at once.
+        maps: (B, H, W). Only the order of values counts: the lowest come last, also if negative.
+        baselines: (B, H, W, C) or broadcastable to it: the end of the curve, such as black or
+            the mean.
+        steps: Number of equal shares in which pixels are replaced; each costs a run of the model.
+        seed: Of the order of equal values (not the raster's), the same for all pictures.
+        batch_size: Number of pictures scored at once.
 
     Returns:
-        (B,) float64, the mean score on the way, in the range of the score: 0 to 1 of a probability.
+        (B,) float64, the mean score, in the range of the score: 0 to 1 for a probability.
 
     Raises:
         MetricError: Arrays do not fit, are not finite, or there are more steps than pixels.
@@ -91,20 +94,20 @@ def insertion(
 ) -> np.ndarray:
     """Return the area under the insertion curve. Higher is better.
 
-    The picture's pixels come into the baseline, highest first; if the map is right, the score rises
-    early. The paper starts at a blurred picture: into black, edges come that are in no picture.
+    Pixels of the picture replace the baseline, highest first; a faithful map makes the score rise
+    early. The paper starts at a blurred picture: on black, pixels make edges of no picture.
 
     Args:
         score: As in `deletion`.
         images: (B, H, W, C) in the model's input range.
         maps: (B, H, W). Only the order of values counts.
-        baselines: (B, H, W, C) or what broadcasts to it: where it starts, such as a blur.
-        steps: In how many equal shares the pixels come.
-        seed: Of the order in which equal values come.
-        batch_size: How many pictures are scored at once.
+        baselines: (B, H, W, C) or broadcastable to it: the start, such as a blur.
+        steps: Number of equal shares in which pixels are inserted.
+        seed: Of the order of equal values.
+        batch_size: Number of pictures scored at once.
 
     Returns:
-        (B,) float64, the mean score on the way, in the range of the score: 0 to 1 of a probability.
+        (B,) float64, the mean score, in the range of the score: 0 to 1 for a probability.
 
     Raises:
         MetricError: As in `deletion`.
@@ -171,7 +174,7 @@ def _curves(
     until = np.rint(np.linspace(0, pixels, steps + 1)).astype(int)
     order = ranking.highest_first(maps, seed)
 
-    def on_the_way() -> Iterator[variants.Variant]:
+    def replaced() -> Iterator[variants.Variant]:
         for row in range(count):
             now, then = (np.array(a[row]).reshape(pixels, channels) for a in (start, end))
             for first, last in zip([0, *until[:-1]], until, strict=True):
@@ -179,5 +182,5 @@ def _curves(
                 now[moved] = then[moved]
                 yield row, now.reshape(height, width, channels).copy()
 
-    found = variants.all_scores(score, on_the_way(), (count, steps + 1), batch_size)
-    return Curves(until / pixels, found)
+    result = variants.all_scores(score, replaced(), (count, steps + 1), batch_size)
+    return Curves(until / pixels, result)

@@ -1,4 +1,4 @@
-"""Do attributions add up to what happens to the score when their pixels go?"""
+"""Do attributions add up to the change of the score when their pixels are removed?"""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_saliency.metrics import agreement, inputs, variants
-from keras_saliency.metrics.variants import Score
+from keras_saliency.metrics import agreement, inputs
+from keras_saliency.metrics import inputs as variants
+from keras_saliency.metrics.inputs import Score
 
 __all__ = ["completeness_error", "mu_fidelity", "sensitivity_n"]
 
-# Scores in float32 that differ by less, as a share of their size, differ by rounding; so do sums.
+# A smaller relative difference of float32 scores, or of sums, is rounding.
 _STILL = 1e-6
 
 
@@ -33,19 +34,20 @@ def sensitivity_n(
         score: ``score(images (N, H, W, C), rows (N,)) -> (N,)``.
         images: (B, H, W, C) in the model's input range.
         attributions: (B, H, W), or (B, H, W, C), which is summed over channels.
-        baselines: (B, H, W, C) or what broadcasts to it: what replaces the pixels of a set.
+        baselines: (B, H, W, C) or broadcastable to it: the values that replace the pixels of a
+            set.
         n: Pixels in a set: a count (int), or a share of all, above 0 and below 1 (float). The
             paper draws a curve over it.
-        samples: How many sets, the same for every picture.
+        samples: Number of sets, the same for every picture.
         seed: Of the sets.
-        batch_size: How many pictures are scored at once.
+        batch_size: Number of pictures scored at once.
 
     Returns:
         (B,) float64, Pearson's correlation over the sets, -1 to 1; 0 where the sums or the score do
-        not move (a move below a millionth of the score is rounding).
+        not change (a change below a millionth of the score is rounding).
 
     Raises:
-        MetricError: Arrays do not fit or are not finite, or n leaves no choice.
+        MetricError: Arrays do not fit or are not finite, or n is not below the number of pixels.
 
     Source:
         M. Ancona, E. Ceolini, C. Öztireli, M. Gross: Towards better understanding of gradient-based
@@ -89,26 +91,27 @@ def mu_fidelity(
 ) -> np.ndarray:
     """Return how attributions of random cells and score drops correlate. Higher is better.
 
-    Cells instead of pixels: a few single pixels hardly move the score of a network for photographs.
+    Cells instead of pixels: a few single pixels hardly change the score of a photograph.
 
     Args:
         score: ``score(images (N, H, W, C), rows (N,)) -> (N,)``.
         images: (B, H, W, C) in the model's input range.
         attributions: (B, H, W), or (B, H, W, C), which is summed over channels.
-        baselines: (B, H, W, C) or what broadcasts to it: what replaces the cells of a set.
-        grid_size: Cells a side.
+        baselines: (B, H, W, C) or broadcastable to it: the values that replace the cells of a
+            set.
+        grid_size: Cells per side.
         subset: Share of the cells in a set, above 0 and below 1.
-        samples: How many sets, the same for every picture.
+        samples: Number of sets, the same for every picture.
         seed: Of the sets.
-        batch_size: How many pictures are scored at once.
+        batch_size: Number of pictures scored at once.
 
     Returns:
         (B,) float64, Pearson's correlation over the sets, -1 to 1; 0 where the sums or the score do
-        not move (a move below a millionth of the score is rounding).
+        not change (a change below a millionth of the score is rounding).
 
     Raises:
-        MetricError: Arrays do not fit or are not finite, or there are more cells than pixels a
-            side, or a set holds none or all.
+        MetricError: Arrays do not fit or are not finite, or there are more cells than pixels
+            per side, or a set holds none or all.
 
     Source:
         U. Bhatt, A. Weller, J. M. F. Moura: Evaluating and aggregating feature-based model
@@ -150,8 +153,8 @@ def completeness_error(
         score: ``score(images (N, H, W, C), rows (N,)) -> (N,)``.
         images: (B, H, W, C) in the model's input range.
         attributions: (B, H, W) or (B, H, W, C).
-        baselines: (B, H, W, C) or what broadcasts to it: that of the attributions.
-        batch_size: How many pictures are scored at once.
+        baselines: (B, H, W, C) or broadcastable to it: that of the attributions.
+        batch_size: Number of pictures scored at once.
 
     Returns:
         (B,) float64, ``|sum(attributions) - gap| / |gap|``, 0 or more, gap the score above that of
@@ -203,7 +206,7 @@ def _correlations(
 
     def without() -> Iterator[variants.Variant]:
         for row, (image, behind) in enumerate(zip(images, baselines, strict=True)):
-            generator = np.random.default_rng(seed)
+            generator = inputs.generator(seed)
             for number in range(samples):
                 chosen = draw(generator)
                 sums[row, number] = values[row][chosen].sum()

@@ -1,4 +1,4 @@
-"""Do attributions say what a meaningful change of the picture does to the score?"""
+"""Do attributions predict what a meaningful change of the picture does to the score?"""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_saliency.metrics import inputs, variants
-from keras_saliency.metrics.variants import Score
+from keras_saliency.metrics import inputs
+from keras_saliency.metrics import inputs as variants
+from keras_saliency.metrics.inputs import Score
 
 __all__ = ["infidelity"]
 
-# Picture (H, W, C) and generator, to what is subtracted from the picture, (H, W, C).
+# Picture (H, W, C) and generator, to the values subtracted from the picture, (H, W, C).
 Perturbation = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
@@ -31,25 +32,25 @@ def infidelity(
     seed: int = 0,
     batch_size: int = 8,
 ) -> np.ndarray:
-    """Return the mean square by which attributions miss the score's change. Lower is better.
+    """Return the mean squared error of attributions as to the score's change. Lower is better.
 
     Args:
         score: ``score(images (N, H, W, C), rows (N,)) -> (N,)``.
         images: (B, H, W, C) in the model's input range, ``x``.
         attributions: (B, H, W, C), or (B, H, W), the same for all channels, ``a``.
-        baselines: (B, H, W, C) or what broadcasts to it: what is left in a square.
-        perturbation: What is subtracted from the picture, ``I``: ``"square"``, picture minus
+        baselines: (B, H, W, C) or broadcastable to it: the values in a square.
+        perturbation: The values subtracted from the picture, ``I``: ``"square"``, picture minus
             baseline in a random square, its side 1 to half of the shorter side, 0 outside;
             ``"gaussian"``, noise; or a function ``(image, generator) -> (H, W, C)``.
         contributions: Attributions hold the factor ``x - baseline`` already, as those that sum to
             the score gap do; ``I`` is then 1 in the square, 0 outside. Squares only.
-        normalize: Scale the attributions first as suits them best, one factor a picture, so that
-            maps of different scale can be compared. ``"positive"`` takes a factor of 0 or more;
+        normalize: Scale the attributions first by the best factor of each picture, so that maps of
+            different scale can be compared. ``"positive"`` takes a factor of 0 or more;
             True any, as captum does: a map and its opposite are then one.
         noise: Standard deviation of ``"gaussian"``, as a share of (max - min) of that picture.
-        samples: How many perturbations, of the same draws for every picture.
+        samples: Number of perturbations, of the same draws for every picture.
         seed: Of the draws.
-        batch_size: How many pictures are scored at once.
+        batch_size: Number of pictures scored at once.
 
     Returns:
         (B,) float64, the mean of ``(sum(I a) - (score(x) - score(x - I)))^2``, 0 or more, in the
@@ -57,7 +58,7 @@ def infidelity(
 
     Raises:
         MetricError: Arrays do not fit or are not finite, no such perturbation, or contributions
-            with another one than squares.
+            with a perturbation other than squares.
 
     Source:
         C.-K. Yeh, C.-Y. Hsieh, A. S. Suggala, D. I. Inouye, P. Ravikumar: On the (in)fidelity and
@@ -83,8 +84,9 @@ def infidelity(
         inputs.choice(perturbation, "perturbation", ("square", "gaussian"))
     if contributions and perturbation != "square":
         raise inputs.refused(
-            "contributions=True says that attributions hold the factor picture minus baseline.",
-            "Only in squares is this factor what is taken away.",
+            "Expected perturbation='square' with contributions=True: only there the change is the "
+            "factor picture minus baseline that contributions hold.",
+            f"Got perturbation={perturbation!r}.",
             "Take perturbation='square', or attributions without that factor.",
             "help(keras_saliency.metrics.infidelity)",
         )
@@ -92,7 +94,7 @@ def infidelity(
 
     def changed() -> Iterator[variants.Variant]:
         for row, (image, behind) in enumerate(zip(images, baselines, strict=True)):
-            generator = np.random.default_rng(seed)
+            generator = inputs.generator(seed)
             for number in range(samples):
                 if perturbation == "square":
                     square = _square(image.shape, generator)
@@ -121,19 +123,21 @@ def _taken(
 ) -> np.ndarray:
     if not callable(perturbation):
         return noise * np.ptp(image) * draw.standard_normal(image.shape)
-    found = np.asarray(perturbation(image, draw), np.float64)
-    if found.shape != image.shape or not np.isfinite(found).all():
+    result = np.asarray(perturbation(image, draw), np.float64)
+    if result.shape != image.shape or not np.isfinite(result).all():
         raise inputs.refused(
-            f"perturbation(image, generator) must give finite numbers of shape {image.shape}.",
-            f"It gave shape {found.shape}.",
-            "Return what is subtracted from the picture.",
+            f"Expected perturbation(image, generator) to return finite numbers of shape "
+            f"{image.shape}.",
+            f"Got shape {result.shape}"
+            + (" with NaN or infinity." if result.shape == image.shape else "."),
+            "Return the values to subtract from the picture.",
             "help(keras_saliency.metrics.infidelity)",
         )
-    return found
+    return result
 
 
 def _square(shape: tuple[int, ...], draw: np.random.Generator) -> np.ndarray:
-    """Return a mask (H, W, 1) of a random square that lies on the picture."""
+    """Return a bool mask (H, W, 1) of a random square inside the picture."""
     side = draw.integers(1, max(1, min(shape[:2]) // 2), endpoint=True)
     top, left = (draw.integers(0, n - side, endpoint=True) for n in shape[:2])
     mask = np.zeros((*shape[:2], 1), bool)

@@ -1,112 +1,119 @@
-"""What a metric of maps may be given: a batch of pictures, maps, baselines; or a clear error."""
+"""Checked inputs of metrics: batches of pictures, maps and baselines; scores of variants."""
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from keras_saliency import _arguments
 from keras_saliency.errors import MetricError
 
 _READ = "help(keras_saliency.metrics)"
 
 
-def refused(asked: str, found: str, fix: str, read: str = _READ) -> MetricError:
-    """Return the error to raise: what was asked, what was found, what would work."""
-    return MetricError(asked, found, fix, read)
+def refused(what: str, got: str, fix: str, read: str = _READ) -> MetricError:
+    """Return the error to raise: what was expected, what it got, the nearest fix."""
+    return MetricError(what, got, fix, read)
 
 
 def pictures(images: ArrayLike) -> np.ndarray:
-    """Return pictures (B, H, W, C) in their own float type, which is what the model is given."""
-    found = np.asarray(images)
-    if not np.issubdtype(found.dtype, np.floating):
-        found = _as_float(found, "Pictures")
-    if found.ndim != 4 or not found.size:
+    """Return pictures (B, H, W, C) in their own float dtype, which is the model's input."""
+    result = np.asarray(images)
+    if not np.issubdtype(result.dtype, np.floating):
+        result = _as_float(result, "pictures")
+    if result.ndim != 4 or not result.size:
         raise refused(
-            "Pictures must be a batch of shape (B, H, W, C), one or more.",
-            f"They have shape {found.shape}.",
+            "Expected a batch of one or more pictures, (B, H, W, C).",
+            f"Got shape {result.shape}.",
             "Add an axis to a single picture: image[None].",
         )
-    return _finite(found, "Pictures")
+    return _finite(result, "pictures")
 
 
 def maps(values: ArrayLike, images: np.ndarray | None = None) -> np.ndarray:
-    """Return maps (B, H, W) as float64, on the pixels of the pictures where these are given."""
-    found = _as_float(values, "Maps")
-    if found.ndim != 3 or not found.size:
+    """Return maps (B, H, W) float64, of the pictures' size if these are passed."""
+    result = _as_float(values, "maps")
+    if result.ndim != 3 or not result.size:
         raise refused(
-            "Maps must be a batch of shape (B, H, W), one or more.",
-            f"They have shape {found.shape}.",
+            "Expected a batch of one or more maps, (B, H, W).",
+            f"Got shape {result.shape}.",
             "Pass explanation.values; add an axis to a single map: values[None].",
         )
-    _on_the_pixels(found, images, "Maps")
-    return _finite(found, "Maps")
+    _check_size(result, images, "maps")
+    return _finite(result, "maps")
 
 
 def attributions(values: ArrayLike, images: np.ndarray | None = None) -> np.ndarray:
     """Return maps (B, H, W) or attributions (B, H, W, C) as float64."""
-    found = _as_float(values, "Attributions")
-    if found.ndim not in (3, 4) or not found.size:
+    result = _as_float(values, "attributions")
+    if result.ndim not in (3, 4) or not result.size:
         raise refused(
-            "Attributions must have shape (B, H, W) or (B, H, W, C).",
-            f"They have shape {found.shape}.",
+            "Expected attributions (B, H, W) or (B, H, W, C).",
+            f"Got shape {result.shape}.",
             "Pass explanation.values or explanation.attributions.",
         )
-    _on_the_pixels(found, images, "Attributions")
-    return _finite(found, "Attributions")
+    _check_size(result, images, "attributions")
+    return _finite(result, "attributions")
 
 
 def baselines(values: ArrayLike, images: np.ndarray) -> np.ndarray:
-    """Return what replaces each picture, (B, H, W, C) in the pictures' type."""
+    """Return the baseline of each picture, (B, H, W, C) in the pictures' dtype."""
     try:
-        found = np.broadcast_to(np.asarray(values, images.dtype), images.shape)
+        result = np.broadcast_to(np.asarray(values, images.dtype), images.shape)
     except (TypeError, ValueError):
         raise refused(
-            f"Baselines must have the shape of the pictures, {images.shape}.",
-            f"They have shape {np.shape(values)}.",
-            "Give what replaces each picture, in the model's input range, or one number.",
+            f"Expected baselines of the pictures' shape, {images.shape}.",
+            f"Got shape {np.shape(values)}.",
+            "Pass a baseline for each picture, in the model's input range, or one number.",
         ) from None
-    return _finite(found, "Baselines")
+    return _finite(result, "baselines")
 
 
-def masks(values: ArrayLike, shape: tuple[int, ...], what: str) -> np.ndarray:
-    """Return masks (B, H, W) bool, each with a pixel inside."""
-    found = np.asarray(values)
-    if found.dtype != bool or found.shape != shape:
+def masks(values: ArrayLike, shape: tuple[int, ...], name: str) -> np.ndarray:
+    """Return masks (B, H, W) bool, each with one pixel or more."""
+    result = np.asarray(values)
+    if result.dtype != bool or result.shape != shape:
         raise refused(
-            f"{what} must be bool and of the maps' shape {shape}.",
-            f"They are {found.dtype} of shape {found.shape}.",
-            "Pass masks > 0, at the size of the maps; or boxes (left, top, right, bottom).",
+            f"Expected {name} to be bool and of the maps' shape {shape}.",
+            f"Got {result.dtype} of shape {result.shape}.",
+            "Pass masks > 0, at the size of the maps; or boxes (top, left, bottom, right).",
         )
-    empty = np.flatnonzero(~found.any(axis=(1, 2)))
+    empty = np.flatnonzero(~result.any(axis=(1, 2)))
     if empty.size:
         raise refused(
-            f"{what} must hold a pixel in every picture.",
-            f"{empty.size} of {len(found)} hold none; the first is picture {empty[0]}.",
+            f"Expected {name} to hold a pixel in every picture.",
+            f"Got {empty.size} of {len(result)} without one; the first is picture {empty[0]}.",
             "Leave these pictures out, or enlarge boxes that lie between pixel centres.",
         )
-    return found
+    return result
 
 
 def number(value: Any, name: str, low: float, high: float = np.inf) -> float:
     """Return an option that is a finite number, ``low <= value <= high``."""
-    good = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if not (good and np.isfinite(value) and low <= value <= high):
+    if not (_arguments.is_number(value) and low <= value <= high):
         raise option(value, name, f"a number from {low:g} to {high:g}")
     return float(value)
 
 
 def count(value: Any, name: str, low: int = 1, high: float = np.inf) -> int:
     """Return an option that is a whole number, ``low <= value <= high``."""
-    good = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not (good and low <= value <= high):
+    if not (_arguments.is_integer(value) and low <= value <= high):
         raise option(value, name, f"a whole number from {low} to {high:g}")
-    return int(value)
+    return operator.index(value)
+
+
+def generator(seed: Any) -> np.random.Generator:
+    """Return NumPy's generator for a seed, a whole number of 0 or more."""
+    return np.random.default_rng(count(seed, "seed", low=0))
 
 
 def choice(value: Any, name: str, known: tuple[str, ...]) -> None:
-    """Refuse an option that is none of the known words."""
+    """Raise MetricError unless an option is one of the known words."""
     if not (isinstance(value, str) and value in known):
         raise option(value, name, f"one of {known}")
 
@@ -114,39 +121,95 @@ def choice(value: Any, name: str, known: tuple[str, ...]) -> None:
 def option(value: Any, name: str, wanted: str) -> MetricError:
     """Return the error to raise for an option that cannot be used."""
     return refused(
-        f"{name}={value!r} was asked for.", f"{name} must be {wanted}.", "Take such a value."
+        f"Expected {name} to be {wanted}.", f"Got {name}={value!r}.", "Take such a value."
     )
 
 
-def _as_float(values: ArrayLike, what: str) -> np.ndarray:
+def _as_float(values: ArrayLike, name: str) -> np.ndarray:
     try:
         return np.asarray(values, np.float64)
     except (TypeError, ValueError):
         raise refused(
-            f"{what} must be an array of numbers.",
-            f"A {type(values).__name__} was given that is none.",
+            f"Expected {name} to be an array of numbers.",
+            f"Got a {type(values).__name__} that is none.",
             "Pass arrays; pictures of different sizes one at a time.",
         ) from None
 
 
-def _on_the_pixels(found: np.ndarray, images: np.ndarray | None, what: str) -> None:
-    wanted = () if images is None else images.shape[: found.ndim]
-    if images is not None and found.shape != wanted:
+def _check_size(result: np.ndarray, images: np.ndarray | None, name: str) -> None:
+    wanted = () if images is None else images.shape[: result.ndim]
+    if images is not None and result.shape != wanted:
         raise refused(
-            f"{what} must lie on the pixels of the pictures, {wanted}.",
-            f"They have shape {found.shape}.",
+            f"Expected {name} of the pictures' size, {wanted}.",
+            f"Got shape {result.shape}.",
             "Pass maps at the model's input size, one for each picture.",
         )
 
 
-def _finite(found: np.ndarray, what: str) -> np.ndarray:
-    if not np.isfinite(found).all():
-        wrong = ~np.isfinite(found)
-        place = tuple(int(i) for i in np.argwhere(wrong)[0])
+def _finite(result: np.ndarray, name: str) -> np.ndarray:
+    if not np.isfinite(result).all():
+        wrong = ~np.isfinite(result)
+        first = tuple(int(i) for i in np.argwhere(wrong)[0])
         raise refused(
-            f"{what} must be finite.",
-            f"{wrong.sum()} of {found.size} values are not; the first, at {place}, is "
-            f"{found[place]}.",
+            f"Expected {name} to be finite.",
+            f"Got {wrong.sum()} of {result.size} values that are not; the first, at {first}, is "
+            f"{result[first]}.",
             "Leave such pictures out.",
         )
-    return found
+    return result
+
+
+# Pictures (N, H, W, C) and the number (N,) of the picture each was made from, to scores (N,).
+Score = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Variant = tuple[int, np.ndarray]  # the number of the picture, and its changed copy (H, W, C)
+
+
+def scores(score: Score, variants: Iterable[Variant], batch_size: int) -> Iterator[float]:
+    """Yield the score of each variant, in order; at most ``batch_size`` of them exist at once.
+
+    Raises:
+        MetricError: The score does not return a finite number for each picture.
+    """
+    batch_size = count(batch_size, "batch_size")
+    stream = iter(variants)
+    while chunk := list(islice(stream, batch_size)):
+        rows, images = zip(*chunk, strict=True)
+        result = np.asarray(score(np.stack(images), np.asarray(rows, np.intp)), np.float64)
+        if result.shape != (len(rows),) or not np.isfinite(result).all():
+            raise refused(
+                f"Expected score(images, rows) to return a finite number for each of {len(rows)} "
+                "pictures.",
+                f"Got shape {result.shape}"
+                + (" with NaN or infinity." if result.shape == (len(rows),) else "."),
+                "Return one number per picture, (N,).",
+            )
+        yield from result.tolist()
+
+
+def all_scores(
+    score: Score, variants: Iterable[Variant], shape: tuple[int, ...], batch_size: int
+) -> np.ndarray:
+    """Return the scores of all variants as an array of ``shape``, float64."""
+    result = np.fromiter(scores(score, variants, batch_size), np.float64, int(np.prod(shape)))
+    return result.reshape(shape)
+
+
+def of_pictures(score: Score, images: np.ndarray, batch_size: int) -> np.ndarray:
+    """Return the scores (B,) of the pictures as they are."""
+    return all_scores(score, enumerate(images), (len(images),), batch_size)
+
+
+def highest_first(maps: np.ndarray, seed: int) -> np.ndarray:
+    """Return the flat pixel numbers of each map (B, H, W) by falling value, (B, H * W).
+
+    Equal values have an order drawn from the seed, the same for every picture: many maps are 0
+    over large areas, and the order of rows would favour the picture's top. The opposite map,
+    ``-maps``, breaks its ties alike, so a constant map ranks as its opposite.
+
+    Example:
+        >>> highest_first(np.array([[[1, 3], [0, 2]]]), seed=0)
+        array([[1, 3, 0, 2]])
+    """
+    flat = maps.reshape(len(maps), -1)
+    drawn = generator(seed).permutation(flat.shape[1])
+    return drawn[np.argsort(-flat[:, drawn], axis=1, kind="stable")]

@@ -1,11 +1,12 @@
-"""Does a map lie on the object? Against boxes or masks that people have drawn.
+"""Does a map lie on the object? Compared with boxes or masks that people have drawn.
 
-A map that misses the object may still be right: the model may look elsewhere. Only where the model
-is known to look at the object do these metrics judge the map.
+A map that misses the object may still be right: the model may use other evidence. Only where the
+model is known to use the object do these metrics judge the map.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,11 +14,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import ndimage
 
-from keras_saliency.metrics import inputs, ranking
+from keras_saliency._inputs.geometry import ORDER, Box, NoBox, is_box, read
+from keras_saliency.metrics import inputs
+from keras_saliency.metrics import inputs as ranking
 
-__all__ = ["box_masks", "energy_inside", "overlap", "pointing_game"]
+__all__ = ["box_masks", "energy_inside", "grid_pointing_game", "mosaic", "overlap", "pointing_game"]
 
-# Masks (B, H, W) bool; or for each picture a box (left, top, right, bottom), or several.
+# Masks (B, H, W) bool; or for each picture a box (top, left, bottom, right), or several.
 Truth = Any
 
 
@@ -27,13 +30,14 @@ def pointing_game(maps: ArrayLike, inside: Truth, *, tolerance: float = 15) -> n
     Args:
         maps: (B, H, W), any scale.
         inside: The objects: masks (B, H, W) bool, or for each picture a box
-            ``(left, top, right, bottom)`` in its pixels, or several boxes.
-        tolerance: How many pixels from the object still count, between pixel centres. The paper's
-            15 is for photographs at their own size.
+            ``(top, left, bottom, right)`` in its pixels, or several boxes. A box may be a
+            `keras_saliency.Box` or a dict with these names, too.
+        tolerance: Distance from the object that still counts, in pixels between pixel centres. The
+            paper's 15 is for photographs at their own size.
 
     Returns:
         (B,) float64, 1 for a hit, 0 for a miss. Where several pixels are highest, the share of them
-        that hit, as if one were drawn.
+        that hit.
 
     Raises:
         MetricError: Maps are not (B, H, W) and finite, or an object does not fit or is empty.
@@ -48,7 +52,7 @@ def pointing_game(maps: ArrayLike, inside: Truth, *, tolerance: float = 15) -> n
         >>> pointing_game([[[0, 5, 1, 0]]], [(0, 0, 1, 1)], tolerance=1)
         array([1.])
     """
-    values, truth = _given(maps, inside)
+    values, truth = _maps_and_masks(maps, inside)
     tolerance = inputs.number(tolerance, "tolerance", 0.0)
     near = np.stack([ndimage.distance_transform_edt(~one) <= tolerance for one in truth])
     highest = values == values.max(axis=(1, 2), keepdims=True)
@@ -56,7 +60,7 @@ def pointing_game(maps: ArrayLike, inside: Truth, *, tolerance: float = 15) -> n
 
 
 def energy_inside(maps: ArrayLike, inside: Truth) -> np.ndarray:
-    """Return which share of the map's positive values lies on the object. Higher is better.
+    """Return the share of the map's positive values on the object. Higher is better.
 
     Args:
         maps: (B, H, W), any scale; negative values count as 0.
@@ -64,7 +68,7 @@ def energy_inside(maps: ArrayLike, inside: Truth) -> np.ndarray:
 
     Returns:
         (B,) float64, 0 to 1. A constant map has the object's share of the picture; one without a
-        positive value points nowhere and has 0.
+        positive value has 0.
 
     Raises:
         MetricError: As in `pointing_game`.
@@ -77,7 +81,7 @@ def energy_inside(maps: ArrayLike, inside: Truth) -> np.ndarray:
         >>> energy_inside([[[3, 1, -9]]], [(0, 0, 1, 1)])
         array([0.75])
     """
-    values, truth = _given(maps, inside)
+    values, truth = _maps_and_masks(maps, inside)
     return share_inside(values, truth)
 
 
@@ -90,7 +94,7 @@ def overlap(
         maps: (B, H, W), any scale.
         inside: As in `pointing_game`.
         level: Pixels of at least this share of the map's peak are high, above 0 to 1. None takes as
-            many as the object has, the highest: only the order of values counts then.
+            many of the highest as the object has: only the order of values counts then.
         seed: Of the order of equal values, where ``level`` is None.
 
     Returns:
@@ -98,7 +102,7 @@ def overlap(
         gets 0.
 
     Raises:
-        MetricError: As in `pointing_game`, or the level is none.
+        MetricError: As in `pointing_game`, or the level is out of range.
 
     Source:
         The thresholded form: B. Zhou, A. Khosla, A. Lapedriza, A. Oliva, A. Torralba: Learning deep
@@ -106,10 +110,10 @@ def overlap(
         object has: "relevance rank", L. Arras et al., 2022, arXiv:2003.07258, as an overlap.
 
     Example:
-        >>> overlap([[[3, 2, 1, 0]]], [(1, 0, 3, 1)])
+        >>> overlap([[[3, 2, 1, 0]]], [(0, 1, 1, 3)])
         array([0.33333333])
     """
-    values, truth = _given(maps, inside)
+    values, truth = _maps_and_masks(maps, inside)
     if level is None:
         high = np.zeros(truth.shape, bool)
         for one, order, area in zip(
@@ -124,11 +128,13 @@ def overlap(
 
 
 def box_masks(boxes: Sequence[Any], size: tuple[int, int], first: int = 0) -> np.ndarray:
-    """Return which pixels lie in boxes: those whose centres do.
+    """Return masks of boxes: the pixels whose centres lie in them.
 
     Args:
-        boxes: For each picture a box ``(left, top, right, bottom)`` in pixels, or several; 0 is the
-            left or upper edge of the first pixel. What reaches past the picture is cut off.
+        boxes: For each picture a box ``(top, left, bottom, right)`` in pixels, or several; 0 is the
+            upper or left edge of the first pixel. Boxes are clipped to the picture; but four
+            numbers without names that reach past it, and would not as (left, top, right, bottom),
+            are an error.
         size: Height and width of the pictures.
         first: The number of the first picture, for errors.
 
@@ -139,30 +145,30 @@ def box_masks(boxes: Sequence[Any], size: tuple[int, int], first: int = 0) -> np
         MetricError: A box is not four finite numbers in this order, or holds no pixel's centre.
 
     Example:
-        >>> box_masks([(0, 0, 2, 1)], (2, 3)).astype(int)
+        >>> box_masks([(0, 0, 1, 2)], (2, 3)).astype(int)
         array([[[1, 1, 0],
                 [0, 0, 0]]])
     """
     centres_y, centres_x = (np.arange(n) + 0.5 for n in size)
-    found = np.zeros((len(boxes), *size), bool)
-    for row, given in enumerate(boxes):
-        for left, top, right, bottom in _corners(given, first + row):
+    result = np.zeros((len(boxes), *size), bool)
+    for row, one in enumerate(boxes):
+        for top, left, bottom, right in _corners(one, first + row, size):
             down = (top <= centres_y) & (centres_y < bottom)
             box = down[:, None] & (left <= centres_x) & (centres_x < right)
             if not box.any():
                 raise inputs.refused(
-                    f"A box of picture {first + row}, which has {size[0]} by {size[1]} pixels "
-                    "(height, width), must hold a pixel's centre.",
-                    f"({left:g}, {top:g}, {right:g}, {bottom:g}) holds none.",
-                    "Give (left, top, right, bottom) in the pixels of the maps.",
+                    f"Expected a box that holds a pixel's centre, for picture {first + row} of "
+                    f"{size[0]} by {size[1]} pixels (height, width).",
+                    f"Got ({top:g}, {left:g}, {bottom:g}, {right:g}).",
+                    f"Pass {ORDER} in the pixels of the maps.",
                     "help(keras_saliency.metrics.localization.box_masks)",
                 )
-            found[row] |= box
-    return found
+            result[row] |= box
+    return result
 
 
 def share_inside(values: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Return the share (B,) of positive values (B, H, W) that lies inside; 0 where none is."""
+    """Return the share (B,) of positive values (B, H, W) inside; 0 where there is none."""
     positive = np.maximum(values, 0.0)
     peak = positive.max(axis=(1, 2), keepdims=True)
     positive = positive / np.where(peak > 0, peak, 1.0)  # no sum overflows
@@ -170,7 +176,7 @@ def share_inside(values: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.where(truth, positive, 0.0).sum(axis=(1, 2)) / np.where(total > 0, total, 1.0)
 
 
-def _given(maps: ArrayLike, inside: Truth) -> tuple[np.ndarray, np.ndarray]:
+def _maps_and_masks(maps: ArrayLike, inside: Truth) -> tuple[np.ndarray, np.ndarray]:
     """Return maps (B, H, W) and masks of the objects, (B, H, W)."""
     values = inputs.maps(maps)
     masks = isinstance(inside, np.ndarray) and (
@@ -180,26 +186,112 @@ def _given(maps: ArrayLike, inside: Truth) -> tuple[np.ndarray, np.ndarray]:
         count = len(inside) if hasattr(inside, "__len__") else 0
         if count != len(values):
             raise inputs.refused(
-                "Every map must have its object.",
-                f"There are {len(values)} maps and boxes of {count} pictures.",
-                "Give for each picture a box (left, top, right, bottom), or several; or masks.",
+                f"Expected boxes or masks of {len(values)} pictures, one for each map.",
+                f"Got boxes of {count} pictures.",
+                f"Pass for each picture a box {ORDER}, or several; or masks.",
                 "help(keras_saliency.metrics.localization)",
             )
         inside = box_masks(inside, values.shape[1:])
-    return values, inputs.masks(inside, values.shape, "Objects")
+    return values, inputs.masks(inside, values.shape, "objects")
 
 
-def _corners(given: Any, row: int) -> np.ndarray:
+def _corners(boxes: Any, row: int, size: tuple[int, int]) -> list[Box]:
+    several = [boxes] if is_box(boxes) or not hasattr(boxes, "__len__") else list(boxes)
     try:
-        boxes = np.asarray(given, np.float64)
-        boxes = boxes[None] if boxes.ndim == 1 else boxes
-    except (TypeError, ValueError):
-        boxes = np.zeros(0)
-    if boxes.ndim != 2 or boxes.shape[1:] != (4,) or not len(boxes) or not np.isfinite(boxes).all():
+        if not several or isinstance(boxes, str):
+            raise NoBox(f"Got {boxes!r}.", "Pass four finite numbers per box.")
+        return [read(one, size, cut=True) for one in several]
+    except NoBox as error:
         raise inputs.refused(
-            f"For picture {row} a box (left, top, right, bottom) was asked for, or several.",
-            f"{given!r} was given.",
-            "Give four finite numbers a box.",
+            f"Expected a box {ORDER}, or several, for picture {row}.",
+            error.got,
+            error.fix,
             "help(keras_saliency.metrics.localization.box_masks)",
+        ) from None
+
+
+def mosaic(images: ArrayLike) -> np.ndarray:
+    """Return one picture (n H, n W, C) made of n * n pictures, row by row.
+
+    Args:
+        images: (n * n, H, W, C), each of another class, each recognised with certainty.
+
+    Returns:
+        (n H, n W, C), of the pictures' dtype.
+
+    Raises:
+        MetricError: Their number is not a square.
+
+    Source:
+        M. Böhle, M. Fritz, B. Schiele: Convolutional dynamic alignment networks for interpretable
+        classifications, 2021, arXiv:2104.00032.
+
+    Example:
+        >>> mosaic(np.arange(4.0).reshape(4, 1, 1, 1))[..., 0]
+        array([[0., 1.],
+               [2., 3.]])
+    """
+    result = inputs.pictures(images)
+    count, height, width, channels = result.shape
+    side = math.isqrt(count)
+    if side * side != count:
+        raise inputs.refused(
+            "Expected a square number of pictures, as many down as across.",
+            f"Got {count} pictures.",
+            "Pass 4 or 9.",
+            "help(keras_saliency.metrics.localization.mosaic)",
         )
-    return boxes
+    cells = result.reshape(side, side, height, width, channels)
+    return cells.transpose(0, 2, 1, 3, 4).reshape(side * height, side * width, channels)
+
+
+def grid_pointing_game(maps: ArrayLike, cells: ArrayLike, *, grid: int = 2) -> np.ndarray:
+    """Return the share of positive values in the right cell. Higher is better.
+
+    Args:
+        maps: (B, n H, n W) of mosaics, each map that of the class of one cell.
+        cells: (B,) whole numbers of cells: 0 is the upper left, then row by row.
+        grid: Cells per side, n.
+
+    Returns:
+        (B,) float64, 0 to 1; chance is 1 / n^2, and a constant map has it. A map without a positive
+        value has 0.
+
+    Raises:
+        MetricError: Maps are not (B, H, W) and finite or not of n by n cells, or there is no such
+            cell.
+
+    Source:
+        M. Böhle, M. Fritz, B. Schiele: Convolutional dynamic alignment networks for interpretable
+        classifications, 2021, arXiv:2104.00032.
+
+    Example:
+        >>> grid_pointing_game([[[3, 1], [0, -5]]], [0])
+        array([0.75])
+    """
+    values = inputs.maps(maps)
+    grid = inputs.count(grid, "grid", low=2)
+    _, height, width = values.shape
+    if height % grid or width % grid:
+        raise inputs.refused(
+            f"Expected maps whose sides divide into {grid} by {grid} cells.",
+            f"Got {height} by {width} pixels.",
+            "Pass grid=, or the maps of mosaic(images).",
+            "help(keras_saliency.metrics.localization.grid_pointing_game)",
+        )
+    wanted = np.asarray(cells)
+    if (
+        wanted.shape != values.shape[:1]
+        or not np.issubdtype(wanted.dtype, np.integer)
+        or not ((wanted >= 0) & (wanted < grid * grid)).all()
+    ):
+        raise inputs.refused(
+            f"Expected for each of {len(values)} maps the number of a cell, 0 to "
+            f"{grid * grid - 1}.",
+            f"Got {cells!r}.",
+            "Count cells from the upper left, row by row.",
+            "help(keras_saliency.metrics.localization.grid_pointing_game)",
+        )
+    numbers = (np.arange(height) * grid // height)[:, None] * grid
+    numbers = numbers + np.arange(width) * grid // width
+    return share_inside(values, numbers == wanted[:, None, None])

@@ -22,13 +22,13 @@ class Metric:
     """A metric: one number for each picture.
 
     Attributes:
-        name: That of its function.
-        module: That of its module in `keras_saliency.metrics`.
-        higher_is_better: Which way a table points.
-        low: The least it can be, minus infinity if nothing bounds it.
-        high: The most it can be.
+        name: Its function's name.
+        module: Its module's name in `keras_saliency.metrics`.
+        higher_is_better: Whether higher numbers are better.
+        low: Its lower bound, minus infinity if there is none.
+        high: Its upper bound.
         reference: Authors, year, arXiv id.
-        options: What makes maps of methods with different scales comparable, if not the defaults.
+        options: Options that make maps of different scales comparable, where the defaults do not.
     """
 
     name: str
@@ -41,12 +41,12 @@ class Metric:
 
     @property
     def function(self) -> Callable[..., np.ndarray]:
-        """The function itself; it gives (B,) float64."""
+        """The function itself; it returns (B,) float64."""
         return getattr(importlib.import_module(f"{__package__}.{self.module}"), self.name)
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Names of the arguments that it cannot do without, in order.
+        """Names of its required arguments, in order.
 
         ``score``, ``images``, ``maps``, ``attributions``, ``baselines``, ``attribute``, ``inside``
         mean the same in every metric.
@@ -61,7 +61,7 @@ class Metric:
         return tuple(one.name for one in parameters if one.default is not one.empty)
 
     def check_options(self) -> None:
-        """Refuse options that the function does not have.
+        """Check that the function has the options.
 
         Raises:
             MetricError: It has no option of that name.
@@ -69,14 +69,14 @@ class Metric:
         for option in self.options:
             if option not in self.takes:
                 raise inputs.refused(
-                    f"The metric {self.name!r} was asked for with the option {option!r}.",
+                    f"The metric {self.name!r} has no option {option!r}.",
                     f"Its options are: {', '.join(self.takes)}.",
                     did_you_mean(str(option), self.takes) or "Leave it out.",
                     f"help(keras_saliency.metrics.{self.module}.{self.name})",
                 )
 
     def __call__(self, *args: Any, **kwargs: Any) -> np.ndarray:
-        """Return the function's numbers, under `options` unless other ones are given."""
+        """Return the function's numbers, with `options` unless overridden."""
         return self.function(*args, **{**self.options, **kwargs})
 
 
@@ -109,7 +109,7 @@ _ROWS = [
     Metric("pointing_game", "localization", True, 0, 1, "Zhang et al. 2018, arXiv:1608.00507"),
     Metric("energy_inside", "localization", True, 0, 1, "Wang et al. 2020, arXiv:1910.01279"),
     Metric("overlap", "localization", True, 0, 1, "Zhou et al. 2016, arXiv:1512.04150"),
-    Metric("grid_pointing_game", "mosaics", True, 0, 1, "Böhle et al. 2021, arXiv:2104.00032"),
+    Metric("grid_pointing_game", "localization", True, 0, 1, "Böhle et al. 2021, arXiv:2104.00032"),
     Metric("random_logit", "sanity", False, -1, 1, "Sixt et al. 2020, arXiv:1912.09818"),
 ]  # fmt: skip
 
@@ -136,7 +136,9 @@ def get(metric: str | Metric) -> Metric:
     if isinstance(metric, str) and metric in METRICS:
         return METRICS[metric]
     raise inputs.refused(
-        f"The metric {metric!r} was asked for.",
+        f"No metric is called {metric!r}."
+        if isinstance(metric, str)
+        else f"Expected a metric or its name. Got {metric!r}.",
         f"Known: {', '.join(METRICS)}.",
         did_you_mean(str(metric), METRICS) or "Take one of these.",
     )

@@ -1,7 +1,7 @@
-"""ROAD, remove and debias: deletion with pixels guessed from their neighbours.
+"""ROAD, remove and debias: deletion with pixels imputed from their neighbours.
 
-A black pixel tells the model that something was taken away, and in which shape. A pixel guessed
-from what is left tells it almost nothing, so the score falls for what is missing only.
+A black pixel reveals to the model that pixels were removed, and their shape. An imputed pixel
+reveals almost nothing, so the score falls only for the missing content.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_saliency.metrics import inputs, ranking, variants
-from keras_saliency.metrics.variants import Score
+from keras_saliency.metrics import inputs
+from keras_saliency.metrics import inputs as ranking
+from keras_saliency.metrics import inputs as variants
+from keras_saliency.metrics.inputs import Score
 
 __all__ = ["Removals", "impute", "removals", "road"]
 
-# The paper's: neighbours beside a pixel weigh twice those across its corners; together 1.
+# The paper's: neighbours beside a pixel weigh twice as much as diagonal ones; together 1.
 _BESIDE, _ACROSS = 1 / 6, 1 / 12
 _NEIGHBOURS = [
     (down, right, _ACROSS if down and right else _BESIDE)
@@ -52,24 +54,24 @@ def road(
     seed: int = 0,
     batch_size: int = 8,
 ) -> np.ndarray:
-    """Return how much more it costs to remove the highest pixels than the lowest. Higher is better.
+    """Return the score drop for the highest pixels less that for the lowest. Higher is better.
 
     Args:
         score: ``score(images (N, H, W, C), rows (N,)) -> (N,)``; a probability in the paper.
         images: (B, H, W, C) in the model's input range.
         maps: (B, H, W). Only the order of values counts.
-        removed: How many percent of the pixels are removed, above 0 and below 100; the mean over
-            these is taken.
-        noise: Standard deviation of the noise on guessed pixels, as a share of (max - min) of that
+        removed: Percents of the pixels to remove, above 0 and below 100; the result is the mean
+            over these.
+        noise: Standard deviation of the noise on imputed pixels, as a share of (max - min) of that
             picture.
         seed: Of the noise, and of the order of equal values; the same for every picture.
-        batch_size: How many pictures are scored at once.
+        batch_size: Number of pictures scored at once.
 
     Returns:
-        (B,) float64, ``(LeRF - MoRF) / 2``: of a probability -0.5 to 0.5; a constant map has 0.
+        (B,) float64, ``(LeRF - MoRF) / 2``: -0.5 to 0.5 for a probability; a constant map has 0.
 
     Raises:
-        MetricError: Arrays do not fit or are not finite, or nothing or all would be removed.
+        MetricError: Arrays do not fit or are not finite, or no pixel or all would be removed.
 
     Source:
         Y. Rong, T. Leemann, V. Borisov, G. Kasneci, E. Kasneci: A consistent and efficient
@@ -82,10 +84,10 @@ def road(
         >>> bool(road(spot, image, image[..., 0])[0] > 0.4)
         True
     """
-    found = removals(
+    result = removals(
         score, images, maps, removed=removed, noise=noise, seed=seed, batch_size=batch_size
     )
-    return (found.least_first - found.most_first).mean(axis=1) / 2.0
+    return (result.least_first - result.most_first).mean(axis=1) / 2.0
 
 
 def removals(
@@ -106,16 +108,16 @@ def removals(
     if np.ndim(removed) != 1:
         raise inputs.option(removed, "removed", "percents in a row, such as (20, 40)")
     percents = [inputs.number(one, "removed", 0.0, 100.0) for one in removed]
-    # None at all would be the whole picture; all of them leaves nothing to guess from.
+    # Removing none leaves the picture as it is; removing all leaves nothing to impute from.
     counts = [
         inputs.count(round(p / 100 * pixels), f"removed (pixels of {pixels})", high=pixels - 1)
         for p in percents
     ]
     inputs.count(len(counts), "len(removed)")
     orders = [ranking.highest_first(one, seed) for one in (values, -values)]
-    drawn = np.random.default_rng(seed).standard_normal(images.shape[1:])
+    drawn = inputs.generator(seed).standard_normal(images.shape[1:])
 
-    def guessed() -> Iterator[variants.Variant]:
+    def imputed() -> Iterator[variants.Variant]:
         for row, image in enumerate(images):
             disturbance = noise * np.ptp(image) * drawn
             for order in orders:
@@ -127,15 +129,15 @@ def removals(
                     yield row, filled.astype(images.dtype)
 
     shape = (len(images), 2, len(counts))
-    found = variants.all_scores(score, guessed(), shape, batch_size)
-    return Removals(np.array(percents), found[:, 0], found[:, 1])
+    result = variants.all_scores(score, imputed(), shape, batch_size)
+    return Removals(np.array(percents), result[:, 0], result[:, 1])
 
 
 def impute(image: ArrayLike, missing: ArrayLike) -> np.ndarray:
     """Return a picture whose missing pixels are weighted means of their eight neighbours.
 
-    All missing pixels are solved for at once, so each is a mean of known ones near and far. At the
-    picture's edge the weights of the neighbours that exist are raised to sum to 1.
+    One linear system solves for all missing pixels, so each is a mean of known ones near and far.
+    At the picture's edge the weights of the existing neighbours are raised to sum to 1.
 
     Args:
         image: (H, W, C), finite.
@@ -157,10 +159,10 @@ def impute(image: ArrayLike, missing: ArrayLike) -> np.ndarray:
     result, lost = np.array(image, np.float64), np.asarray(missing)
     if result.ndim != 3 or lost.shape != result.shape[:2] or lost.dtype != bool or lost.all():
         raise inputs.refused(
-            "A picture (H, W, C) and the bool mask (H, W) of its missing pixels were asked for.",
-            f"Their shapes are {result.shape} and {lost.shape}, and {np.count_nonzero(lost)} of "
-            f"{lost.size} are missing.",
-            "Leave one pixel or more from which to guess.",
+            "Expected a picture (H, W, C) and a bool mask (H, W) of its missing pixels, not all.",
+            f"Got shape {result.shape} and {lost.dtype} of shape {lost.shape}, and "
+            f"{np.count_nonzero(lost)} of {lost.size} are missing.",
+            "Leave one pixel or more from which to impute.",
             "help(keras_saliency.metrics.road.impute)",
         )
     if not lost.any():
@@ -184,9 +186,9 @@ def impute(image: ArrayLike, missing: ArrayLike) -> np.ndarray:
         weights.append(np.full(len(rows[-1]), -weight))
     own = np.arange(len(y))
     entries = np.concatenate([diagonal, *weights])
-    places = np.concatenate([own, *rows]), np.concatenate([own, *columns])
-    matrix = csc_array((entries, places), shape=(len(y), len(y)))
-    # Symmetric and positive definite: an order made for that is several times faster.
+    indices = np.concatenate([own, *rows]), np.concatenate([own, *columns])
+    matrix = csc_array((entries, indices), shape=(len(y), len(y)))
+    # Symmetric and positive definite: an ordering for such matrices is several times faster.
     solver = splu(matrix, "MMD_AT_PLUS_A", 0.0, options={"SymmetricMode": True})
     result[y, x] = solver.solve(known)
     return result

@@ -1,4 +1,4 @@
-"""How much does a map change when the picture hardly does?"""
+"""How much does a map change under a small change of the picture?"""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def max_sensitivity(
 
     Args:
         attribute: ``attribute(images (B, H, W, C)) -> (B, H, W)`` or (B, H, W, C): explains noisy
-            copies of all pictures, in their order. Let it explain the class of the picture itself,
-            or a change of the predicted class counts as a change of the map.
+            copies of all pictures, in order. It should explain the class of the picture itself:
+            otherwise a change of the predicted class counts as a change of the map.
         images: (B, H, W, C) in the model's input range.
         radius: Half the width of the uniform noise, as a share of (max - min) of that picture.
-        samples: How many copies, with the same draws for every picture.
+        samples: Number of copies, with the same draws for every picture.
         seed: Of the draws.
 
     Returns:
@@ -43,21 +43,21 @@ def max_sensitivity(
         sensitivity of explanations, 2019, arXiv:1901.09392.
 
     Example:
-        >>> found = max_sensitivity(lambda images: images[..., 0], np.ones((1, 4, 4, 1)) * [1, 2])
-        >>> bool(0.0 < found[0] <= 0.02)
+        >>> result = max_sensitivity(lambda images: images[..., 0], np.ones((1, 4, 4, 1)) * [1, 2])
+        >>> bool(0.0 < result[0] <= 0.02)
         True
     """
     images = inputs.pictures(images)
     radius = inputs.number(radius, "radius", 0.0)
     samples = inputs.count(samples, "samples")
     span = np.ptp(images, axis=(1, 2, 3), keepdims=True).astype(np.float64)
-    given = inputs.attributions(attribute(images), images)
-    size = _norm(given)
-    generator, largest = np.random.default_rng(seed), np.zeros(len(images))
+    original = inputs.attributions(attribute(images), images)
+    size = _norm(original)
+    generator, largest = inputs.generator(seed), np.zeros(len(images))
     for _ in range(samples):
         noise = generator.uniform(-radius, radius, images.shape[1:])
         near = inputs.attributions(attribute((images + span * noise).astype(images.dtype)), images)
-        largest = np.maximum(largest, _norm(near - given) / np.where(size > 0, size, 1.0))
+        largest = np.maximum(largest, _norm(near - original) / np.where(size > 0, size, 1.0))
     return largest
 
 

@@ -1,7 +1,7 @@
-"""Does a map depend on what the model has learnt? One that does not shows the picture only.
+"""Does a map depend on the model's trained weights? One that does not shows only the picture.
 
-A map that hardly changes while the model forgets all, or learns nonsense, or explains another
-class, is no explanation, however convincing it looks.
+A map that hardly changes when weights are randomised, labels are shuffled or another class is
+explained is no explanation, however convincing it looks.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_saliency.metrics import agreement, inputs
-from keras_saliency.metrics.forgetting import randomized
+from keras_saliency.metrics.randomization import randomized
 
 __all__ = [
     "Cascade",
@@ -24,18 +24,18 @@ __all__ = [
     "random_logit",
 ]
 
-Maps = Callable[[Any], ArrayLike]  # a model to its maps (B, H, W), always of the same pictures
+Maps = Callable[[Any], ArrayLike]  # a model to maps (B, H, W), always of the same pictures
 
 
 @dataclass(frozen=True, eq=False)
 class Cascade:
-    """How alike maps stay while a model forgets, layer after layer. Lower is better.
+    """Similarity of maps while layers are randomised, one after another. Lower is better.
 
     Attributes:
         layers: Paths of the L layers, in the order in which they were randomised: output first.
-        similarity: (L, B) rank correlation with the maps of the model as it was.
+        similarity: (L, B) rank correlation with the maps of the original model.
         absolute: (L, B) the same of absolute values.
-        ssim: (L, B) structural similarity of absolute values, or None if it was not asked for.
+        ssim: (L, B) structural similarity of absolute values, or None if not requested.
     """
 
     layers: tuple[str, ...]
@@ -46,13 +46,13 @@ class Cascade:
 
 @dataclass(frozen=True, eq=False)
 class RandomLabels:
-    """How alike the maps of a model are to those of its twin that learnt shuffled labels.
+    """Similarity of a model's maps to those of a twin trained on shuffled labels.
 
     Attributes:
         similarity: (B,) rank correlation. Lower is better.
         absolute: (B,) the same of absolute values.
-        losses: Training loss at the end, with the labels and with shuffled ones. The comparison
-            means something only where both have been learnt, so train long enough.
+        losses: Final training loss, with the labels and with shuffled ones. The comparison is
+            meaningful only if both models fit their labels, so train long enough.
     """
 
     similarity: np.ndarray
@@ -68,15 +68,15 @@ def cascading_randomization(
     seed: int = 0,
     ssim: bool = False,
 ) -> Cascade:
-    """Return how alike maps stay while layers are randomised, from the output to the input.
+    """Return the similarity of maps while layers are randomised, from output to input.
 
-    The model is handed back as it was, also after an exception.
+    The model's weights are restored at the end, also after an exception.
 
     Args:
         model: A built Keras model.
-        maps: ``maps(model) -> (B, H, W)``. Let it explain one class throughout: the predicted class
-            changes with the weights.
-        how: As in `forgetting.randomized`.
+        maps: ``maps(model) -> (B, H, W)``. It should explain one class throughout: the predicted
+            class changes with the weights.
+        how: As in `randomization.randomized`.
         seed: Of the new weights.
         ssim: Compute the structural similarity too; maps need 11 by 11 pixels.
 
@@ -92,20 +92,20 @@ def cascading_randomization(
 
     Example:
         >>> maps = lambda model: explain(model, img, "input_x_gradient", target=0).values
-        >>> found = cascading_randomization(model, maps)
-        >>> found.layers
+        >>> result = cascading_randomization(model, maps)
+        >>> result.layers
         ('classes', 'backbone/conv5_block3_out')
-        >>> found.similarity.shape
+        >>> result.similarity.shape
         (2, 1)
     """
-    given = np.array(maps(model), np.float64)
+    original = np.array(maps(model), np.float64)
     paths, rows = [], []
     with randomized(model, how=how, seed=seed) as steps:
         for path in steps:
             now = np.asarray(maps(model))
-            row = [agreement.rank_correlation(given, now, absolute=a) for a in (False, True)]
+            row = [agreement.rank_correlation(original, now, absolute=a) for a in (False, True)]
             if ssim:
-                row.append(agreement.ssim(given, now, absolute=True))
+                row.append(agreement.ssim(original, now, absolute=True))
             paths.append(path)
             rows.append(row)
     similarity, absolute, *rest = np.stack(rows, axis=1)
@@ -123,8 +123,8 @@ def random_label_similarity(
 ) -> RandomLabels:
     """Train a model on labels and a twin on shuffled ones, and compare their maps.
 
-    Both start from the same weights. For the same numbers again, seed Keras before the call
-    (``keras.utils.set_random_seed``): it draws the first weights and the order of batches.
+    Both start from the same weights. To reproduce the numbers, seed Keras before the call
+    (``keras.utils.set_random_seed``): it draws the initial weights and the order of batches.
 
     Args:
         make_model: ``make_model() -> model``, built and compiled, anew at each call.
@@ -146,29 +146,29 @@ def random_label_similarity(
         saliency maps, 2018, arXiv:1810.03292 (data randomisation).
 
     Example:
-        >>> found = random_label_similarity(make_model, x, y, maps)  # doctest: +SKIP
-        >>> found.similarity.mean(), found.losses  # doctest: +SKIP
+        >>> result = random_label_similarity(make_model, x, y, maps)  # doctest: +SKIP
+        >>> result.similarity.mean(), result.losses  # doctest: +SKIP
     """
     pictures, labels = np.asarray(x), np.asarray(y)
     if labels.ndim == 0 or len(pictures) != len(labels) or len(labels) < 2:
         raise inputs.refused(
-            "A label for each picture was asked for, two or more.",
-            f"x has shape {pictures.shape} and y {labels.shape}.",
+            "Expected a label for each picture, and two or more pictures.",
+            f"Got x of shape {pictures.shape} and y of shape {labels.shape}.",
             "Pass the arrays that the model is trained on.",
             "help(keras_saliency.metrics.sanity.random_label_similarity)",
         )
     options = {"verbose": 0, **(fit_options or {})}
-    shuffled = labels[np.random.default_rng(seed).permutation(len(labels))]
+    shuffled = labels[inputs.generator(seed).permutation(len(labels))]
     first: list[np.ndarray] | None = None
-    found, losses = [], []
+    result, losses = [], []
     for wanted in (labels, shuffled):
         model = make_model()
         if first is None:
             first = [np.array(one) for one in model.get_weights()]
         model.set_weights(first)
         losses.append(float(model.fit(pictures, wanted, **options).history["loss"][-1]))
-        found.append(np.array(maps(model), np.float64))
-    signed, absolute = (agreement.rank_correlation(*found, absolute=a) for a in (False, True))
+        result.append(np.array(maps(model), np.float64))
+    signed, absolute = (agreement.rank_correlation(*result, absolute=a) for a in (False, True))
     return RandomLabels(signed, absolute, (losses[0], losses[1]))
 
 
@@ -180,21 +180,21 @@ def random_logit(
     absolute: bool = False,
     seed: int = 0,
 ) -> np.ndarray:
-    """Return how alike the map of a class is to that of another, random class. Lower is better.
+    """Return the similarity of a class's map to that of another, random class. Lower is better.
 
     Args:
         maps_of: ``maps_of(classes (B,)) -> (B, H, W)``, maps of always the same pictures.
         classes: (B,) whole numbers, the explained class of each picture.
-        count: How many classes there are.
+        count: Number of classes.
         absolute: Compare absolute values.
-        seed: Of the other class: as far from the picture's own, modulo ``count``, for all pictures.
+        seed: Of the other class: one offset, modulo ``count``, from each picture's own class.
 
     Returns:
         (B,) float64, rank correlation, -1 to 1; 0 where either map is constant.
 
     Raises:
-        MetricError: There are no two classes, a class is none of them, or maps are not (B, H, W)
-            and finite.
+        MetricError: There are fewer than two classes, a class is out of range, or maps are not
+            (B, H, W) and finite.
 
     Source:
         L. Sixt, M. Granz, T. Landgraf: When explanations lie, 2020, arXiv:1912.09818 (there by
@@ -210,12 +210,12 @@ def random_logit(
     fits = own.ndim == 1 and np.issubdtype(own.dtype, np.integer)
     if not fits or not ((own >= 0) & (own < count)).all():
         raise inputs.refused(
-            f"The class of each picture, 0 to {count - 1}, was asked for as (B,).",
-            f"{classes!r} was given.",
+            f"Expected the class of each picture, (B,) whole numbers from 0 to {count - 1}.",
+            f"Got {classes!r}.",
             "Pass explanation.targets, and count= the number of the model's classes.",
             "help(keras_saliency.metrics.sanity.random_logit)",
         )
-    away = np.random.default_rng(seed).integers(1, count)
+    away = inputs.generator(seed).integers(1, count)
     other = (own + away) % count
-    given = np.array(maps_of(own), np.float64)
-    return agreement.rank_correlation(given, maps_of(other), absolute=absolute)
+    first = np.array(maps_of(own), np.float64)
+    return agreement.rank_correlation(first, maps_of(other), absolute=absolute)

@@ -1,4 +1,4 @@
-"""One row of a table from one number a picture: the mean, and how sure it is."""
+"""The mean of one number per picture, and its bootstrap interval."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from keras_saliency.metrics import inputs
 
 __all__ = ["Interval", "bootstrap"]
 
-_AT_ONCE = 1_000_000  # numbers that are drawn at once
+_AT_ONCE = 1_000_000  # numbers drawn at once
 
 
 class Interval(NamedTuple):
-    """A mean and the interval that holds it with the level asked for."""
+    """A mean and its interval at the requested level."""
 
     mean: float
     low: float
@@ -28,13 +28,13 @@ def bootstrap(
     """Return the mean over pictures and its bootstrap interval.
 
     Args:
-        values: (B,), a metric's numbers. NaN, where a metric is not defined, is left out.
+        values: (B,), a metric's numbers. NaN, where a metric is undefined, is ignored.
         seed: Of the draws.
-        samples: How many times B pictures are drawn, with repetition.
+        samples: Number of bootstrap samples of B pictures, drawn with replacement.
         level: Share of the drawn means that the interval holds, above 0 and below 1.
 
     Returns:
-        Mean, low, high; of one picture three times its number; of none three times NaN.
+        Mean, low, high; for one picture three times its number; for none three times NaN.
 
     Raises:
         MetricError: Values are not (B,), or infinite.
@@ -47,23 +47,23 @@ def bootstrap(
         >>> mean, low < mean < high
         (0.75, True)
     """
-    found = np.asarray(values, np.float64)
-    if found.ndim != 1 or np.isinf(found).any():
+    result = np.asarray(values, np.float64)
+    if result.ndim != 1 or np.isinf(result).any():
         raise inputs.refused(
-            "One number a picture, (B,), finite or NaN, was asked for.",
-            f"An array of shape {found.shape} was given"
-            + (" with infinity in it." if np.isinf(found).any() else "."),
+            "Expected one number per picture, (B,), finite or NaN.",
+            f"Got an array of shape {result.shape}"
+            + (" with infinity in it." if np.isinf(result).any() else "."),
             "Pass what a metric returned.",
             "help(keras_saliency.metrics.summary.bootstrap)",
         )
     samples = inputs.count(samples, "samples")
     level = inputs.number(level, "level", 0.0, 1.0)
-    known = found[~np.isnan(found)]
+    known = result[~np.isnan(result)]
     if not known.size:
         return Interval(np.nan, np.nan, np.nan)
     if known.size == 1:
         return Interval(*known.tolist() * 3)
-    generator, means = np.random.default_rng(seed), []
+    generator, means = inputs.generator(seed), []
     at_once = max(1, _AT_ONCE // known.size)
     for start in range(0, samples, at_once):
         count = min(at_once, samples - start)

@@ -1,20 +1,15 @@
 """Figures of attribution maps: side by side, overlaid, or several methods in a grid.
 
-This room draws and knows nothing about models. Maps are scaled for the eye here and only here,
+This package draws and does not depend on models. Maps are scaled for display here and only here,
 never modified, and drawn beside their colour scale. Matplotlib is imported when drawing starts.
 """
 
 from __future__ import annotations
 
-from keras_saliency.plot.comparison import comparison
-from keras_saliency.plot.figures import grid, overlay, pair
+from keras_saliency.plot.comparison import Column, comparison, losses, scores
+from keras_saliency.plot.figures import gallery, grid, overlay, pair
 from keras_saliency.plot.fixations import density
-from keras_saliency.plot.gallery import gallery
-from keras_saliency.plot.losses import losses
-from keras_saliency.plot.panel import Panel
-from keras_saliency.plot.render import render_png
-from keras_saliency.plot.scale import colormap, limits
-from keras_saliency.plot.scores import Column, scores
+from keras_saliency.plot.panel import Panel, colormap, limits, render_png
 
 __all__ = [
     "Column",

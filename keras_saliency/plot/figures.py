@@ -1,4 +1,4 @@
-"""The figures: where the pictures, maps and colour bars of some panels go."""
+"""The figures: layouts of the pictures, maps and colour bars of panels."""
 
 from __future__ import annotations
 
@@ -8,12 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_saliency import _arguments
 from keras_saliency.errors import ImageError, MethodError
-from keras_saliency.plot.panel import Panel
-from keras_saliency.plot.pixels import blend, grey, rgb, shrink
-from keras_saliency.plot.scale import caption, colormap, label, marks, scales
-from keras_saliency.plot.sheet import MARGIN, Sheet
-from keras_saliency.plot.text import width
+from keras_saliency.plot.panel import (
+    Panel,
+    blend,
+    caption,
+    colormap,
+    grey,
+    label,
+    marks,
+    rgb,
+    scales,
+    shrink,
+)
+from keras_saliency.plot.sheet import MARGIN, Sheet, width
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,7 +41,7 @@ def pair(
     Args:
         panels: One or more panels.
         figure: Figure to draw on; it is cleared and resized to fit. None makes one in pyplot.
-        percentile: Where each map's colour scale ends, in (0, 100]; see :func:`limits`.
+        percentile: End of each map's colour scale, in (0, 100]; see :func:`limits`.
         colorbar: Whether to draw the scale beside each map.
 
     Raises:
@@ -46,7 +55,7 @@ def pair(
     sheet = Sheet(figure, panels)
     x = MARGIN + sheet.column + _GAP
     for panel, scale in zip(panels, ends, strict=True):
-        title, method = sheet.row(0.2, panel.title, panel.method)
+        title, method = sheet.row(0.2, panel.heading, panel.method)
         sheet.image(MARGIN, panel, rgb(panel.picture), title)
         sheet.map(x, panel, scale, method)
         if colorbar:
@@ -72,8 +81,8 @@ def overlay(
     ends = scales(panels, percentile)
     if not 0 < alpha <= 1:
         raise MethodError(
-            "An overlay has an opacity at the end of its colour scale.",
-            f"The alpha given is {alpha!r}.",
+            "Expected alpha, the opacity at the end of the colour scale, above 0 and up to 1.",
+            f"Got alpha={alpha!r}.",
             "Pass a number above 0 and up to 1, such as 0.6.",
             "help(keras_saliency.plot.overlay)",
         )
@@ -82,7 +91,7 @@ def overlay(
     for k, (panel, scale) in enumerate(zip(panels, ends, strict=True)):
         if k % across == 0:
             row = panels[k : k + across]
-            words = sheet.row(0.16, *(f"{each.title}\n{each.method}" for each in row))
+            words = sheet.row(0.16, *(f"{each.heading}\n{each.method}" for each in row))
         x = MARGIN + k % across * (sheet.column + 0.2)
         over(sheet, x, panel, scale, alpha, words[k % across])
     return sheet.finish(caption(panels, percentile))
@@ -106,15 +115,15 @@ def over(
     sheet.flat_bar(x, panel, scale, ListedColormap(bar))
 
 
-def _rows(given: Sequence[Any]) -> Sequence[Sequence[Panel]]:
-    """Return explanations, a column each, as rows of panels."""
-    if not given or not all(hasattr(one, "panels") for one in given):
-        return given
-    columns = [one.panels() for one in given]
+def _rows(rows: Sequence[Any]) -> Sequence[Sequence[Panel]]:
+    """Return explanations, a column each, as rows of panels; rows of panels as they are."""
+    if not rows or not all(hasattr(one, "panels") for one in rows):
+        return rows
+    columns = [one.panels() for one in rows]
     if len(counts := {len(column) for column in columns}) > 1:
         raise ImageError(
-            "A grid compares explanations of the same pictures.",
-            f"The explanations have {sorted(counts)} pictures.",
+            "Expected explanations of the same pictures in a grid.",
+            f"Got explanations of {sorted(counts)} pictures.",
             "Pass explanations of equally many pictures.",
             "help(keras_saliency.plot.grid)",
         )
@@ -133,7 +142,7 @@ def grid(
     named over the first row, and again wherever a row departs from the one above.
 
     Args:
-        rows: Explanations of the same pictures (whatever has ``panels()``), a column each; or
+        rows: Explanations of the same pictures (objects with ``panels()``), a column each; or
             rows of panels, where the panels of a row share one picture.
         figure, percentile: As in :func:`pair`.
         size: Width of a square picture, in inches.
@@ -150,8 +159,8 @@ def grid(
     for row in rows:
         if len(frames := {np.shape(panel.map) for panel in row}) > 1:
             raise ImageError(
-                "A row of a grid compares maps of one picture.",
-                f"One row has the frames {sorted(frames)}.",
+                "Expected maps of one frame in a row of a grid, since they share a picture.",
+                f"Got frames {sorted(frames)} in one row.",
                 "Put maps of different pictures in different rows.",
                 "help(keras_saliency.plot.grid)",
             )
@@ -161,7 +170,7 @@ def grid(
     for row, row_ends in zip(rows, ends, strict=True):
         names = [panel.method for panel in row]
         new = ["" if [name] == above[k : k + 1] else name for k, name in enumerate(names)]
-        title, *heads = sheet.row(0.11, row[0].title, *new)
+        title, *heads = sheet.row(0.11, row[0].heading, *new)
         sheet.image(MARGIN, row[0], rgb(row[0].picture), title)
         for k, (panel, scale) in enumerate(zip(row, row_ends, strict=True)):
             x = MARGIN + (k + 1) * (sheet.column + _GAP)
@@ -169,3 +178,62 @@ def grid(
             sheet.flat_bar(x, panel, scale, colormap(panel.signed))
         above = names
     return sheet.finish(caption(panels, percentile))
+
+
+_BETWEEN, _ALPHA = 0.18, 0.7
+
+
+def gallery(
+    rows: Sequence[Sequence[Panel]],
+    figure: Figure | None = None,
+    percentile: float = 99.0,
+    size: float = 1.9,
+    across: int = 6,
+    note: str = "",
+) -> Figure:
+    """Draw maps over their picture, shown grey, in as many lines as they need.
+
+    Args:
+        rows: The panels of a row share one picture, which is drawn first, under the title of the
+            first panel; each map is drawn under its ``method``, which may have several lines.
+        figure: Figure to draw on; it is cleared and resized to fit. None makes one in pyplot.
+        percentile: End of each map's colour scale, in (0, 100].
+        size: Width of a square picture, in inches.
+        across: Number of pictures per line, the first included.
+        note: Text added to the caption under the figure.
+
+    Raises:
+        MethodError: No rows, an empty row, or a percentile or a number out of range.
+
+    Example:
+        >>> panels = explain(model, img).panels() * 3
+        >>> figure = gallery([panels])
+    """
+    if not (_arguments.is_count(across)):
+        raise MethodError(
+            "Expected across to be a whole number above 0.",
+            f"Got across={across!r}.",
+            "Take such a value.",
+            "help(keras_saliency.plot.figures)",
+        )
+    ends = [scales(row, percentile) for row in rows or [()]]
+    panels = [panel for row in rows for panel in row]
+    across = min(across, _even(1 + max(map(len, rows)), across))
+    sheet = Sheet(figure, panels, size, points=8.5)
+    for row, row_ends in zip(rows, ends, strict=True):
+        texts = [row[0].heading, *(panel.method for panel in row)]
+        for k in range(len(texts)):
+            if k % across == 0:
+                words = sheet.row(0.16, *texts[k : k + across])
+            lines, x = words[k % across], MARGIN + k % across * (sheet.column + _BETWEEN)
+            if k == 0:
+                sheet.image(x, row[0], rgb(row[0].picture), lines)
+            else:
+                over(sheet, x, row[k - 1], row_ends[k - 1], _ALPHA, lines)
+    return sheet.finish(" ".join(filter(None, [caption(panels, percentile), note])))
+
+
+def _even(count: int, most: int) -> int:
+    """Return the number per line that makes the last line about as long as the others."""
+    lines = -(-count // most)
+    return -(-count // lines)

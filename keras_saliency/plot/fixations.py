@@ -1,4 +1,4 @@
-"""The figure of a density of fixations: picture, heat map over it, areas that hold most of it."""
+"""The figure of a density of fixations: picture, heat map, areas that hold most of it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_saliency.errors import MethodError
-from keras_saliency.plot.panel import Panel
-from keras_saliency.plot.pixels import blend, grey, rgb, shrink
-from keras_saliency.plot.scale import clipping, colormap, limits, scales
-from keras_saliency.plot.sheet import MARGIN, Sheet
-from keras_saliency.plot.text import height, width, write
+from keras_saliency.plot.panel import (
+    Panel,
+    blend,
+    clipping,
+    colormap,
+    grey,
+    limits,
+    rgb,
+    scales,
+    shrink,
+)
+from keras_saliency.plot.sheet import MARGIN, Sheet, height, width, write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _GAP, _ALPHA = 0.2, 0.75
-_WIDE = 2.2  # a picture of this ratio or wider has its three views below each other
+_WIDE = 2.2  # the three views of a picture of this ratio or wider are stacked
 _READ = "help(keras_saliency.plot.density)"
 
 
@@ -29,21 +36,20 @@ def density(
     percentile: float = 99.0,
     shares: Sequence[float] = (0.25, 0.5, 0.75, 0.9),
 ) -> Figure:
-    """Draw where people are expected to look: a row a picture, with three views of it.
+    """Draw where people are expected to look: a row per picture, with three views of it.
 
     The picture; the density over it, as a multiple of the uniform density; and the outlines of the
-    smallest areas that hold given shares of all fixations. Panoramas have the views below each
-    other.
+    smallest areas that hold these shares of all fixations. The views of panoramas are stacked.
 
     Args:
         panels: One or more, whose maps are densities: at least 0, any sum above 0.
         figure: Figure to draw on; it is cleared and resized to fit. None makes one in pyplot.
-        percentile: Where each colour scale ends, in (0, 100]; see :func:`limits`.
-        shares: Of the fixations that each outlined area holds, rising, each in (0, 1).
+        percentile: End of each colour scale, in (0, 100]; see :func:`limits`.
+        shares: Share of the fixations in each outlined area, increasing, each in (0, 1).
 
     Raises:
         MethodError: No panels, a map that is no density, a percentile out of range, or shares that
-            do not rise within (0, 1).
+            do not increase within (0, 1).
 
     Example:
         >>> heap = np.exp(-np.hypot(*np.mgrid[-8:9, -8:9]))
@@ -56,7 +62,7 @@ def density(
     sheet = Sheet(figure, panels, size=3.6 if wide else 2.4)
     heads = ("density, times uniform", "areas that hold most fixations")
     for panel in panels:
-        titles = (panel.title or "picture", *heads)
+        titles = (panel.heading or "picture", *heads)
         words = [] if wide else sheet.row(0.2, *titles)
         views: tuple[Any, ...] = (
             _picture,
@@ -79,8 +85,8 @@ def levels(density: np.ndarray, shares: Sequence[float]) -> list[float]:
     """
     falling = np.sort(density, axis=None)[::-1].astype(np.float64)
     held = np.cumsum(falling)
-    places = np.searchsorted(held, np.asarray(shares) * held[-1])
-    return falling[np.minimum(places, falling.size - 1)].tolist()
+    positions = np.searchsorted(held, np.asarray(shares) * held[-1])
+    return falling[np.minimum(positions, falling.size - 1)].tolist()
 
 
 def _picture(sheet: Sheet, x: float, panel: Panel, words: Any) -> None:
@@ -106,8 +112,8 @@ def _areas(sheet: Sheet, x: float, panel: Panel, words: Any, shares: Sequence[fl
     sheet.image(x, panel, np.repeat(pale[..., None], 3, axis=-1), words)
     axes = sheet.boxes[-1][0]
     heap = shrink(panel.map)
-    sides = zip(heap.shape, np.shape(panel.map), strict=True)
-    rows, columns = ((np.arange(n) + 0.5) * side / n - 0.5 for n, side in sides)
+    sizes = zip(heap.shape, np.shape(panel.map), strict=True)
+    rows, columns = ((np.arange(n) + 0.5) * size / n - 0.5 for n, size in sizes)
     colours = colormap(False)(np.linspace(0.95, 0.5, len(shares)))
     held = dict(zip(levels(heap, shares), colours, strict=True))  # fewer where the map has steps
     edges = sorted(level for level in held if heap.min() < level < heap.max())
@@ -120,7 +126,7 @@ def _areas(sheet: Sheet, x: float, panel: Panel, words: Any, shares: Sequence[fl
 
 
 def _legend(sheet: Sheet, x: float, shares: Sequence[float], colours: Any) -> None:
-    """Name each outline under the picture, in as many lines as the picture's width asks for."""
+    """Name each outline under the picture, in as many lines as the picture's width needs."""
     from matplotlib.patheffects import withStroke
 
     axes, _, top, across, down = sheet.boxes[-1]
@@ -156,8 +162,8 @@ def _check(panels: Sequence[Panel], shares: Sequence[float]) -> None:
         values = np.asarray(panel.map)
         if not np.isfinite(values).all() or (values < 0).any() or not values.any():
             raise MethodError(
-                "A density was to be drawn.",
-                f"The map {panel.title!r} goes from {values.min():.3g} to {values.max():.3g}.",
+                "Expected a density: finite, nowhere below 0 and somewhere above 0.",
+                f"Got the map {panel.title!r} from {values.min():.3g} to {values.max():.3g}.",
                 "Pass a finite map that is nowhere below 0 and somewhere above; plot.pair draws "
                 "any map.",
                 _READ,
@@ -165,8 +171,8 @@ def _check(panels: Sequence[Panel], shares: Sequence[float]) -> None:
     rising = len(shares) > 0 and all(a < b for a, b in zip((0, *shares), (*shares, 1), strict=True))
     if not rising:
         raise MethodError(
-            "The smallest areas with given shares of the fixations were to be drawn.",
-            f"The shares given are {tuple(shares)!r}.",
-            "Pass rising numbers between 0 and 1, such as (0.25, 0.5, 0.75, 0.9).",
+            "Expected shares of the fixations: increasing numbers between 0 and 1.",
+            f"Got shares={tuple(shares)!r}.",
+            "Pass increasing numbers between 0 and 1, such as (0.25, 0.5, 0.75, 0.9).",
             _READ,
         )

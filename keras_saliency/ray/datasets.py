@@ -1,14 +1,14 @@
-"""A data set and its pictures' maps: one call for all."""
+"""Maps of a whole data set's pictures, one call each for explanations and fixations."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from keras_saliency import _arguments
 from keras_saliency.methods import Method
-from keras_saliency.ray.calls import Explaining, Predicting
-from keras_saliency.ray.cells import Frame, checked
-from keras_saliency.ray.shipping import actors, ship, the_library
+from keras_saliency.ray.calls import Explaining, Frame, Predicting, checked
+from keras_saliency.ray.shipping import actors, import_ray, ship
 
 _TURNS = 4  # micro-batches in a batch of Ray's: while one is computed, the next is prepared
 
@@ -48,12 +48,12 @@ def explain(
 
     Returns:
         A ``ray.data.Dataset``, not yet computed: the columns of ``ds`` and ``saliency`` float32,
-        ``score``, ``target`` (a class number, or text), ``label``, and ``findings``: what looks
-        wrong, as text, empty where nothing does.
+        ``score``, ``target`` (a class number, or text), ``label``, and ``findings``: likely faults
+        of a map as text, empty where there is none.
 
     Raises:
-        KerasSaliencyError: Ray is not installed, or an argument cannot be used. What is wrong with
-            a picture is raised when the data set is computed.
+        KerasSaliencyError: Ray is not installed, or an argument cannot be used. The error of a
+            picture is raised when the data set is computed.
     """
     given = {
         "method": method, "column": column, "target": target, "preprocess": preprocess,
@@ -82,8 +82,8 @@ def predict_fixations(
             without arguments that returns a model; or a ``keras.Model``.
         column: Where the pictures are: arrays, paths, or files as bytes.
         batch_size: Pictures that go through the model at once.
-        mirror: Whether to average over the picture and its mirror image; ``None`` as the model's
-            manifest says.
+        mirror: Whether to average over the picture and its mirror image; ``None`` reads it from
+            the model's manifest.
         frame: ``"picture"``: densities in each picture's own frame; ``"model"``: on the canvas.
         concurrency: Actors, or the least and the most of them.
         num_cpus: Of an actor: what Ray counts, and how many threads its backend uses.
@@ -109,9 +109,9 @@ def _mapped(
     num_cpus: float,
     num_gpus: float | None,
 ) -> Any:
-    the_library()
+    import_ray()
     checked(given["frame"])
-    size = given["batch_size"] if isinstance(given["batch_size"], int) else 8
+    size = int(given["batch_size"]) if _arguments.is_integer(given["batch_size"]) else 8
     return ds.map_batches(
         kind,
         fn_constructor_kwargs={"model": ship(model), **given},

@@ -1,4 +1,4 @@
-"""A model on its way to actors, and what an actor needs: backend, threads."""
+"""Sending a model to actors, and an actor's environment: backend, threads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from keras_saliency._keras import configured_backend, require_keras
+from keras_saliency._imports import configured_backend, require_keras
 from keras_saliency.errors import BackendError, KerasSaliencyError, ModelFileError
 
 _READ = "help(keras_saliency.ray)"
@@ -19,14 +19,14 @@ _READ = "help(keras_saliency.ray)"
 
 @dataclass(frozen=True)
 class Shipped:
-    """A model on its way to actors, and the backend that it is for."""
+    """A model that is sent to actors, and its backend."""
 
     source: Any  # a path, a callable, or a reference to the bytes of a .keras file
     backend: str
 
 
 def ship(model: Any) -> Shipped:
-    """Return a model as actors take it: with the backend that is in use here.
+    """Return a model to send to actors, with the backend of this process.
 
     Args:
         model: A path, a callable without arguments, or a ``keras.Model``; the last is saved once,
@@ -35,7 +35,7 @@ def ship(model: Any) -> Shipped:
     """
     keras = sys.modules.get("keras")
     if keras is not None and isinstance(model, keras.Model):
-        ray = the_library()
+        ray = import_ray()
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.keras"
             model.save(path)
@@ -73,7 +73,7 @@ def loaded(model: Any, from_file: Callable[[str], Any]) -> Any:
     """Return the model that was sent, in the actor.
 
     Args:
-        model: What `ship` returned; or a path, a callable, a model.
+        model: The result of `ship`; or a path, a callable, a model.
         from_file: Makes a model of a path.
 
     Raises:
@@ -86,9 +86,9 @@ def loaded(model: Any, from_file: Callable[[str], Any]) -> Any:
         here = require_keras().config.backend()
         if here != model.backend:
             raise BackendError(
-                f"An actor was to use the backend {model.backend!r}.",
+                f"Expected the backend {model.backend!r} in an actor.",
                 f"Keras was imported there with {here!r}.",
-                "Give map_batches what keras_saliency.ray.actors() returns.",
+                "Pass map_batches the result of keras_saliency.ray.actors().",
                 _READ,
             )
         model = model.source
@@ -100,8 +100,8 @@ def loaded(model: Any, from_file: Callable[[str], Any]) -> Any:
     if type(model).__name__ == "ObjectRef":
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.keras"
-            path.write_bytes(the_library().get(model))
-            # Not from a stranger: the program that runs this actor saved it.
+            path.write_bytes(import_ray().get(model))
+            # Trusted: the program that runs this actor saved it.
             return _read(path, safe=False)
     return model() if callable(model) else model
 
@@ -123,14 +123,14 @@ def from_file(path: str) -> Any:
         if isinstance(error, KerasSaliencyError):
             raise
         raise ModelFileError(
-            f"The model {path!r} was asked for.",
-            f"Keras cannot load it ({type(error).__name__}: {error}).",
-            "Name a .keras file that each node can read, or give a callable that returns a model.",
+            f"Cannot load the model {path!r}.",
+            f"Keras reports {type(error).__name__}: {error}.",
+            "Name a .keras file that each node can read, or pass a callable that returns a model.",
             _READ,
         ) from error
 
 
-def the_library() -> Any:
+def import_ray() -> Any:
     """Return Ray, with Ray Data.
 
     Raises:
@@ -141,8 +141,8 @@ def the_library() -> Any:
         import ray.data
     except ImportError as error:
         raise BackendError(
-            "Ray Data was asked for.",
-            f"It cannot be imported ({error}).",
+            "Cannot import Ray Data.",
+            f"Python reports: {error}.",
             "Install it: pip install 'keras-saliency[ray]'.",
             _READ,
         ) from error

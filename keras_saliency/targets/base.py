@@ -1,7 +1,8 @@
-"""What every target is: a score a picture, its numbers, and what it refuses."""
+"""The base class of targets: a score per picture, its numbers, and its checks."""
 
 from __future__ import annotations
 
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from keras_saliency import _arguments
 from keras_saliency.errors import TargetError, did_you_mean
 
 Score = Literal["logit", "probability", "log_probability"]
@@ -19,7 +21,7 @@ READ = "help(keras_saliency.targets)"
 
 @dataclass(frozen=True)
 class Output:
-    """One output of a model during a run: as it is, before its activation, and which that was."""
+    """One output of a model during a run: its values, its logits, and its final activation."""
 
     values: Any
     logits: Any
@@ -33,15 +35,15 @@ class Output:
             return self.logits
         if score == "probability" and self.activation is not None:
             return self.values
-        if self.activation == "other softmax":  # over which axes, only the values tell
+        if self.activation == "other softmax":  # over axes that only the values show
             return ops.log(ops.maximum(self.values, 1e-30))
         sigmoid = self.activation == "sigmoid"
         if sigmoid or (self.activation is None and self.logits.shape[-1] == 1):
             return (ops.sigmoid if score == "probability" else ops.log_sigmoid)(self.logits)
         return (ops.softmax if score == "probability" else ops.log_softmax)(self.logits, axis=-1)
 
-    def learnt(self) -> dict[str, Any]:
-        """Return, for each row, whether it looks like probabilities although nothing made it so."""
+    def aux(self) -> dict[str, Any]:
+        """Return, for each row, whether it looks like probabilities without a final activation."""
         from keras import ops
 
         if self.activation is not None or len(self.values.shape) != 2 or self.values.shape[-1] < 2:
@@ -53,7 +55,7 @@ class Output:
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a model returned, and how to pick one of its outputs by name or number."""
+    """A model's raw outputs, and a function that picks one by name or number."""
 
     raw: Any
     pick: Callable[[str | int | None], Output]
@@ -61,10 +63,10 @@ class Outputs:
 
 @dataclass(frozen=True, kw_only=True)
 class Target(ABC):
-    """Turns a model's output into one score a picture.
+    """Turns a model's output into one score per picture.
 
     A target has a fixed part (`static`, known when a function is compiled) and numbers that may
-    differ from picture to picture (`rows`, handed in at every call, so that another class costs no
+    differ between pictures (`rows`, passed at every call, so that another class needs no
     compilation). All take ``score=`` (``"logit"``, ``"probability"``, ``"log_probability"``) and
     ``output=``, the name or number of the output for a model with several.
     """
@@ -73,10 +75,11 @@ class Target(ABC):
     output: str | int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse an unknown score."""
-        if self.score not in SCORES:
+        """Check ``score`` and ``output``."""
+        object.__setattr__(self, "output", _path(self.output))
+        if not _arguments.is_word(self.score, SCORES):
             raise TargetError(
-                f"The score {self.score!r} was asked for.",
+                f"No score is called {self.score!r}.",
                 f"Known: {', '.join(map(repr, SCORES))}.",
                 did_you_mean(str(self.score), SCORES) or "Take one of these.",
                 READ,
@@ -85,7 +88,7 @@ class Target(ABC):
     @property
     @abstractmethod
     def static(self) -> tuple[Any, ...]:
-        """What makes two targets compile to the same function."""
+        """A key that is equal for targets that compile to the same function."""
 
     @abstractmethod
     def rows(self, count: int) -> dict[str, np.ndarray]:
@@ -97,7 +100,7 @@ class Target(ABC):
 
     @abstractmethod
     def check(self, shape: tuple[int | None, ...]) -> None:
-        """Refuse an output of this shape (with the batch axis) that the target does not fit.
+        """Check that the target fits an output of this shape (with the batch axis).
 
         Raises:
             TargetError: It does not fit.
@@ -105,57 +108,88 @@ class Target(ABC):
 
     @abstractmethod
     def scores(self, outputs: Outputs, rows: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """Return (B,) scores, and what was learnt on the way (``"index"``, ``"probability"``)."""
+        """Return (B,) scores and aux values, such as ``"index"`` and ``"probability"``."""
 
-    def check_learnt(self, learnt: dict[str, np.ndarray]) -> None:
-        """Refuse outputs whose values show that the score is not what it says.
+    def check_learnt(self, aux: dict[str, np.ndarray]) -> None:
+        """Check that the outputs' values do not contradict the score.
 
         Raises:
             TargetError: They are probabilities made inside a subclassed ``call``.
         """
-        if "hidden" in learnt and learnt["hidden"].all():
+        if "hidden" in aux and aux["hidden"].all():
             raise TargetError(
-                f"The {self.score.replace('_', ' ')} of a class was asked for.",
+                f"Expected outputs from which the {self.score.replace('_', ' ')} of a class can be "
+                "computed.",
                 "The model's outputs look like probabilities (non-negative, summing to 1), but no "
-                "layer makes them: a softmax inside a call() hides the logits.",
+                "layer computes them: a softmax inside a call() hides the logits.",
                 "Explain a log probability: target=lambda y: keras.ops.log(y[:, 0]); or make the "
                 "softmax a layer.",
                 READ,
             )
 
-    def resolved(self, learnt: dict[str, np.ndarray]) -> Target:
-        """Return this target with every choice made as on the given pictures."""
+    def resolved(self, aux: dict[str, np.ndarray]) -> Target:
+        """Return this target with every choice fixed as on these pictures."""
         return self
 
     def describe(self, count: int) -> list[Any]:
-        """Return what was explained, for a manifest: plain values, one for each picture."""
+        """Return the explained classes or texts, plain values for a manifest, one per picture."""
         return [str(self)] * count
 
     def for_cache(self) -> Target:
-        """Return what a compiled function may keep: this target, holding no model."""
+        """Return this target for a compiled function's cache, without references to a model."""
         return self
 
 
-def per_row(numbers: Any, count: int, what: str) -> np.ndarray:
+def per_row(numbers: Any, count: int, name: str) -> np.ndarray:
     """Return one whole number, or one for each picture, as ``count`` rows of int32."""
-    array = np.atleast_1d(np.asarray(numbers))
-    if array.ndim != 1 or array.dtype.kind not in "iu" or len(array) not in (1, count):
+    array = _whole(numbers)
+    if array is None or array.ndim != 1 or len(array) not in (1, count):
         raise TargetError(
-            f"{what} {numbers!r} was asked for on {count} pictures.",
-            f"It is {array.dtype} of shape {array.shape}.",
-            f"Give one integer, or a list of {count}.",
+            f"Expected {name} to be a whole number, or one for each of {count} pictures.",
+            f"Got {numbers!r}" + ("." if array is None else f" of shape {array.shape}."),
+            f"Pass one integer, or a list of {count}.",
             READ,
         )
     return np.broadcast_to(array.astype(np.int32), (count,))
 
 
-def check_indices(indices: Any, size: int | None, what: str) -> None:
+def _whole(numbers: Any) -> np.ndarray | None:
+    """Return one whole number or a list of them as an array; None for others, such as a bool."""
+    plain = isinstance(numbers, list | tuple)
+    if plain and not all(map(_arguments.is_integer, numbers)):
+        return None
+    try:
+        array = np.atleast_1d(np.asarray([*map(operator.index, numbers)] if plain else numbers))
+    except Exception:  # whatever a tensor without numbers raises
+        return None
+    small = array.dtype.kind in "iu" and bool((array == array.astype(np.int32)).all())
+    return array if small else None
+
+
+def _path(output: Any) -> str | int | None:
+    """Return an output's name or number; a path may come as a list of its parts."""
+    if output is None or isinstance(output, str):
+        return output
+    if _arguments.is_integer(output):
+        return operator.index(output)
+    parts = output if isinstance(output, list | tuple) else ()
+    if parts and all(isinstance(one, str) or _arguments.is_integer(one) for one in parts):
+        return "/".join(map(str, parts))
+    raise TargetError(
+        "Expected the name, number or path of one of the model's outputs.",
+        f"Got output={output!r}.",
+        "Pass its name, its number, or a path such as 'aux/0'.",
+        READ,
+    )
+
+
+def check_indices(indices: Any, size: int | None, name: str) -> None:
     """Raise TargetError for a number outside 0 .. size - 1 (None: unknown)."""
     for index in np.atleast_1d(indices).tolist():
         if size is not None and not 0 <= index < size:
             raise TargetError(
-                f"{what} {index} was asked for.",
-                f"The model's output has {size}, numbered 0 to {size - 1}.",
+                f"The model's output has no {name} {index}.",
+                f"It has {size}" + (f", numbered 0 to {size - 1}." if size > 0 else "."),
                 "Take one of these.",
                 READ,
             )

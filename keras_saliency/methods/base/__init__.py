@@ -1,43 +1,66 @@
-"""What methods are made of, all of them or those of one kind.
+"""Base classes and helpers of methods.
 
 =============  ====================================================================================
 `method`       `Method`, `Attribution`; names
 `cams`         `CamMethod`: adds up a layer's maps; `GradientCam`: by gradients
 `paths`        `PathMethod`: sums gradients from a baseline to the picture
-`around`       `Around`: asks another method
+`method`       `WrapperMethod`: runs another method
 `rectified`    `RectifiedMethod`: the gradient, changed at rectifiers
 `games`        `ShapleyMethod`: Shapley values of segments
-`gaps`         how well attributions share out a gap in score
+`gaps`         how well attributions sum to a gap in score
 `sizes`        from a layer's map to the picture's size
-`presets`      `Alike`: does as another library does, ``like="captum"``
+`zeros`        why a map is 0 everywhere
+`presets`      `PresetMixin`: another library's options, ``like="captum"``
 =============  ====================================================================================
 """
 
 from __future__ import annotations
 
-from keras_saliency.methods.base.around import Around
-from keras_saliency.methods.base.cams import CamMethod, GradientCam, cancelled
+from keras_saliency.methods.base.cams import (
+    INTERPOLATIONS,
+    CamMethod,
+    GradientCam,
+    Interpolation,
+    RectifiedMethod,
+    cancelled,
+    enlarge,
+)
 from keras_saliency.methods.base.games import ShapleyMethod
-from keras_saliency.methods.base.gaps import clean, completeness_error, gap_findings, share_missed
-from keras_saliency.methods.base.method import Attribution, Method, classes, get, names
-from keras_saliency.methods.base.paths import PathMethod, Stop
-from keras_saliency.methods.base.presets import Alike
-from keras_saliency.methods.base.rectified import RectifiedMethod
-from keras_saliency.methods.base.sizes import INTERPOLATIONS, Interpolation, enlarge
+from keras_saliency.methods.base.method import (
+    Attribution,
+    Method,
+    PresetMixin,
+    WrapperMethod,
+    classes,
+    get,
+    names,
+)
+from keras_saliency.methods.base.paths import (
+    ZERO,
+    PathMethod,
+    PathPoint,
+    clean,
+    completeness_error,
+    gap_findings,
+    joined,
+    relative_error,
+    why_zero,
+)
 
 __all__ = [
     "INTERPOLATIONS",
-    "Alike",
-    "Around",
+    "ZERO",
     "Attribution",
     "CamMethod",
     "GradientCam",
     "Interpolation",
     "Method",
     "PathMethod",
+    "PathPoint",
+    "PresetMixin",
     "RectifiedMethod",
     "ShapleyMethod",
-    "Stop",
+    "WrapperMethod",
     "cancelled",
     "classes",
     "clean",
@@ -45,6 +68,8 @@ __all__ = [
     "enlarge",
     "gap_findings",
     "get",
+    "joined",
     "names",
-    "share_missed",
+    "relative_error",
+    "why_zero",
 ]

@@ -1,30 +1,34 @@
-"""What methods that add up a layer's maps have in common."""
+"""Base classes of methods that add up a layer's maps."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
+from keras_saliency._inputs import resampling
+from keras_saliency._rules import Rectified
 from keras_saliency.methods.base.method import Attribution, Method
-from keras_saliency.methods.base.sizes import INTERPOLATIONS, Interpolation, enlarge
+from keras_saliency.methods.base.paths import joined, why_zero
 
 if TYPE_CHECKING:
-    from keras_saliency.engine import Engine, LayerGradient
+    from keras_saliency._engine.engine import Engine
+    from keras_saliency._engine.outputs import LayerGradient, LayerOutput
 
 _CANCELLED = 1e-5  # float32 leaves up to 1e-6 of a mean that is 0
 
 
 @dataclass(frozen=True)
 class CamMethod(Method):
-    """A method that adds up a layer's maps A_k; what is negative in the sum becomes 0.
+    """A method that adds up a layer's maps A_k; negative values of the sum become 0.
 
     Args:
-        layer: Path of the layer, or ``"path@k"`` for the k-th call of a shared layer. ``None``
-            takes the last layer on the way to the target whose map is larger than 1x1.
+        layer: Path of the layer, or ``"path@k"`` for the k-th call of a layer that is called more
+            than once. ``None`` takes the last feature map of the explained input that the score
+            depends on, larger than 1x1.
         interpolation: How the map is enlarged: ``"bilinear"`` (pixels are areas), ``"corners"``
             (bilinear, corner on corner) or ``"nearest"``.
     """
@@ -36,18 +40,30 @@ class CamMethod(Method):
     interpolation: Interpolation = field(default="bilinear", kw_only=True)
 
     def __post_init__(self) -> None:
-        """Refuse what is no layer's path."""
+        """Check the options."""
         super().__post_init__()
         known = self.interpolation in INTERPOLATIONS
         self._require(known, "interpolation", f"one of {INTERPOLATIONS}")
         self._require(self.layer is None or isinstance(self.layer, str), "layer", "a layer's path")
 
-    def kept(self, sums: np.ndarray) -> np.ndarray:
-        """Return what is kept of the weighted sum: what is positive."""
+    def clipped(self, sums: np.ndarray) -> np.ndarray:
+        """Return the weighted sum with its negative values set to 0."""
         return np.maximum(sums, 0)
 
+    def attribution(
+        self,
+        at: LayerOutput,
+        grid: np.ndarray,
+        findings: Sequence[tuple[str, ...]] = (),
+        checks: Mapping[str, np.ndarray] | None = None,
+    ) -> Attribution:
+        """Return a grid with the name of its layer, and the layer's finding if it has one."""
+        if at.finding:
+            findings = [(at.finding, *more) for more in findings or [()] * len(grid)]
+        return Attribution(grid, checks or {}, info={"layer": at.layer}, findings=findings)
+
     def enlarged(self, engine: Engine, grid: np.ndarray) -> np.ndarray:
-        """Return a grid, enlarged already where it is not to be enlarged as all grids are."""
+        """Return a grid, enlarged here unless its interpolation is the default, bilinear."""
         if self.interpolation == "bilinear":
             return grid
         return enlarge(grid, engine.images.shape[1:3], self.interpolation)
@@ -58,25 +74,27 @@ class GradientCam(CamMethod):
 
     def attribute(self, engine: Engine, seed: int) -> Attribution:
         at = engine.layer_gradient(self.layer)
-        grid = self.enlarged(engine, self.kept(self.add_up(at)))
-        return Attribution(grid, info={"layer": at.layer}, findings=self.findings(at))
+        sums = self.add_up(at)
+        clipped = self.clipped(sums)
+        zero = why_zero(at.layer, sums, clipped, at.activations, at.gradients)
+        return self.attribution(at, self.enlarged(engine, clipped), joined(self.findings(at), zero))
 
     @abstractmethod
     def add_up(self, at: LayerGradient) -> np.ndarray:
         """Return the weighted sum (B, h, w) of a layer's maps."""
 
     def findings(self, at: LayerGradient) -> Sequence[tuple[str, ...]]:
-        """Return, for each picture, what looks wrong."""
+        """Return the findings of each picture."""
         return ()
 
 
 def cancelled(terms: np.ndarray, at: LayerGradient) -> list[tuple[str, ...]]:
     """Return, for each picture, a finding where the mean of every channel is only rounding.
 
-    So it is by construction where a norm or a softmax over positions follows the layer.
+    This holds by construction where a norm or a softmax over positions follows the layer.
 
     Args:
-        terms: (B, h, w, K), what a method takes the mean of over positions.
+        terms: (B, h, w, K), the terms of which a method takes the mean over positions.
         at: The layer.
     """
     mean = np.abs(terms.mean(axis=(1, 2), dtype=np.float64))
@@ -87,3 +105,53 @@ def cancelled(terms: np.ndarray, at: LayerGradient) -> list[tuple[str, ...]]:
         "name an earlier layer, or take 'hires_cam'"
     )
     return [(said,) if one else () for one in noise]
+
+
+Interpolation = Literal["bilinear", "corners", "nearest"]
+INTERPOLATIONS = ("bilinear", "corners", "nearest")
+
+
+def enlarge(maps: np.ndarray, size: tuple[int, ...], how: str) -> np.ndarray:
+    """Return maps (B, h, w) enlarged to (B, H, W) float32.
+
+    Args:
+        maps: What to enlarge.
+        size: Height and width of the result.
+        how: ``"bilinear"``, where pixels are areas (half-pixel centres); ``"corners"``, bilinear
+            with the centres of corner cells on those of corner pixels; ``"nearest"``, the value of
+            the cell that a pixel's centre lies in.
+    """
+    if how == "bilinear":
+        return resampling.resize(maps, (size[0], size[1]))
+    pairs = list(zip(size, maps.shape[1:], strict=True))
+    if how == "nearest":
+        rows, columns = ((2 * np.arange(side) + 1) * cells // (2 * side) for side, cells in pairs)
+        return maps[:, rows[:, None], columns].astype(np.float32, copy=False)
+    down, right = (_between_corners(side, cells) for side, cells in pairs)
+    return (down @ maps @ right.T).astype(np.float32)
+
+
+def _between_corners(side: int, cells: int) -> np.ndarray:
+    """Return the weights (side, cells) of cells in each pixel."""
+    positions = np.linspace(0, cells - 1, side)
+    return np.maximum(0, 1 - np.abs(positions[:, None] - np.arange(cells)))
+
+
+class RectifiedMethod(Method):
+    """The gradient by the rule `Rectified`; a finding where there is no rectifier."""
+
+    family = "gradient"
+    guided: ClassVar[bool]
+
+    def attribute(self, engine: Engine, seed: int) -> Attribution:
+        """Return the gradient that the rule passes back."""
+        result = engine.backward(Rectified(self.guided))
+        count = int(result.seen["rectifiers"][0])
+        findings = () if count else (("no rectifier is on the way: the plain gradient",),)
+        return Attribution(
+            result.values, info={"rectifiers": count}, findings=findings * len(result.values)
+        )
+
+    def to_map(self, attributions: np.ndarray) -> np.ndarray:
+        """Return the largest magnitude over channels."""
+        return resampling.max_abs(attributions)

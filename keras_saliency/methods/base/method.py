@@ -1,36 +1,39 @@
-"""What every method is: one published idea that turns an engine into attributions."""
+"""The base class of methods: one published idea that turns an engine into attributions."""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
-import math
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from keras_saliency import postprocess
+from keras_saliency import _arguments as options
+from keras_saliency._inputs import resampling
 from keras_saliency.errors import MethodError, did_you_mean
+from keras_saliency.methods.base.spelling import resolve
 
 if TYPE_CHECKING:
-    from keras_saliency.engine import Engine
+    from keras_saliency._engine.engine import Engine
 
 _READ = "keras-saliency methods, or help(keras_saliency.methods)"
-_PACKAGE = __name__.rsplit(".", 2)[0]  # methods are its modules; what they are made of is below
+_PACKAGE = __name__.rsplit(".", 2)[0]  # methods are its modules; their base classes are below
 _registry: dict[str, type[Method]] = {}
 
 
 @dataclass(frozen=True)
 class Attribution:
-    """What a method found.
+    """The result of a method.
 
     Attributes:
         values: (B, H, W, C) attributions of the pictures' values, or (B, h, w), a grid.
         checks: Numbers by which the method checks itself, each (B,).
-        info: What else a manifest should say, such as the layer.
+        info: Further entries of the manifest, such as the layer: plain data (numbers, text, lists,
+            dicts, arrays). ``"method"``, ``"seed"`` and the other keys of every run are reserved.
         findings: For each picture, sentences about what looks wrong; they become warnings.
     """
 
@@ -69,30 +72,40 @@ class Method(ABC):
     reference: ClassVar[str]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Register our own classes under their files' names; others are passed as objects."""
+        """Register this package's classes by their files' names; others are passed as objects."""
         super().__init_subclass__(**kwargs)
         package, _, file = cls.__module__.rpartition(".")
         if package == _PACKAGE:
             _registry[file] = cls
 
     def __new__(cls, *args: Any, **options: Any) -> Self:
-        """Refuse ``like`` where there is nothing to choose from, in words."""
+        """Raise MethodError on ``like`` without presets, and on options of the wrong type."""
         if "like" in options and "like" not in inspect.signature(cls.__init__).parameters:
             raise MethodError(
-                f"{cls.__name__}(like={options['like']!r}) was asked for.",
-                f"{cls.__name__} has no presets: where another library has it, nothing differs "
-                "that an option could set.",
+                f"{cls.__name__} has no presets: no option of it differs in another library.",
+                f"Got {cls.__name__}(like={options['like']!r}).",
                 "Leave like= out; docs/migrating.md says what each library does.",
                 f"help(keras_saliency.methods.{cls.__name__})",
             )
+        fields = {one.name: one for one in dataclasses.fields(cls)}
+        named = [name for name, one in fields.items() if not one.kw_only]
+        for name, value in [*zip(named, args, strict=False), *options.items()]:
+            if name in fields and not _fits(fields[name].type, value):
+                raise MethodError(
+                    f"Expected {name} to be "
+                    f"{'True or False' if fields[name].type == 'bool' else 'a word'}.",
+                    f"Got {cls.__name__}({name}={value!r}).",
+                    "Take such a value.",
+                    f"help(keras_saliency.methods.{cls.__name__})",
+                )
         return super().__new__(cls)
 
     def __post_init__(self) -> None:  # noqa: B027 (where a chain of these ends)
-        """Refuse impossible options."""
+        """Check the options."""
 
     @property
     def name(self) -> str:
-        """The name by which strings find it: that of its file (its class, if it is not ours)."""
+        """The name that strings refer to: its file's, or its class's outside this package."""
         file = type(self).__module__.rpartition(".")[-1]
         return file if _registry.get(file) is type(self) else type(self).__name__
 
@@ -102,35 +115,35 @@ class Method(ABC):
 
     def to_map(self, attributions: np.ndarray) -> np.ndarray:
         """Return a map (B, H, W) from attributions (B, H, W, C): here their sum over channels."""
-        return postprocess.channel_sum(attributions)
+        return resampling.channel_sum(attributions)
 
     def shares(self, maps: np.ndarray, images: np.ndarray) -> np.ndarray:
-        """Return what each pixel adds, (B, H, W), where the method attributes without channels.
+        """Return each pixel's contribution, (B, H, W), where attributions have no channels.
 
-        Metrics that sum over pixels ask for this. It is the map, unless a pixel of it tells what
-        its whole segment adds.
+        Metrics that sum over pixels use it. It is the map, unless a pixel of the map holds the
+        value of its whole segment.
 
         Args:
-            maps: (B, H, W), what the method found.
-            images: (B, H, W, C), of which it found that.
+            maps: (B, H, W), the method's maps.
+            images: (B, H, W, C), the pictures that they explain.
         """
         return maps
 
     def parameters(self) -> dict[str, Any]:
         """Return the options, for a manifest.
 
-        An option that is a method is told by its name, as in ``"base": "integrated_gradients"``.
-        Where that method has other options than its defaults, they stand beside it, as in
+        An option that is a method is stored by name, as in ``"base": "integrated_gradients"``.
+        If that method has options other than its defaults, they are stored beside it, as in
         ``"base_parameters": {"steps": 3, ...}``.
         """
-        told: dict[str, Any] = {}
+        parameters: dict[str, Any] = {}
         for one in dataclasses.fields(self):
-            value = told[one.name] = getattr(self, one.name)
+            value = parameters[one.name] = getattr(self, one.name)
             if isinstance(value, Method):
-                told[one.name] = value.name
+                parameters[one.name] = value.name
                 if not value._is_usual():
-                    told[f"{one.name}_parameters"] = value.parameters()
-        return told
+                    parameters[f"{one.name}_parameters"] = value.parameters()
+        return parameters
 
     def _is_usual(self) -> bool:
         """Return whether every option is the default."""
@@ -140,25 +153,35 @@ class Method(ABC):
             return False
 
     def _require(self, ok: bool, option: str, wanted: str) -> None:
-        """Raise MethodError unless an option holds what it should."""
+        """Raise MethodError unless ``ok``: the option is not as ``wanted`` says."""
         if not ok:
             raise MethodError(
-                f"{type(self).__name__}({option}={getattr(self, option)!r}) was asked for.",
-                f"{option} must be {wanted}.",
+                f"Expected {option} to be {wanted}.",
+                f"Got {type(self).__name__}({option}={getattr(self, option)!r}).",
                 "Take such a value.",
                 f"help(keras_saliency.methods.{type(self).__name__})",
             )
 
     def _require_count(self, option: str) -> None:
-        """Raise MethodError unless an option is a whole number above 0."""
+        """Raise MethodError unless an option is a whole number above 0; store it as an int."""
         value = getattr(self, option)
-        self._require(isinstance(value, int) and value > 0, option, "a whole number above 0")
+        self._require(options.is_count(value), option, "a whole number above 0")
+        object.__setattr__(self, option, operator.index(value))
 
-    def _require_share(self, option: str) -> None:
-        """Raise MethodError unless an option is a finite number above 0."""
+    def _require_share(self, option: str, *, zero: bool = False) -> None:
+        """Raise MethodError unless an option is a finite number above 0, or 0 where it may be."""
         value = getattr(self, option)
-        good = isinstance(value, int | float) and math.isfinite(value) and value > 0
-        self._require(good, option, "a number above 0")
+        good = options.is_number(value) and (value > 0 or (zero and value == 0))
+        self._require(good, option, "a number, 0 or more" if zero else "a number above 0")
+
+
+def _fits(kind: Any, value: Any) -> bool:
+    """Whether a value has the type of an option that takes True or False, or a word."""
+    if kind == "bool":
+        return isinstance(value, bool | np.bool_)
+    if str(kind).startswith(("Literal[", "Interpolation")):
+        return value is None or isinstance(value, str)
+    return True
 
 
 def names() -> list[str]:
@@ -175,7 +198,8 @@ def get(method: str | Method | type[Method]) -> Method:
     """Return the method meant by explain()'s argument.
 
     Args:
-        method: A name, a method, or a method's class (which stands for its defaults).
+        method: A name in any usual spelling (``"grad_cam"``, ``"Grad-CAM"``), a method, or a
+            method's class (which stands for its defaults).
 
     Raises:
         MethodError: No such method.
@@ -184,13 +208,107 @@ def get(method: str | Method | type[Method]) -> Method:
         return method
     if isinstance(method, type) and issubclass(method, Method):
         return method()
-    if isinstance(method, str) and method in _registry:
-        return _registry[method]()
+    if isinstance(method, str) and (name := resolve(method, _registry)) is not None:
+        return _registry[name]()
     raise MethodError(
-        f"The method {method!r} was asked for."
+        f"No method is called {method!r}."
         if isinstance(method, str)
-        else f"A method was asked for; {method!r} was given.",
+        else f"Expected a method or its name. Got {method!r}.",
         f"Known: {', '.join(names())}.",
         did_you_mean(str(method), names()) or "Take one of these.",
         _READ,
     )
+
+
+class WrapperMethod(Method):
+    """A method that runs another one, and by default makes the same claims as that one."""
+
+    base: Any
+
+    @property
+    def signed(self) -> bool:  # type: ignore[override]
+        """As the base."""
+        return self.base.signed
+
+    @property
+    def needs_gradient(self) -> bool:  # type: ignore[override]
+        """As the base."""
+        return self.base.needs_gradient
+
+    @property
+    def local(self) -> bool:  # type: ignore[override]
+        """As the base."""
+        return self.base.local
+
+    def to_map(self, attributions: np.ndarray) -> np.ndarray:
+        """Return the map that the base makes."""
+        return self.base.to_map(attributions)
+
+
+class _Taken(str):
+    """A library whose options a method has taken; `dataclasses.replace` passes it on as it is."""
+
+
+@dataclass(frozen=True)
+class PresetMixin(Method):
+    """A method with ``like="captum"``: that library's numbers, where they are not the paper's.
+
+    ``presets`` maps each library to its options. An option passed besides ``like`` overrides the
+    library's. Drawing (scaling to 0..1, colours) is not part of a preset: values are never
+    rescaled.
+
+    Args:
+        like: ``"captum"``, ``"tf-keras-vis"``, ``"pytorch-grad-cam"`` or ``"pair"``; None takes
+            the paper's options.
+
+    Raises:
+        MethodError: No such library; or all other options are passed too, as
+            `dataclasses.replace` passes them, so that another ``like`` would have no effect.
+
+    Example:
+        >>> methods.IntegratedGradients(like="pair", steps=10).quadrature
+        'even'
+    """
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]]
+
+    like: str | None = field(default=None, kw_only=True)
+
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        """Record which options are passed: a value alone may be a default."""
+        made = super().__new__(cls, *args, **options)
+        positional = [one.name for one in fields(cls) if not one.kw_only]
+        made.__dict__["_passed"] = {*positional[: len(args)], *options}
+        return made
+
+    def __post_init__(self) -> None:
+        """Take the library's options, except for those that were passed."""
+        passed = self.__dict__.pop("_passed", set())
+        if self.like is not None:
+            known = isinstance(self.like, str) and self.like in self.presets
+            self._require(known, "like", f"one of {tuple(self.presets)}, or None")
+            if len(passed) > 1 and passed == {one.name for one in fields(self)}:
+                self._require_taken()
+            for option, value in self.presets[self.like].items():
+                if option not in passed:
+                    object.__setattr__(self, option, value)
+            object.__setattr__(self, "like", _Taken(self.like))
+        super().__post_init__()
+
+    def _require_taken(self) -> None:
+        """Raise MethodError where ``like`` has no effect, unless another object took it before."""
+        if not isinstance(self.like, _Taken):
+            made = f"{type(self).__name__}(like={self.like!r})"
+            raise MethodError(
+                "Expected like= with some options left out, which the library's then set.",
+                f"Got {made} with all other options too; dataclasses.replace passes them.",
+                f"Make a new one, {made}, with the options that shall differ from the library's.",
+                f"help(keras_saliency.methods.{type(self).__name__})",
+            )
+
+    def _part(self, method: Any) -> Method:
+        """Return a method inside this one; a name takes the same library's options."""
+        kind = classes().get(method) if isinstance(method, str) else None
+        if kind is not None and issubclass(kind, PresetMixin) and self.like in kind.presets:
+            return kind(like=self.like)
+        return get(method)

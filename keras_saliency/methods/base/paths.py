@@ -1,28 +1,27 @@
-"""What methods that go from a baseline to the picture have in common."""
+"""The base class of methods that follow a path from a baseline to the picture."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from keras_saliency.methods.base.gaps import clean, completeness_error, gap_findings
 from keras_saliency.methods.base.method import Attribution, Method
 
 if TYPE_CHECKING:
-    from keras_saliency.engine import Engine
+    from keras_saliency._engine.engine import Engine
 
 
 class PathMethod(Method):
-    """A method that goes from a baseline to the picture; others can walk its path.
+    """A method that follows a path from a baseline to the picture; others can walk its path.
 
-    Gradients are summed by the trapezoidal rule, in which only two points are kept. A method says
-    where its paths start and which points they have.
+    Gradients are summed by the trapezoidal rule, which holds only two points in memory. A method
+    defines where its paths start and which points they have.
     """
 
     family = "path"
@@ -40,31 +39,31 @@ class PathMethod(Method):
     def path(self, engine: Engine, start: np.ndarray, steps: int) -> Iterator[np.ndarray]:
         """Yield ``steps + 1`` points (B, H, W, C), from a baseline to the pictures inclusive."""
 
-    def walk(self, engine: Engine, start: np.ndarray, steps: int) -> Iterator[Stop]:
+    def walk(self, engine: Engine, start: np.ndarray, steps: int) -> Iterator[PathPoint]:
         """Yield each point of the path with the scores and the gradients there."""
-        count, ahead = len(engine.images), deque[np.ndarray]()
+        count, prefetch = len(engine.images), deque[np.ndarray]()
 
         def variants() -> Iterator[tuple[int, np.ndarray]]:
             for point in self.path(engine, start, steps):
-                ahead.append(point)
+                prefetch.append(point)
                 yield from enumerate(point)
 
         stream = engine.gradients(variants(), (steps + 1) * count)
         for first in stream:
-            yield Stop.of(ahead.popleft(), [first, *islice(stream, count - 1)])
+            yield PathPoint.of(prefetch.popleft(), [first, *islice(stream, count - 1)])
 
     def attribute(self, engine: Engine, seed: int) -> Attribution:
         images, starts = engine.images, self.starts(engine)
         everyone = list(range(len(images)))
-        before = np.mean([engine.at(everyone, start).scores for start in starts], axis=0)
+        before = np.mean([engine.with_images(everyone, start).scores for start in starts], axis=0)
         values, lost = np.zeros(images.shape), np.zeros(len(images), int)
         error, rows, steps = np.zeros(len(images)), everyone, self.steps
         while rows:
-            part = engine.at(rows, images[rows])
+            part = engine.with_images(rows, images[rows])
             values[rows], lost[rows] = 0, 0
             for start in starts:
-                found, broken = self._integral(part, start[rows], steps)
-                values[rows] += found / len(starts)
+                result, broken = self._integral(part, start[rows], steps)
+                values[rows] += result / len(starts)
                 lost[rows] += broken
             error = completeness_error(values, engine.scores, before)
             if self.tolerance is None or 2 * steps > self.most_steps:
@@ -82,7 +81,7 @@ class PathMethod(Method):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return one path's attributions, and how often each picture's gradient was not finite."""
         total, lost = np.zeros(engine.images.shape), np.zeros(len(engine.images), int)
-        last: Stop | None = None
+        last: PathPoint | None = None
         for stop in self.walk(engine, start, steps):
             lost += ~stop.whole
             if last is not None:
@@ -91,14 +90,14 @@ class PathMethod(Method):
             last = stop
         return total, lost
 
-    def slope(self, last: Stop, stop: Stop) -> np.ndarray:
-        """Return the gradient that stands for the step between two points: the mean of both."""
+    def slope(self, last: PathPoint, stop: PathPoint) -> np.ndarray:
+        """Return the gradient of the step between two points: the mean of both."""
         return (last.gradients + stop.gradients) / 2
 
 
 @dataclass(frozen=True)
-class Stop:
-    """A point of the pictures' paths: where it is, and what the model says there.
+class PathPoint:
+    """A point of the pictures' paths, with the model's scores and gradients there.
 
     Attributes:
         points: (B, H, W, C).
@@ -113,8 +112,117 @@ class Stop:
     whole: np.ndarray
 
     @classmethod
-    def of(cls, points: np.ndarray, answers: Iterable[tuple[float, np.ndarray]]) -> Stop:
-        """Make one of what `Engine.gradients` yields for each picture."""
+    def of(cls, points: np.ndarray, answers: Iterable[tuple[float, np.ndarray]]) -> PathPoint:
+        """Build a point from what `Engine.gradients` yields for each picture."""
         scores, gradients = zip(*answers, strict=True)
         finite, whole = zip(*map(clean, gradients), strict=True)
         return cls(points, np.array(scores, np.float64), np.stack(finite), np.array(whole))
+
+
+_ROUNDING = 1e-6  # a smaller share of a float32 score is noise
+
+
+def clean(gradient: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Return a gradient with 0 where it is not finite, and whether it was finite everywhere."""
+    finite = np.isfinite(gradient)
+    whole = bool(finite.all())
+    return gradient if whole else np.where(finite, gradient, 0), whole
+
+
+def relative_error(result: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Return how far sums miss their expected value, as a share of it, (B,)."""
+    return np.abs(result - wanted) / np.maximum(np.abs(wanted), np.finfo(np.float32).tiny)
+
+
+def completeness_error(values: np.ndarray, end: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """Return how far attributions miss the gap in score, as a share of the gap, (B,).
+
+    Where the gap is nothing but rounding, the error is a share of that rounding.
+
+    Args:
+        values: (B, H, W, C) attributions.
+        end: (B,) scores of the pictures.
+        start: (B,) scores of the baselines.
+    """
+    gap, axes = end - start, tuple(range(1, values.ndim))
+    missed = np.abs(values.sum(axes) - gap)
+    return missed / np.maximum(np.abs(gap), _noise(values, end, start))
+
+
+def gap_findings(
+    values: np.ndarray, end: np.ndarray, start: np.ndarray, lost: np.ndarray
+) -> list[tuple[str, ...]]:
+    """Return the findings of each picture about attributions that should sum to a gap in score.
+
+    Args:
+        values: (B, H, W, C) attributions.
+        end: (B,) scores of the pictures.
+        start: (B,) scores of the baselines.
+        lost: (B,) points whose gradient was not finite and counts as 0.
+    """
+    level = np.abs(end - start) <= _noise(values, end, start)
+    findings = []
+    for row, count in enumerate(lost):
+        said = []
+        if count:
+            said.append(f"the gradient is NaN or infinite at {count} points: it counts as 0 there")
+        if not np.isfinite(end[row] - start[row]):
+            said.append("the score of the picture or of the baseline is NaN or infinite")
+        elif level[row] and values[row].any():
+            said.append("the score is the same at the baseline and at the picture")
+        findings.append(tuple(said))
+    return findings
+
+
+def _noise(values: np.ndarray, end: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """Return the rounding error of float32 in a gap of 0, (B,)."""
+    size = np.abs(values).sum(axis=tuple(range(1, values.ndim))) + np.abs(end) + np.abs(start)
+    return np.maximum(_ROUNDING * size, np.finfo(np.float32).tiny)
+
+
+ZERO = "the map is 0 everywhere"
+_CUT = "and the method's ReLU cut that off"
+
+
+def why_zero(
+    layer: str,
+    sums: np.ndarray,
+    clipped: np.ndarray,
+    activations: np.ndarray,
+    gradients: np.ndarray | None = None,
+    uncut: str = "methods.GradCam(relu=False)",
+) -> list[tuple[str, ...]]:
+    """Return, for each picture, a finding where a CAM is 0 everywhere.
+
+    Args:
+        layer: The layer's path.
+        sums: (B, h, w) weighted sums of the layer's maps.
+        clipped: (B, h, w) the sums after clipping.
+        activations: (B, h, w, K) the layer's maps.
+        gradients: (B, h, w, K) of the score by these, where they were computed.
+        uncut: The method that shows the clipped part.
+    """
+    result: list[tuple[str, ...]] = []
+    for row, (before, after) in enumerate(zip(sums, clipped, strict=True)):
+        if after.any() or not np.isfinite(before).all():
+            result.append(())
+            continue
+        slope = None if gradients is None else gradients[row]
+        if before.any():
+            what = f"no sum of the maps of layer {layer!r} is above 0, {_CUT} (try {uncut})"
+        elif not activations[row].any():
+            what = f"the output of layer {layer!r} is 0 everywhere"
+        elif slope is not None and not slope.any():
+            what = f"the gradient of the score by layer {layer!r} is 0 at this picture"
+        elif slope is not None and slope.max() <= 0:
+            what = f"no gradient of the score by layer {layer!r} is above 0, {_CUT} (try {uncut})"
+        else:
+            what = f"every map of layer {layer!r} has the weight 0"
+        result.append((f"{ZERO}: {what}",))
+    return result
+
+
+def joined(*findings: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Return findings of several kinds as one list, one entry per picture."""
+    kinds = [one for one in findings if len(one)]
+    return [tuple(said for one in rows for said in one) for rows in zip(*kinds, strict=True)]

@@ -1,0 +1,273 @@
+"""Methods with cheap options, and the verdict of the oracles on the result of each.
+
+See `benchmarks.oracles` for the quantities that are compared.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from benchmarks.oracles import GAP, HALF, SAME, SCORE, STEPS, Witness, Wrong, as_map
+from keras_saliency import methods
+
+BLUR = 4.0
+NOISE = 1e-5  # of the picture's range, for smooth_grad: next to none
+_FEW = r"attributions miss the score gap|more masks"  # what few steps or masks make a method say
+_FINER = 8  # times as many
+_CAMS = ("grad_cam", "hires_cam", "layer_cam", "x_grad_cam", "eigen_cam")
+
+
+def method(name: str, witness: Witness) -> methods.Method:
+    """Return a method with the options used here; baselines and fillings are 0 in model range."""
+    image = witness.image
+    side = image.shape[1]
+    path = methods.IntegratedGradients(steps=STEPS, baseline=0.0)
+    low, high = float(image.min()), float(image.max())
+    options: dict[str, dict[str, Any]] = {
+        "smooth_grad": {"samples": 2, "noise": NOISE},
+        "integrated_gradients": {"steps": STEPS, "baseline": 0.0},
+        "expected_gradients": {"samples": 8, "references": np.zeros_like(image)},
+        "guided_integrated_gradients": {"steps": STEPS, "baseline": 0.0},
+        "blur_integrated_gradients": {"steps": STEPS, "max_sigma": BLUR},
+        "idgi": {"base": path},
+        "xrai": {"base": methods.IntegratedGradients(steps=4, baseline=[low, high]),
+                 "masks": np.stack([quarters(side) == k for k in range(4)]), "min_area": 1},
+        "deep_lift": {"baseline": 0.0},
+        "score_cam": {"channels": 4, "fill": 0.0},
+        "ablation_cam": {"channels": 4},
+        "occlusion": {"window": side // 4 + 1, "stride": side // 4 + 1, "fill": 0.0},
+        "rise": {"masks": 8, "cells": 3, "fill": 0.0},
+        "lime": {"segments": quarters(side), "samples": 24, "fill": 0.0},
+        "kernel_shap": {"segments": quarters(side), "samples": 40, "fill": 0.0},
+        "shapley_sampling": {"segments": quarters(side), "samples": 4, "fill": 0.0},
+    }  # fmt: skip
+    return methods.classes()[name](**options.get(name, {}))
+
+
+def only_few(found: Any) -> bool:
+    """Whether all findings are what few steps or masks, as here, make a method say."""
+    findings = found.checks[0]["findings"]
+    path = found.info["method"] not in ("lrp", "deep_lift")
+    return path and bool(findings) and all(re.search(_FEW, one) for one in findings)
+
+
+def finer(one: methods.Method) -> methods.Method | None:
+    """Return the same method with more steps or samples; None where it has none."""
+    if isinstance(getattr(one, "base", None), methods.IntegratedGradients):
+        return replace(one, base=replace(one.base, steps=_FINER * one.base.steps))
+    for option in ("steps", "samples"):
+        if hasattr(one, option):
+            return replace(one, **{option: _FINER * getattr(one, option)})
+    return None
+
+
+def is_better(finer: Any, found: Any) -> bool:
+    """Whether more steps come at least twice as near to the gap, as a quadrature does.
+
+    integrated_gradients need not: `check` recomputes it, steps and all.
+    """
+    if found.info["method"] == "integrated_gradients":
+        return True
+    errors = [one.checks[0].get("completeness_error") for one in (finer, found)]
+    if None in errors:
+        return not finer.checks[0]["findings"]
+    return errors[0] <= max(errors[1] / 2, GAP)
+
+
+def quarters(side: int) -> np.ndarray:
+    """Return four segments, (H, W) labels."""
+    rows = (np.arange(side) >= side // 2).astype(int)
+    return 2 * rows[:, None] + rows[None, :]
+
+
+def check(name: str, found: Any, witness: Witness) -> None:
+    """Hold an explanation of one picture against the oracles.
+
+    Args:
+        name: The method's.
+        found: An `Explanation`.
+        witness: The network run by hand, on the same picture.
+
+    Raises:
+        Wrong: An oracle rejects it.
+    """
+    findings = found.checks[0]["findings"]
+    _score(found, witness)
+    _numbers(found, witness, findings)
+    if layer := found.info.get("layer"):
+        _layer(str(layer), witness)
+        if name in _CAMS:
+            _same("cam", found.values[0], _cam(name, str(layer), witness), findings)
+    if name == "gradient":
+        _same("gradient", found.attributions, witness.slope, findings)
+    elif name == "smooth_grad":
+        rough = SAME + _roughness(witness)
+        _same("gradient", found.attributions, witness.slope, findings, rough)
+    elif name == "input_x_gradient":
+        _same("gradient", found.attributions, witness.image * witness.slope, findings)
+    elif name == "integrated_gradients":
+        _same("gradient", found.attributions, _integrated(witness), findings)
+    elif name in ("guided_backprop", "deconvnet") and not witness.family.rectified:
+        _same("gradient", found.attributions, witness.slope, findings)
+    elif name == "full_grad":
+        least = np.abs(witness.image * witness.slope).sum(-1)
+        if (found.values < least * (1 - SAME) - SAME * least.mean()).any():
+            raise Wrong("gradient: less than the input times the gradient, which is a part of it")
+    elif name == "occlusion":
+        _same("drops", found.values[0], _occluded(witness), findings)
+    elif name in ("kernel_shap", "shapley_sampling"):
+        _same("drops", found.values[0], _shapley(witness), findings)
+    if methods.classes()[name].complete or name in ("lrp", "deep_lift"):
+        _gap(name, found, witness, findings)
+
+
+# ----------------------------------------------------------------------------------------- oracles
+
+
+def _score(found: Any, witness: Witness) -> None:
+    given, own = float(found.scores[0]), witness.score
+    if not abs(given - own) <= SCORE * max(abs(own), witness.spread):
+        raise Wrong(f"score: {given:.5g} where the network gives {own:.5g}")
+
+
+def _numbers(found: Any, witness: Witness, findings: tuple[str, ...]) -> None:
+    values = found.values
+    if values.shape != witness.image.shape[:3]:
+        raise Wrong(f"numbers: shape {values.shape}")
+    if findings:
+        return
+    if not np.isfinite(values).all():
+        raise Wrong("numbers: not finite, and no finding")
+    if not values.any():
+        raise Wrong("numbers: 0 everywhere, and no finding")
+
+
+def _layer(path: str, witness: Witness) -> None:
+    key = witness.key_of(path)
+    if why := witness.why_no_map(key):
+        raise Wrong(f"layer {path}: {why}")
+    maps = witness.maps
+    later = len(maps) - 1 - maps.index(key)
+    if later > len(maps) / 2:
+        raise Wrong(f"layer {path}: {later} of {len(maps)} maps on the way come after it")
+
+
+def _same(
+    oracle: str,
+    one: np.ndarray,
+    other: np.ndarray,
+    findings: tuple[str, ...],
+    tolerance: float = SAME,
+) -> None:
+    if one is None or one.shape != other.shape:
+        raise Wrong(f"{oracle}: shape {getattr(one, 'shape', None)}, not {other.shape}")
+    size, off = float(np.linalg.norm(other)), float(np.linalg.norm(one - other))
+    if not off <= tolerance * size + 1e-12:
+        if findings:  # nothing but rounding, and it says so
+            return
+        raise Wrong(f"{oracle}: {off / max(size, 1e-30):.2g} of the map's size away from it")
+
+
+def _gap(name: str, found: Any, witness: Witness, findings: tuple[str, ...]) -> None:
+    image = witness.image
+    if name == "lrp":
+        gap = witness.score
+    else:
+        start = _blurred(image) if name == "blur_integrated_gradients" else np.zeros_like(image)
+        gap = witness.score - float(witness.scores(start)[0])
+    missed = abs(float(found.attributions.sum(dtype=np.float64)) - gap)
+    noise = SCORE * np.abs(found.attributions).sum() + SCORE * abs(witness.score)
+    if name == "lrp":  # what biases keep is LRP's loss by definition: the number must say it
+        said = float(found.checks[0]["conservation_error"]) * abs(gap)
+        if not abs(said - missed) <= SAME * missed + noise:
+            raise Wrong(f"gap: misses {missed:.3g}, and conservation_error says {said:.3g}")
+        if missed <= HALF * abs(gap):
+            return
+    if not missed <= GAP * abs(gap) + noise and not findings:
+        raise Wrong(f"gap: misses {missed / max(abs(gap), 1e-30):.0%} of it, and no finding")
+
+
+# ------------------------------------------------------------------------------------------ by hand
+
+
+def _roughness(witness: Witness) -> float:
+    """Return how much the gradient changes where smooth_grad looks, in relative L2: kinks."""
+    random, reach = np.random.default_rng(1), NOISE * np.ptp(witness.image)
+    near = (witness.image + reach * random.normal(size=witness.image.shape) for _ in range(3))
+    off = max(float(np.linalg.norm(witness.gradient(one) - witness.slope)) for one in near)
+    return off / max(float(np.linalg.norm(witness.slope)), 1e-30)
+
+
+def _integrated(witness: Witness) -> np.ndarray:
+    places, weights = np.polynomial.legendre.leggauss(STEPS)
+    total = sum(
+        weight / 2 * witness.gradient((place + 1) / 2 * witness.image).astype(np.float64)
+        for place, weight in zip(places, weights, strict=True)
+    )
+    return witness.image * total
+
+
+def _blurred(image: np.ndarray) -> np.ndarray:
+    from scipy.ndimage import gaussian_filter
+
+    sigma = (0, BLUR, BLUR, 0)
+    return gaussian_filter(image.astype(np.float64), sigma, mode="mirror").astype(np.float32)
+
+
+def _cam(name: str, path: str, witness: Witness) -> np.ndarray:
+    """Return a CAM of a layer at the picture's size, by its definition."""
+    from PIL import Image
+
+    key = witness.key_of(path)
+    maps = as_map(witness.outputs[key])[0].astype(np.float64)
+    slopes = as_map(witness.by_layer[key])[0].astype(np.float64)
+    if name == "grad_cam":
+        grid = np.maximum(maps @ slopes.mean((0, 1)), 0)
+    elif name == "hires_cam":
+        grid = np.maximum((maps * slopes).sum(-1), 0)
+    elif name == "layer_cam":
+        grid = np.maximum((maps * np.maximum(slopes, 0)).sum(-1), 0)
+    elif name == "x_grad_cam":
+        total, size = maps.sum((0, 1)), np.abs(maps).sum((0, 1))
+        shares = (maps * slopes).sum((0, 1)) / np.where(np.abs(total) > 1e-5 * size, total, np.inf)
+        grid = np.maximum(maps @ shares, 0)
+    else:
+        flat = maps.reshape(-1, maps.shape[-1])
+        first = np.linalg.svd(flat, full_matrices=False)[2][0]
+        grid = (flat @ (first * np.sign(first.sum()))).reshape(maps.shape[:2])
+    side = witness.image.shape[1:3][::-1]
+    whole = Image.fromarray(grid.astype(np.float32))
+    return np.asarray(whole.resize(side, Image.Resampling.BILINEAR))
+
+
+def _occluded(witness: Witness) -> np.ndarray:
+    side = witness.image.shape[1]
+    window = side // 4 + 1
+    grid = np.zeros((side, side))
+    for top, left in itertools.product(range(0, side, window), repeat=2):
+        covered = witness.image.copy()
+        covered[:, top : top + window, left : left + window] = 0
+        grid[top : top + window, left : left + window] = witness.score - witness.scores(covered)[0]
+    return grid
+
+
+def _shapley(witness: Witness) -> np.ndarray:
+    labels = quarters(witness.image.shape[1])
+    worth = {}
+    for kept in itertools.product((0, 1), repeat=4):
+        shown = np.array(kept)[labels][None, :, :, None]
+        worth[kept] = witness.scores(witness.image * shown.astype(np.float32))[0]
+    values = np.zeros(4)
+    for kept in worth:
+        for player in range(4):
+            if not kept[player]:
+                joined = tuple(1 if one == player else kept[one] for one in range(4))
+                weight = math.factorial(sum(kept)) * math.factorial(3 - sum(kept)) / 24
+                values[player] += weight * (worth[joined] - worth[kept])
+    return values[labels]

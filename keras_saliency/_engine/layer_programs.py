@@ -1,0 +1,121 @@
+"""Programs that add to, replace or read the outputs of layers during a model's run.
+
+Each takes ``body(images, target_args, extra_inputs) -> (scores, aux)`` and returns a function of
+more arguments.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from keras_saliency import _graph
+
+
+def changed_at(body: Callable[..., Any], call: _graph.Call) -> Callable[..., Any]:
+    """The same, with zeros added to one layer's output, whose gradient is the layer's."""
+    from keras import ops
+
+    def changed(delta, images, target_args, extra_inputs):
+        seen = []
+
+        def add(output):
+            seen.append(output + ops.cast(delta, output.dtype))
+            return seen[-1]
+
+        with _graph.tap(call, add):
+            scores, aux = body(images, target_args, extra_inputs)
+        return scores, {**aux, "activations": ops.cast(seen[0], delta.dtype)}
+
+    return changed
+
+
+def replaced_at(body: Callable[..., Any], call: _graph.Call) -> Callable[..., Any]:
+    """The same, with one layer's output replaced; steps that only lead to it are compiled away."""
+    from keras import ops
+
+    def replaced(activations, images, target_args, extra_inputs):
+        with _graph.tap(call, lambda output: ops.cast(activations, output.dtype)):
+            return body(images, target_args, extra_inputs)
+
+    return replaced
+
+
+def seen_at(body: Callable[..., Any], call: _graph.Call) -> Callable[..., Any]:
+    """The same, with one layer's output in ``aux``."""
+    from keras import ops
+
+    def seen_at(images, target_args, extra_inputs):
+        seen = []
+
+        def note(output):
+            seen.append(output)
+            return output
+
+        with _graph.tap(call, note):
+            scores, aux = body(images, target_args, extra_inputs)
+        return scores, {**aux, "activations": ops.cast(seen[0], images.dtype)}
+
+    return seen_at
+
+
+def weakened(reference: Any, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same, with every kernel multiplied by a number; the model's own are left alone."""
+    import keras
+
+    def run(*args):
+        strength = args[-1]
+        weaker = [
+            (variable, variable.value * keras.ops.cast(strength[0], variable.dtype))
+            for variable in reference().variables
+            if len(variable.shape) > 1 and "float" in str(variable.dtype)
+        ]
+        with keras.StatelessScope(state_mapping=weaker):
+            return function(*args[:-1])
+
+    return run
+
+
+def answering(body: Callable[..., Any], calls: tuple[_graph.Call, ...]) -> Callable[..., Any]:
+    """The same, with zeros added to the outputs of several calls, and their cells in ``aux``."""
+    from keras import ops
+
+    def answering(deltas, images, target_args, extra_inputs):
+        seen = {}
+
+        def at(number, delta):
+            def add(output):
+                seen[str(number)] = output
+                return output + ops.cast(delta, output.dtype)
+
+            return add
+
+        with contextlib.ExitStack() as stack:
+            for number, (call, delta) in enumerate(zip(calls, deltas, strict=True)):
+                stack.enter_context(_graph.tap(call, at(number, delta)))
+            scores, _ = body(images, target_args, extra_inputs)
+        cells = {}
+        for number, call in enumerate(calls):
+            output = ops.cast(seen[str(number)], images.dtype)
+            if call.channels_first and len(call.shape) == 4:
+                output = ops.transpose(output, (0, 2, 3, 1))
+            mixed = np.random.default_rng(0).normal(size=(output.shape[-1], _MIXED))
+            cells[str(number)] = ops.matmul(output, ops.convert_to_tensor(mixed, images.dtype))
+        return scores, {"cells": cells}
+
+    return answering
+
+
+ANSWERS = ("answers", "answers' gradient")
+_MIXED = 4  # random sums of a cell's channels: a change of all of them seen in none is unlikely
+
+AT_A_LAYER: dict[str, Callable[..., Any]] = {
+    "activations": seen_at,
+    "scores of activations": replaced_at,
+    "layer gradient": changed_at,
+    "answers": answering,
+    "answers' gradient": answering,
+}

@@ -1,0 +1,365 @@
+"""Compiled programs: a model and a target as one function of arrays, cached per model.
+
+The cache key is the target's fixed part, the layer, the model's variables and its configuration:
+a second call with other weights, another class or another picture does not compile, and one with
+another slope or another layer does. Cached programs hold the model weakly: they go when the user
+deletes the model.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+
+from keras_saliency import _backend, _graph
+from keras_saliency._backend.shared import differentiated
+from keras_saliency._engine import folding
+from keras_saliency._engine.layer_programs import ANSWERS, AT_A_LAYER, weakened
+from keras_saliency._graph import logits
+from keras_saliency._graph.adapter import Adapter, InputLayout
+from keras_saliency._graph.model_cache import Using, changed_since_predict, get_or_create, watched
+from keras_saliency._graph.operations import Run
+from keras_saliency._inputs.batch import Batch
+from keras_saliency._rules import Rule, rectified
+from keras_saliency.errors import KerasSaliencyError, TargetError
+from keras_saliency.targets import Output, Outputs, Target
+
+Kind = Literal[
+    "scores",
+    "gradient",
+    "activations",
+    "scores of activations",
+    "layer gradient",
+    "answers",
+    "answers' gradient",
+]
+
+
+def compiled(
+    kind: Kind,
+    adapter: Adapter,
+    target: Target,
+    packing: InputLayout,
+    call: _graph.Call | tuple[_graph.Call, ...] | None = None,
+    rule: Rule | None = None,
+) -> Callable[..., Any]:
+    """Return a compiled function; its arguments and results depend on its kind.
+
+    ``args`` below are the target's arguments by name, ``extra`` the extra inputs, both with B rows.
+
+    ===========================  =================================================================
+    ``"scores"``                 ``(images, args, extra)`` to ``(scores, aux)``
+    ``"activations"``            the same; ``aux`` has the ``"activations"`` of a layer call
+    ``"scores of activations"``  ``(activations, images, args, extra)`` to ``(scores, aux)``: the
+                                 call's output replaced by these
+    ``"gradient"``               ``(images, args, extra)`` to ``(scores, aux, gradient)``; by a
+                                 rule with more inputs, ``((images, probes), args, extra)`` or
+                                 ``(images, args, extra, baselines)``
+    ``"layer gradient"``         ``(zeros, images, args, extra)``, the gradient by the call's output
+    ``"answers"``                ``(zeros, images, args, extra, strength)`` to ``(scores, aux)``,
+                                 of several calls: ``aux`` has a few numbers for each cell of
+                                 each output; kernels are multiplied by the strength, (B,)
+    ``"answers' gradient"``      the same, and the gradients by these outputs
+    ===========================  =================================================================
+
+    Args:
+        kind: Which of these.
+        adapter: The model.
+        target: What is explained; only its fixed part is compiled in.
+        packing: Which input takes the images.
+        call: The layer call, for the kinds that are about one; for "answers", several.
+        rule: How the gradient is propagated, where it is not the true one.
+    """
+    backend = _backend.current()
+    reference = weakref.ref(adapter.model)
+    cached_target = target.for_cache()
+
+    def variables() -> list[Any]:
+        return reference().variables  # type: ignore[union-attr]  # it lives while it is explained
+
+    def make():
+        body = _scores(reference, cached_target, packing, rule)
+        function = body if call is None else AT_A_LAYER[kind](body, call)
+        if kind in ANSWERS:
+            function = weakened(reference, function)
+        if rule is None:
+            function = _folded(reference, function)
+        if not kind.endswith("gradient"):
+            return watched(adapter.model, backend.forward(function, variables), using)
+        plain = (
+            function if rule is None else _without_rule(_scores(reference, cached_target, packing))
+        )
+        run = backend.value_and_grad(function, variables)
+        run = differentiated(run, lambda: backend.forward(plain, variables))
+        return watched(adapter.model, run, using)
+
+    using = _callables(target)
+    # Two layers may have one path.
+    calls = (call,) if isinstance(call, _graph.Call) else call or ()
+    where = tuple((id(one.layer), one.index) for one in calls)
+    return get_or_create(adapter.model, (kind, where, target.static, packing, rule), make, using)
+
+
+def _callables(target: Target) -> Using:
+    """Return references to a target's callables: their attributes are compiled in as well."""
+    return [
+        one if isinstance(one, weakref.ref) else functools.partial(_itself, one)
+        for one in target.static
+        if isinstance(one, weakref.ref) or callable(one)
+    ]
+
+
+def survey(
+    adapter: Adapter, target: Target, batch: Batch, target_args: Mapping[str, np.ndarray]
+) -> _graph.CallTrace:
+    """Return the calls of a run, with their dependence on the input and the score's on them.
+
+    Args:
+        adapter: The model.
+        target: What is explained.
+        batch: The pictures; the run uses the first one.
+        target_args: The target's arguments, for each picture.
+    """
+    model, packing, recorders = adapter.model, batch.packing, []
+
+    def body(note, images, target_args, extra_inputs):
+        recorders.append(_graph.Recorder(model, note))
+        note(_graph.EXPLAINED, images)
+        run = _scores(weakref.ref(model), target, packing, None, recorders[-1])
+        note(_graph.SCORE, run(images, target_args, extra_inputs)[0])
+
+    def make():
+        first = {name: _first(values, adapter) for name, values in target_args.items()}
+        images, extra_inputs = _one_picture(batch, adapter)
+        args = images, first, extra_inputs
+        run = watched(model, _backend.current().ancestors, using)
+        ancestors = run(body, lambda: model.variables, *args)
+        result = recorders[-1].survey(ancestors, adapter.channels_first)
+        return _as_of_one(result, len(images))
+
+    using = _callables(target)
+    return get_or_create(
+        model, ("survey", target.static, packing, batch.images.shape[1:]), make, using
+    )
+
+
+def output_shape(adapter: Adapter, target: Target, batch: Batch) -> tuple[int | None, ...]:
+    """Return the shape of the target's output, channels last, with the batch axis."""
+    outputs = adapter.symbolic("output")
+    if outputs is None:  # a subclassed model: only a run shows it
+        outputs = _outputs(adapter, batch)
+    shape = tuple(adapter.select_output(outputs, target.output)[0].shape)
+    if adapter.channels_first and len(shape) == 4:
+        return shape[0], shape[2], shape[3], shape[1]
+    return shape
+
+
+def _outputs(adapter: Adapter, batch: Batch) -> Any:
+    """Return a model's outputs for one picture, as shapes and dtypes."""
+    import keras
+
+    seen = []
+
+    def body(images, extra_inputs):
+        with _watched(adapter):
+            outputs = adapter.forward(images, extra_inputs, batch.packing)
+        # Other values stay: a call() may return None beside its logits.
+        leaves = [
+            keras.KerasTensor(tuple(one.shape), keras.backend.standardize_dtype(one.dtype))
+            if hasattr(one, "shape") and hasattr(one, "dtype")
+            else one
+            for one in keras.tree.flatten(outputs)
+        ]
+        seen.append(keras.tree.pack_sequence_as(outputs, leaves))
+        return images
+
+    def make():
+        with _callable(adapter, batch):
+            first = _one_picture(batch, adapter)
+            run = watched(adapter.model, _backend.current().dry_run)
+            run(body, lambda: adapter.model.variables, *first)
+        return seen[-1]
+
+    return get_or_create(adapter.model, ("outputs", batch.packing, batch.images.shape[1:]), make)
+
+
+def _itself(function: Any) -> Any:
+    return function
+
+
+def notes(model: Any) -> tuple[str, ...]:
+    """Return findings about a model: that Keras' own ``predict`` may be of an earlier state."""
+    if not _backend.current().COMPILES or getattr(model, "run_eagerly", False):
+        return ()
+    changed = changed_since_predict(model)
+    if changed is None:
+        return ()
+    return (
+        f"the model was changed after its first use ({changed}) and is explained as it is now; "
+        "Keras' compiled predict() may still use the earlier state until model.compile() is called",
+    )
+
+
+def _first(rows: np.ndarray, adapter: Adapter) -> np.ndarray:
+    """Return the first row, as often as the model takes rows."""
+    return rows[:1].repeat(adapter.fixed_rows or 1, 0)
+
+
+def _one_picture(batch: Batch, adapter: Adapter) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+    """Return the first picture and its extra inputs, as often as the model takes rows."""
+    return _first(batch.images, adapter), tuple(_first(one, adapter) for one in batch.extra_inputs)
+
+
+def _as_of_one(survey: _graph.CallTrace, rows: int) -> _graph.CallTrace:
+    """Return a survey with the shapes that calls have for one picture."""
+    if rows == 1:
+        return survey
+
+    def shape(its: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        # One row for many pictures belongs to none of them: 0 is no picture.
+        return ((1 if its[0] == rows else 0), *its[1:]) if its else its
+
+    return replace(
+        survey, calls=tuple(replace(call, shape=shape(call.shape)) for call in survey.calls)
+    )
+
+
+@contextlib.contextmanager
+def _callable(adapter: Adapter, batch: Batch) -> Iterator[None]:
+    """Turn an exception of a model's call() on its first picture into a ModelError."""
+    try:
+        yield
+    except KerasSaliencyError:
+        raise
+    except Exception as error:
+        if _backend.current().is_out_of_memory(error):
+            raise
+        raise adapter.not_callable(error, batch.images[:1], batch.extra_inputs) from error
+
+
+@contextlib.contextmanager
+def _watched(adapter: Adapter, run: Run | None = None) -> Iterator[logits.Logits]:
+    """Run a model inside this block as it is to be explained."""
+    operations = [adapter.model, *(operation for _, operation in _graph.walk(adapter.model))]
+    with (
+        _graph.without_remat(operations),
+        logits.recorded(operations, adapter.channels_first, run) as record,
+    ):
+        yield record
+
+
+def _scores(
+    reference: Any,
+    target: Target,
+    packing: InputLayout,
+    rule: Rule | None = None,
+    recorder: _graph.Recorder | None = None,
+) -> Callable[..., Any]:
+    """The whole way from pictures to scores, as a function of tensors."""
+    import keras
+    from keras import ops
+
+    def body(images, target_args, extra_inputs, *inputs):
+        if rule is None:
+            return explained(None, images, target_args, extra_inputs)
+        return rule.run(explained, images, target_args, extra_inputs, *inputs)
+
+    def explained(run, images, target_args, extra_inputs):
+        adapter = Adapter(reference())
+        # Inside, so that the recorder sees every layer as it is run here.
+        watching = recorder.watching() if recorder else contextlib.nullcontext()
+        with _watched(adapter, run) as record, watching:
+            picture = adapter.arranged(images, packing)
+            if recorder:
+                recorder.starts(picture, adapter.channels_first)
+            outputs = adapter.call(picture, extra_inputs, packing)
+
+        def pick(name):
+            (values,) = adapter.select_output(outputs, name)
+            _check_output(values, adapter.model.name)
+            before, activation = record.of(values)
+            if recorder:
+                recorder.ends(values, before)
+            if rule is not None:
+                values, before = rule.at_output(values), rule.at_output(before)
+            if adapter.channels_first and len(values.shape) == 4:
+                values, before = (ops.transpose(t, (0, 2, 3, 1)) for t in (values, before))
+            return Output(precise(values, images), precise(before, images), activation)
+
+        raw = outputs if rule is None else keras.tree.map_structure(rule.at_output, outputs)
+        if recorder:
+            raw = keras.tree.map_structure(lambda one: recorder.part(one, record.of), outputs)
+        with rectified.in_sight():  # a target's rectifiers are not the model's
+            scores, aux = target.scores(Outputs(raw, pick), target_args)
+        _check_scores(scores, images)
+        return precise(scores, images), aux
+
+    def precise(tensor, images):  # half precision is too coarse for a softmax or a sum
+        return tensor if tensor.dtype == images.dtype else ops.cast(tensor, images.dtype)
+
+    return body
+
+
+def _without_rule(body: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function of scores with the arguments of a rule's gradient."""
+
+    def run(images, target_args, extra_inputs, *inputs):
+        return body(images[0] if isinstance(images, tuple) else images, target_args, extra_inputs)
+
+    return run
+
+
+def _folded(reference: Any, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same in fewer steps."""
+
+    def run(*args):
+        with folding.folded(reference()):
+            return function(*args)
+
+    return run
+
+
+def _is_real(dtype: str) -> bool:
+    return dtype == "bool" or dtype.startswith(("float", "bfloat", "int", "uint"))
+
+
+def _check_output(values: Any, model: str) -> None:
+    import keras
+
+    dtype = keras.backend.standardize_dtype(values.dtype)
+    if not _is_real(dtype):
+        raise TargetError(
+            f"Expected real numbers as output of model {model!r}.",
+            f"Got {dtype}.",
+            "Explain a score of your own: target=lambda outputs: ..., written with keras.ops.",
+            "help(keras_saliency.targets)",
+        )
+
+
+def _check_scores(scores: Any, images: Any) -> None:
+    import keras
+
+    shape = tuple(getattr(scores, "shape", ()))
+    tensor = hasattr(scores, "shape") and hasattr(scores, "dtype")
+    if tensor and not _is_real(keras.backend.standardize_dtype(scores.dtype)):
+        raise TargetError(
+            "Expected the target to return one real number per picture.",
+            f"Got {scores.dtype}.",
+            "Return floats; of a complex tensor keras.ops.absolute or keras.ops.real.",
+            "help(keras_saliency.targets)",
+        )
+    if not tensor or shape not in ((images.shape[0],), (None,)):
+        raise TargetError(
+            "Expected the target to return one score per picture.",
+            f"Got {f'shape {shape}' if tensor else type(scores).__name__} "
+            f"for {images.shape[0]} pictures.",
+            f"Return a tensor of shape ({images.shape[0]},), written with keras.ops: reduce all "
+            "axes but the first.",
+            "help(keras_saliency.targets)",
+        )

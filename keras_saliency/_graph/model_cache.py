@@ -1,0 +1,181 @@
+"""A cache per model, as long as it lives: compiled functions and measurements.
+
+An entry is valid for the same variables and the same configuration only: after ``Sequential.add``,
+``quantize()``, another slope or another closure of a target it is made anew. Attributes that a run
+itself changes (a counter, attention stored for inspection) are no configuration.
+
+Models are held weakly: all entries go when the user deletes the model, so no cached value may hold
+it.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from keras_saliency._graph import walk
+from keras_saliency._graph.attribute_values import serial
+from keras_saliency._graph.configuration import Configuration, Entries
+
+_MOST = 32  # made for one model
+_CONFIGURATIONS = 16  # per model
+_lock = threading.RLock()
+
+Using = Sequence[Callable[[], Any]]  # each returns a callable, or None where it is gone
+
+
+def get_or_create(model: Any, key: Any, make: Callable[[], Any], using: Using = ()) -> Any:
+    """Return a model's cached value under a key, while model and callables are unchanged.
+
+    Args:
+        model: The model.
+        key: What else the value depends on, hashable.
+        make: Makes the value.
+        using: References to callables that it depends on, such as a target's function.
+    """
+    with _lock:
+        record = _of(model)
+        key = (*key, tuple(map(serial, model.variables)), record.numbers(model, using))
+        if key in record.made:
+            record.made.move_to_end(key)
+            return record.made[key]
+    made = make()
+    with _lock:
+        made = record.made.setdefault(key, made)
+        while len(record.made) > _MOST:
+            record.made.popitem(last=False)
+    return made
+
+
+def watched(model: Any, run: Callable[..., Any], using: Using = ()) -> Callable[..., Any]:
+    """Return a function that records at its first run what the run itself changes in the model."""
+    reference, first = weakref.ref(model), [True]
+
+    def watching(*args):
+        if not first:
+            return run(*args)
+        record, here = _of(reference()), reference()
+        with _lock:
+            before = record.entries(here, using)
+        result = run(*args)
+        with _lock:
+            record.ignore(before, lambda: record.entries(here, using))
+        first.clear()
+        return result
+
+    return watching
+
+
+def changed_since_predict(model: Any) -> str | None:
+    """Return what differs from the model that Keras' compiled ``predict`` may still be of."""
+    with _lock:
+        return _of(model).changed_since_predict(model)
+
+
+class _Record:
+    """The cache of one model."""
+
+    def __init__(self) -> None:
+        self.made: OrderedDict[Any, Any] = OrderedDict()
+        self._configurations: OrderedDict[Any, Configuration] = OrderedDict()
+        self._known: list[tuple[Entries, int]] = []  # the last one used at the end
+        self._count = 0
+        self._changing: set[Any] = set()  # entries that a run itself changes
+        self._before: Entries | None = None  # as it was when last looked at
+        self._predict: tuple[Any, Entries] | None = None  # Keras' function, what it is of
+
+    def numbers(self, model: Any, using: Using) -> tuple[int, ...]:
+        return tuple(self._number(entries) for entries in self.entries(model, using))
+
+    def entries(self, model: Any, using: Using) -> list[Entries]:
+        given = [one() for one in using]
+        its = self._look(model, model)
+        self._watch_predict(model, its)
+        return [its, *(self._look(one, model) for one in given if one is not None)]
+
+    def _look(self, root: Any, model: Any) -> Entries:
+        # A method is another object each time.
+        parts = (root.__self__, root.__func__) if hasattr(root, "__func__") else (root,)
+        key = tuple(map(serial, parts))
+        looking = self._configurations.pop(key, None) or Configuration(self._changing)
+        self._configurations[key] = looking
+        while len(self._configurations) > _CONFIGURATIONS:
+            self._configurations.popitem(last=False)
+        return looking.look(root, model)
+
+    def _number(self, entries: Entries) -> int:
+        for index, (known, number) in enumerate(self._known):
+            if known is entries or known == entries:
+                self._known.append(self._known.pop(index))
+                return number
+        self._count += 1
+        self._known = [*self._known[1 - _CONFIGURATIONS :], (entries, self._count)]
+        return self._count
+
+    def ignore(self, before: list[Entries], look: Callable[[], list[Entries]]) -> None:
+        """Ignore entries that a run changed, and those that only they lead to."""
+        changing = set(self._changing)
+        for one, other in zip(before, look(), strict=False):
+            if one is not other:
+                changing |= _difference(one, other)
+        if len(changing) == len(self._changing):
+            return
+        numbers = [self._number(entries) for entries in before]
+        self._changing = changing
+        self._configurations.clear()
+        self._before = None
+        after = look()
+        if self._predict is not None and self._predict[1] is before[0]:
+            self._predict = self._predict[0], after[0]
+        others = [known for known in self._known if known[1] not in numbers]
+        self._known = [*others, *zip(after, numbers, strict=False)]
+
+    def _watch_predict(self, model: Any, entries: Entries) -> None:
+        function = getattr(model, "predict_function", None)
+        if function is None:
+            self._predict = None
+        elif self._predict is None or self._predict[0] != serial(function):
+            self._predict = serial(function), self._before or entries
+        self._before = entries
+
+    def changed_since_predict(self, model: Any) -> str | None:
+        entries = self._look(model, model)
+        self._watch_predict(model, entries)
+        if self._predict is None or self._predict[1] is entries:
+            return None
+        changed = [
+            (owner, name)
+            for owner, name in _difference(self._predict[1], entries, both=True) - self._changing
+            if name not in ("name", "trainable", "keras.config")
+        ]
+        if not changed:
+            return None
+        paths = {serial(one): repr(path) for path, one in walk(model)}
+        changes = list(
+            dict.fromkeys(
+                name if " of " in name else f"{name} of {paths.get(owner, 'the model')}"
+                for owner, name in sorted(changed, key=str)
+            )
+        )
+        return ", ".join(changes[:3]) + (" and more" if len(changes) > 3 else "")
+
+
+def _difference(one: Entries, other: Entries, both: bool = False) -> set[Any]:
+    """Return the keys of entries that differ; on request only those of owners in both."""
+    nothing = object()
+    keys = {key for key in {**one, **other} if one.get(key, nothing) != other.get(key, nothing)}
+    if not both or not keys:
+        return keys
+    owners = {owner for owner, _ in one} & {owner for owner, _ in other}
+    return {key for key in keys if key[0] in owners}
+
+
+_records: weakref.WeakKeyDictionary[Any, _Record] = weakref.WeakKeyDictionary()
+
+
+def _of(model: Any) -> _Record:
+    with _lock:
+        return _records.setdefault(model, _Record())

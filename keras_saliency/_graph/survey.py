@@ -1,0 +1,176 @@
+"""The calls of a run, and which of them is the last map between input and score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from keras_saliency._graph import probing
+from keras_saliency._graph.calls import Call, Measured
+from keras_saliency._hooks import is_builtin_keras_layer
+from keras_saliency.errors import LayerError
+
+READ = "keras_saliency.layer_tree(model)"
+
+_ATTENTIONS = ("MultiHeadAttention", "GroupedQueryAttention")
+
+
+def is_attention(operation: Any) -> bool:
+    """Whether an operation is one of Keras' attention layers, not just called so."""
+    return type(operation).__name__ in _ATTENTIONS and is_builtin_keras_layer(operation)
+
+
+# Measures calls whose positions cannot be followed, and returns the results by number.
+Measure = Callable[[list[Call]], Mapping[int, Measured]]
+
+
+@dataclass(frozen=True)
+class CallTrace:
+    """Every layer call of one run, in order of their ends."""
+
+    model: str
+    calls: tuple[Call, ...]
+
+    def last_map(self, measure: Measure) -> Call:
+        """Return the last map of the picture that the score depends on.
+
+        Args:
+            measure: Decides whether calls whose positions cannot be followed are maps.
+
+        Raises:
+            LayerError: There is none.
+        """
+        candidates = self.candidates()
+        waiting: list[Call] = []
+        for call in reversed(candidates):
+            if call.is_map:
+                break
+            waiting.append(call)
+        for measured in _measured(waiting, measure):
+            if measured.call is not None and not measured.reason:
+                return measured.call
+        for call in reversed(candidates):
+            if call.is_map:
+                return call
+        raise LayerError(
+            f"Model {self.model!r} has no layer for a class activation map.",
+            "No layer that the explained input reaches and the score depends on outputs a feature "
+            "map of the picture larger than 1x1.",
+            "Name a layer, or use a method that needs none, such as 'gradient' or 'occlusion'.",
+            READ,
+        )
+
+    def candidates(self) -> list[Call]:
+        """Return the calls that may be a feature map between the explained input and the score."""
+        result: dict[int, Call] = {}
+        for call in self.calls:
+            first = self.calls[call.same_as]
+            between = call.is_reached and call.contributes and not call.is_end
+            if between and call.has_features and first.may_be_map and not self._in_attention(first):
+                result[first.number] = first
+        return [result[number] for number in sorted(result)]
+
+    def sizes(self) -> frozenset[tuple[int, int]]:
+        """Return heights and widths of the maps that layers show."""
+        return frozenset(call.size for call in self.calls if call.is_map)
+
+    def share_after(self, call: Call) -> float:
+        """Return the share of kernels between input and score that come after a call.
+
+        It counts kernels whose output has a map's shape. A large share means that most of the
+        network could not be followed to positions of the picture.
+        """
+        kernels = [
+            one
+            for one in self.calls
+            if one.is_kernel
+            and one.is_reached
+            and one.contributes
+            and not one.is_end
+            and len(one.shape) in (3, 4)
+        ]
+        late = [one for one in kernels if one.number > call.number]
+        return len(late) / max(1, len(kernels))
+
+    def attentions(self) -> list[Call]:
+        """Return the calls of Keras' attention layers from the explained input to the score."""
+        return [
+            call
+            for call in self.calls
+            if call.is_reached and call.contributes and is_attention(call.layer)
+        ]
+
+    def grid_of(self, count: int, measure: Measure) -> probing.Grid | None:
+        """Return the picture's grid among ``count`` tokens; None where they have none."""
+        same = [
+            one
+            for one in reversed(self.candidates())
+            if len(one.shape) == 3 and one.shape[1] == count
+        ]
+        measured = _measured(same, measure)
+        return next((one.call.grid for one in measured if one.call is not None), None)
+
+    def _in_attention(self, call: Call) -> bool:
+        """Whether a call is inside one of Keras' attention layers, where four axes are no map."""
+        return any(one.begins <= call.number < one.number for one in self.attentions())
+
+    def call_of(self, path: str, index: int | None, measure: Measure) -> Call:
+        """Return a call of the layer at ``path`` that is a map between explained input and score.
+
+        Args:
+            path: The layer's path.
+            index: Which call; None for the last that lies between.
+            measure: Decides whether calls whose positions cannot be followed are maps.
+
+        Raises:
+            LayerError: There is no such call, or its output is no map.
+        """
+        calls = [call for call in self.calls if call.path == path]
+        if index is not None:
+            calls = calls[index : index + 1]
+        what = f"Layer {path!r} of model {self.model!r} outputs no map" + (
+            "." if index is None else f" at call {index}."
+        )
+        if not calls:
+            count = sum(call.path == path for call in self.calls)
+            raise LayerError(
+                what,
+                f"It is called {count} times when the model runs on the explained input.",
+                "Name a layer that takes part, or an earlier call (numbered from 0).",
+                READ,
+            )
+        between = [call for call in calls if call.is_reached and call.contributes]
+        if not between:
+            reason = (
+                "The score does not depend on its output."
+                if calls[-1].is_reached
+                else "Its output does not depend on the explained input."
+            )
+            raise LayerError(what, reason, "Name a layer between the two, or none.", READ)
+        call = between[-1]
+        if call.is_map:
+            return call
+        reason = f"Its output has shape {call.shape} for one picture."
+        if call.may_be_map:
+            measured = measure([call])[call.number]
+            if measured.call is not None and not measured.reason:
+                return measured.call
+            reason = measured.reason
+        raise LayerError(
+            what,
+            reason,
+            "Name a layer whose output is (B, h, w, K), or the tokens of a picture.",
+            READ,
+        )
+
+
+_AT_ONCE = 8  # measured together: more costs memory, fewer compilations
+
+
+def _measured(calls: list[Call], measure: Measure) -> Iterator[Measured]:
+    """Yield measurements of calls, a few at a time."""
+    for start in range(0, len(calls), _AT_ONCE):
+        some = calls[start : start + _AT_ONCE]
+        results = measure(some)
+        yield from (results[call.number] for call in some)

@@ -1,0 +1,1 @@
+"""What users pass, read, refused or made ready for one model; and the way back."""

@@ -1,0 +1,230 @@
+"""Reading pictures: paths, PIL images and arrays become checked arrays."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from keras_saliency import _arguments
+from keras_saliency._io import files
+from keras_saliency.errors import ImageError
+
+MAX_PIXELS = 40_000_000  # a larger picture costs gigabytes and shows no more detail
+MIN_SIDE = 8  # a smaller one, enlarged to a model's input, is a blur
+
+_READ = "help(keras_saliency.explain)"
+_PLAIN_MODES = ("RGB", "L", "P", "1")
+_ALPHA_MODES = ("RGBA", "LA", "PA")
+
+
+def read(picture: Any) -> np.ndarray:
+    """Return one picture as (H, W, C): uint8 with 1 or 3 channels, or a float array unchanged.
+
+    Args:
+        picture: A path, a ``PIL.Image.Image``, or an array (H, W) or (H, W, C).
+
+    Raises:
+        ImageError: It is missing, broken, transparent, not 8-bit, too small or too large, or
+            holds values that are not finite.
+    """
+    if isinstance(picture, str | os.PathLike):
+        return _open(picture)
+    if isinstance(picture, Image.Image):
+        what = "Expected a PIL image of 8-bit RGB or grey pixels."
+        with _refused(what):
+            return _from_pil(picture, what)
+    return _from_array(picture)
+
+
+def is_one(picture: Any) -> bool:
+    """Whether ``picture`` is one picture: a path, a PIL image or an array of rank 2 or 3."""
+    if isinstance(picture, str | os.PathLike | Image.Image):
+        return True
+    return _arguments.rank(picture) in (2, 3)
+
+
+def apart(pictures: Any) -> list[Any]:
+    """Return a picture, a batch or a list of pictures as a list of pictures, not yet read.
+
+    Any other value is returned alone; `read` raises its error.
+    """
+    if not is_one(pictures) and _arguments.rank(pictures) == 4:
+        return list(_to_array(pictures))
+    return list(pictures) if isinstance(pictures, list | tuple) else [pictures]
+
+
+def _open(path: str | os.PathLike[str]) -> np.ndarray:
+    name = os.fsdecode(path)
+    what = f"Cannot read the picture {name!r}."
+    # Of the open file, not of its name: Pillow would map some formats into memory, and a file that
+    # shrinks meanwhile ends the process.
+    with _opened(name) as file:
+        size = f" ({os.fstat(file.fileno()).st_size} bytes)"
+        with _refused(what, size), Image.open(file) as image:
+            _check_size(image.size, what)
+            image.load()
+            return _from_pil(image, what)
+
+
+def _opened(name: str) -> BinaryIO:
+    """Open a regular file; never wait for one without data, such as a FIFO."""
+    what, fix = f"Cannot open the picture {name!r}.", "Check the path."
+    try:
+        return files.regular(name)
+    except FileNotFoundError:
+        what, got = f"No such file: {name!r}.", "Expected the path of a picture."
+    except IsADirectoryError:
+        what, got = f"Expected a picture file: {name!r}.", "Got a directory."
+        fix = "Pass the pictures in it."
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        got = f"{getattr(error, 'strerror', None) or error}."
+    raise ImageError(what, got, fix, _READ)
+
+
+@contextlib.contextmanager
+def _refused(what: str, size: str = "") -> Iterator[None]:
+    """Turn whatever Pillow raises on a broken picture into an ImageError.
+
+    Its decoders raise more than they document: SyntaxError, struct.error, RuntimeError,
+    ZeroDivisionError, MemoryError.
+    """
+    try:
+        yield
+    except ImageError:
+        raise
+    except UnidentifiedImageError:
+        raise ImageError(
+            what,
+            f"It is not a picture Pillow can read{size}.",
+            "Pass a JPEG, PNG or another picture file.",
+            _READ,
+        ) from None
+    except Image.DecompressionBombError as error:
+        raise ImageError(what, f"{error}.", _shrink_hint(), _READ) from None
+    except Exception as error:
+        raise ImageError(
+            what,
+            f"It is broken: {error or type(error).__name__}.",
+            "Save it again or pass another.",
+            _READ,
+        ) from error
+
+
+def _from_pil(image: Image.Image, what: str) -> np.ndarray:
+    _check_size(image.size, what)
+    image = ImageOps.exif_transpose(image)
+    if image.mode not in (*_PLAIN_MODES, *_ALPHA_MODES):
+        raise ImageError(
+            what,
+            f"It has mode {image.mode!r}, which is not 8-bit RGB or grey.",
+            "Convert it first: image.convert('RGB') for CMYK, a scaling of your choice to 0..255 "
+            "for 16-bit or float pixels.",
+            _READ,
+        )
+    transparent = image.has_transparency_data
+    if transparent and image.convert("RGBA").getchannel("A").getextrema() != (255, 255):
+        raise ImageError(
+            what,
+            f"It has mode {image.mode!r} with transparent pixels, whose colour is undefined.",
+            "Put it on a background: PIL.Image.alpha_composite(background, image.convert('RGBA'))"
+            ".convert('RGB').",
+            _READ,
+        )
+    grey = image.mode in ("L", "1")
+    array = np.asarray(image.convert("L" if grey else "RGB"))
+    return array[..., None] if grey else array
+
+
+def _to_array(picture: Any) -> np.ndarray:
+    try:
+        array = _arguments.to_array(picture)
+    except Exception as error:  # whatever a tensor without values raises
+        raise _not_a_picture(picture, str(error)) from error
+    if array.dtype.kind == "b":
+        raise ImageError(
+            "Expected a picture of uint8 pixels or floats.",
+            f"Got shape {array.shape} and dtype bool, which is no brightness.",
+            "For black and white pass image = numpy.asarray(image).astype('uint8') * 255.",
+            _READ,
+        )
+    if array.dtype.kind not in "fui":
+        raise _not_a_picture(picture, f"dtype {array.dtype}")
+    return array
+
+
+def _from_array(picture: Any) -> np.ndarray:
+    array = _to_array(picture)
+    what = "Expected an array (H, W, C) or (H, W) as a picture."
+    result = f"Got shape {array.shape} and dtype {array.dtype}"
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3 or not array.size:
+        raise ImageError(
+            what, f"{result}.", "Pass (H, W, C), or (B, H, W, C) for a batch, B >= 1.", _READ
+        )
+    if array.dtype.kind == "f":
+        if not np.isfinite(array).all():
+            count = int((~np.isfinite(array)).sum())
+            raise ImageError(
+                "Expected a picture of finite values.",
+                f"{result}, and {count} of its values are NaN or infinite.",
+                "Replace them first, for example with numpy.nan_to_num.",
+                _READ,
+            )
+        return array
+    if array.dtype == np.uint8:
+        if array.shape[-1] == 4 and array.shape[0] > 4 and (array[..., 3] == 255).all():
+            array = array[..., :3]
+        return array
+    pixels = array.min() >= 0 and array.max() <= 255
+    raise ImageError(
+        "Expected a picture of uint8 pixels or preprocessed floats.",
+        f"{result}, whose scaling to 0..255 is unknown.",
+        "If they are pixels 0..255, pass uint8: image = numpy.asarray(image).astype('uint8')."
+        if pixels
+        else "Pass uint8 pixels 0..255 (scale 16-bit ones yourself), or preprocessed floats.",
+        _READ,
+    )
+
+
+def _not_a_picture(picture: Any, why: str) -> ImageError:
+    one = picture if isinstance(picture, type) else type(picture)
+    kind = f"{one.__module__}.{one.__qualname__}"
+    if one is picture:
+        kind, why = f"the class {kind}", ""
+    why = " ".join(why.split())
+    return ImageError(
+        "Expected a picture.",
+        f"Got {kind}{f' ({why[:200]})' if why and hasattr(one, '__array__') else ''}.",
+        "Pass a path, a PIL image, an array (H, W, C), or a list of these.",
+        _READ,
+    )
+
+
+def _check_size(size: tuple[int, int], what: str) -> None:
+    width, height = size
+    if width * height > MAX_PIXELS:
+        raise ImageError(
+            what,
+            f"It has {width}x{height} = {width * height:,} pixels, over the limit of "
+            f"{MAX_PIXELS:,}.",
+            _shrink_hint(),
+            _READ,
+        )
+
+
+def _shrink_hint() -> str:
+    return (
+        "Shrink it first: image.thumbnail((2000, 2000)) with Pillow; "
+        "models take a few hundred pixels in height and width."
+    )
+
+
+def grey(picture: np.ndarray) -> np.ndarray:
+    """Return a (H, W, 3) uint8 picture as (H, W, 1), by the luma of ITU-R BT.601."""
+    return np.asarray(Image.fromarray(picture).convert("L"))[..., None]

@@ -1,0 +1,131 @@
+"""Pure functions on arrays: channels to a map, resizing, blurring."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+Part = tuple[float, float, float, float]  # top, left, bottom, right, possibly past the edges
+
+
+def max_abs(attributions: np.ndarray) -> np.ndarray:
+    """Return the largest absolute value over channels: (B, H, W, C) to (B, H, W)."""
+    return _fold(np.maximum, np.abs(attributions))
+
+
+def channel_sum(attributions: np.ndarray) -> np.ndarray:
+    """Return the sum over channels: (B, H, W, C) to (B, H, W)."""
+    return _fold(np.add, attributions)
+
+
+def _fold(combine: np.ufunc, attributions: np.ndarray) -> np.ndarray:
+    """Combine channels one after the other: 10 times faster than NumPy over a short last axis."""
+    result = attributions[..., 0].copy()
+    for channel in range(1, attributions.shape[-1]):
+        combine(result, attributions[..., channel], out=result)
+    return result
+
+
+def resize(maps: np.ndarray, size: tuple[int, int], part: Part | None = None) -> np.ndarray:
+    """Resize maps bilinearly with half-pixel centres, averaging where they shrink.
+
+    Args:
+        maps: (B, h, w) of any float type.
+        size: Height and width of the result.
+        part: The part of each map to enlarge, ``(top, left, bottom, right)`` in its pixels;
+            what lies outside the map counts as 0. ``None`` takes all.
+
+    Returns:
+        (B, H, W) float32.
+    """
+    if maps.shape[1:] == size and part is None:
+        return maps.astype(np.float32, copy=False)
+    return np.stack([_resize_one(one, size, part) for one in maps])
+
+
+def _resize_one(one: np.ndarray, size: tuple[int, int], part: Part | None) -> np.ndarray:
+    height, width = one.shape
+    part = part or (0.0, 0.0, float(height), float(width))
+    image = Image.fromarray(np.asarray(one, np.float32), mode="F")
+    inside = _inside(part, size, (height, width))
+    if inside is None:  # the whole part lies on the map: Pillow does all
+        return np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR, box=_pillow(part)))
+    (first, last), (left, right), on_map = inside
+    result = np.zeros(size, np.float32)
+    if last > first and right > left:
+        shape = (right - left, last - first)
+        part_image = image.resize(shape, Image.Resampling.BILINEAR, box=_pillow(on_map))
+        result[first:last, left:right] = np.asarray(part_image)
+    return result
+
+
+def _pillow(part: Part) -> Part:
+    """Return a part in Pillow's order."""
+    top, left, bottom, right = part
+    return left, top, right, bottom
+
+
+def _inside(part: Part, size: tuple[int, int], shape: tuple[int, int]):
+    """Rows and columns of the result whose pixels lie on the map, and the part they come from."""
+    top, left, bottom, right = part
+    if left >= 0 and top >= 0 and right <= shape[1] and bottom <= shape[0]:
+        return None
+    columns = _span(left, right, size[1], shape[1])
+    rows = _span(top, bottom, size[0], shape[0])
+    step = (right - left) / size[1], (bottom - top) / size[0]
+    on_map = (
+        max(0.0, top + rows[0] * step[1]),
+        max(0.0, left + columns[0] * step[0]),
+        min(float(shape[0]), top + rows[1] * step[1]),
+        min(float(shape[1]), left + columns[1] * step[0]),
+    )
+    return rows, columns, on_map
+
+
+def _span(start: float, stop: float, count: int, length: int) -> tuple[int, int]:
+    """The pixels, of ``count`` between start and stop, whose centre lies in [0, length]."""
+    step = (stop - start) / count
+    first = max(0, math.ceil(-start / step - 0.5))
+    last = min(count, math.floor((length - start) / step - 0.5) + 1)
+    return first, last
+
+
+def resize_picture(picture: np.ndarray, size: tuple[int, int], part: Part) -> np.ndarray:
+    """Resize a part ``(top, left, bottom, right)`` of a (H, W, C) uint8 picture bicubically.
+
+    What it takes from outside the picture is black.
+    """
+    top, left, bottom, right = part
+    height, width, channels = picture.shape
+    if left < 0 or top < 0 or right > width or bottom > height:
+        before = math.ceil(max(0, -top)), math.ceil(max(0, -left))
+        after = math.ceil(max(0, bottom - height)), math.ceil(max(0, right - width))
+        picture = np.pad(picture, ((before[0], after[0]), (before[1], after[1]), (0, 0)))
+        part = (top + before[0], left + before[1], bottom + before[0], right + before[1])
+    planes = [
+        Image.fromarray(picture[..., c]).resize(
+            size[::-1], Image.Resampling.BICUBIC, box=_pillow(part)
+        )
+        for c in range(channels)
+    ]
+    return np.stack([np.asarray(plane) for plane in planes], axis=-1)
+
+
+def blur(images: np.ndarray, sigma: float) -> np.ndarray:
+    """Blur (B, H, W, C) images with a Gaussian of ``sigma`` pixels; edges are mirrored."""
+    return ndimage.gaussian_filter(images, (0, sigma, sigma, 0), mode="mirror")
+
+
+def most_varied(maps: np.ndarray, count: int | None) -> np.ndarray:
+    """Return the channels of (h, w, K) maps that vary most over positions, the most varied first.
+
+    Args:
+        maps: (h, w, K).
+        count: How many; ``None`` returns all, in their order.
+    """
+    if count is None:
+        return np.arange(maps.shape[-1])
+    return np.argsort(-maps.std(axis=(0, 1), dtype=np.float64), kind="stable")[:count]

@@ -1,0 +1,1 @@
+"""Results: frozen, drawn, saved and read again."""

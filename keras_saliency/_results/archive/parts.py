@@ -1,0 +1,291 @@
+"""One part of an archive, all or nothing: its rows, and the maps as npz or array_record."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_saliency._arguments import is_word
+from keras_saliency._io import folder as checksums
+from keras_saliency._io import folder as files
+from keras_saliency._io.files import bytes_of, regular
+from keras_saliency._results.archive.record import Record, as_row, from_row
+from keras_saliency.errors import UNREADABLE, SaveError, did_you_mean
+
+FORMATS = ("npz", "array_record")
+_NAMES = ("values", "attributions")
+_READ = "help(keras_saliency.Explainer.write)"
+
+
+def check_format(form: str) -> None:
+    """Check that a format is known and its package installed.
+
+    Raises:
+        SaveError: It is not.
+    """
+    if not is_word(form, FORMATS):
+        raise SaveError(
+            f"No format is called {form!r}.",
+            f"Known: {', '.join(map(repr, FORMATS))}.",
+            did_you_mean(str(form), FORMATS) or "Take one of these.",
+            _READ,
+        )
+    if form == "array_record":
+        _array_record()
+
+
+def write_arrays(folder: Path, form: str, records: Sequence[Record]) -> None:
+    """Write the arrays of a part's records into its folder."""
+    if form == "npz":
+        np.savez(folder / "maps.npz", **_as_arrays(records))  # type: ignore[arg-type]
+        return
+    # One record per group: each can be read without its neighbours.
+    writer = _array_record().ArrayRecordWriter(str(folder / "maps.array_record"), "group_size:1")
+    for record in records:
+        writer.write(_as_bytes(record))
+    writer.close()
+
+
+def read_arrays(
+    folder: Path, form: str, count: int, sums: Mapping[str, str] | None = None
+) -> list[dict[str, np.ndarray]]:
+    """Return the arrays of each of a part's ``count`` records.
+
+    Args:
+        folder: The part.
+        form: How its maps are written.
+        count: How many there are.
+        sums: SHA-256 by file name; None for a part without checksums.
+
+    Raises:
+        OSError, ValueError, KeyError: They are missing, broken or altered.
+    """
+    if form == "npz":
+        data = bytes_of(folder / "maps.npz")
+        if sums is not None:
+            checksums.check_bytes(data, "maps.npz", sums)
+        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
+            return _apart(dict(stored), count)
+    path = folder / "maps.array_record"
+    with regular(path):  # the library's error for a missing file depends on its version
+        pass
+    if sums is not None and checksums.of_file(path) != sums.get(path.name):
+        raise ValueError(f"the checksum of {path.name} does not match: the file has changed")
+    try:
+        reader = _array_record().ArrayRecordReader(str(path))
+        if reader.num_records() != count:
+            raise ValueError(f"{reader.num_records()} maps, not {count}")
+        stored = reader.read(0, count)
+        reader.close()
+    except (RuntimeError, IndexError) as error:  # the library's errors
+        raise OSError(str(error)) from error
+    return [_from_bytes(one) for one in stored]
+
+
+def _as_arrays(records: Sequence[Record]) -> dict[str, np.ndarray]:
+    """Return the arrays of an npz: (n, H, W) where all have one size, else ``values_0``, ..."""
+    arrays = {
+        "keys": np.array([record.key for record in records], dtype=np.str_),
+        "scores": np.array([_number(record.score) for record in records], np.float64),
+    }
+    for name in _NAMES:
+        result = {i: getattr(record, name) for i, record in enumerate(records)}
+        result = {i: one for i, one in result.items() if one is not None}
+        if len(result) == len(records) and len({one.shape for one in result.values()}) == 1:
+            arrays[name] = np.stack(list(result.values()))
+        else:
+            arrays |= {f"{name}_{i}": one for i, one in result.items()}
+    return arrays
+
+
+def _apart(stored: Mapping[str, np.ndarray], count: int) -> list[dict[str, np.ndarray]]:
+    if len(stored["keys"]) != count:
+        raise ValueError(f"{len(stored['keys'])} maps, not {count}")
+    rows: list[dict[str, np.ndarray]] = []
+    for i in range(count):
+        row = {name: stored[f"{name}_{i}"] for name in _NAMES if f"{name}_{i}" in stored}
+        # A copy: one map in use must not hold the whole part in memory.
+        row |= {name: stored[name][i].copy() for name in _NAMES if name in stored}
+        rows.append(row)
+    return rows
+
+
+def _as_bytes(record: Record) -> bytes:
+    file = io.BytesIO()
+    row = json.dumps(as_row(record), allow_nan=True)
+    arrays: dict[str, Any] = {
+        "key": np.array(record.key, dtype=np.str_),
+        "score": np.array(_number(record.score), np.float64),
+        "row": np.array(row, dtype=np.str_),
+    }
+    for name in _NAMES:
+        if getattr(record, name) is not None:
+            arrays[name] = getattr(record, name)
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def _from_bytes(data: bytes) -> dict[str, np.ndarray]:
+    with np.load(io.BytesIO(data), allow_pickle=False) as stored:
+        return {name: stored[name].copy() for name in _NAMES if name in stored.files}
+
+
+def _number(score: float | None) -> float:
+    return np.nan if score is None else score
+
+
+def _array_record() -> Any:
+    try:
+        from array_record.python import array_record_module
+    except ImportError as error:
+        raise SaveError(
+            "Expected the package array_record, for the format 'array_record'.",
+            f"It cannot be imported ({error}).",
+            "Install it: pip install 'keras-saliency[data]'; or take format='npz'.",
+            _READ,
+        ) from error
+    return array_record_module
+
+
+_NAME = re.compile(r"part-(\d+)")
+_UNFINISHED = re.compile(r"\.part-\d+\..*")  # the temporary names of folder.write
+_ROWS = "rows.json"
+_ARCHIVE = "archive"  # absent from the oldest parts
+SCHEMA_VERSION = 2  # 1 had no checksums, and no version in its rows
+
+
+@dataclass(frozen=True)
+class SkippedRecord:
+    """A picture that could not be read, and why."""
+
+    key: str
+    reason: str
+
+
+def numbers(folder: Path) -> list[int]:
+    """Return the numbers of an archive's parts, in order."""
+    result = (_NAME.fullmatch(path.name) for path in folder.iterdir())
+    return sorted(int(match[1]) for match in result if match)
+
+
+def path_of(folder: Path, number: int) -> Path:
+    """Return the path of a part."""
+    return folder / f"part-{number:05d}"
+
+
+def write(
+    folder: Path,
+    number: int,
+    form: str,
+    results: Sequence[tuple[Record | SkippedRecord, Any]],
+    about: Mapping[str, Any],
+    mark: str,
+    what: str,
+    read: str,
+) -> None:
+    """Write a part beside its path, then move it there in one step.
+
+    Args:
+        folder: The archive's folder.
+        number: The part's number, a new one.
+        form: How its maps are written.
+        results: Pictures and the requested target of each.
+        about: Further entries of the part, such as versions.
+        mark: The archive it belongs to: `checksums.mark` of the manifest.
+        what: The first sentence of an error.
+        read: Where an error says to read more.
+
+    Raises:
+        SaveError: It cannot be written.
+    """
+    written = [(record, its) for record, its in results if isinstance(record, Record)]
+    out = [(one, its) for one, its in results if isinstance(one, SkippedRecord)]
+    rows = {
+        "schema_version": SCHEMA_VERSION,
+        **about,
+        _ARCHIVE: mark,
+        "rows": [{**as_row(record), "asked": its} for record, its in written],
+        "left_out": [{"key": one.key, "reason": one.reason, "asked": its} for one, its in out],
+    }
+
+    def fill(fresh: Path) -> None:
+        if written:
+            write_arrays(fresh, form, [record for record, _ in written])
+        sums = {path.name: checksums.of_file(path) for path in fresh.iterdir()}
+        text = json.dumps(checksums.sealed(rows, sums), allow_nan=True)
+        (fresh / _ROWS).write_text(text + "\n", encoding="utf-8")
+
+    files.write(path_of(folder, number), fill, (), what, read)
+
+
+def rows(folder: Path, number: int, mark: str, what: str, read: str) -> dict[str, Any]:
+    """Return a part's pictures: ``rows`` and ``left_out``.
+
+    Raises:
+        SaveError: It is broken.
+    """
+    try:
+        content = json.loads(bytes_of(path_of(folder, number) / _ROWS))
+        if "schema_version" in content or checksums.FIELD in content:
+            content, sums = checksums.opened(content)
+            if content["schema_version"] > SCHEMA_VERSION:
+                raise ValueError(
+                    f"schema version {content['schema_version']}: upgrade keras-saliency"
+                )
+            content = {**content, checksums.FIELD: sums}
+        if content.get(_ARCHIVE, mark) != mark:
+            raise ValueError("it belongs to another archive")
+        for name in ("rows", "left_out"):
+            for row in content[name]:
+                row["key"], row["asked"]
+        return content
+    except UNREADABLE as error:
+        raise _broken(folder, number, error, what, read) from error
+
+
+def records(folder: Path, number: int, form: str, mark: str, what: str, read: str) -> list[Record]:
+    """Return the records of a part.
+
+    Raises:
+        SaveError: It is broken.
+    """
+    whole = rows(folder, number, mark, what, read)
+    content, sums = whole["rows"], whole.get(checksums.FIELD)
+    if not content:
+        return []
+    try:
+        arrays = read_arrays(path_of(folder, number), form, len(content), sums)
+        return [from_row(row, its) for row, its in zip(content, arrays, strict=True)]
+    except UNREADABLE as error:
+        if isinstance(error, SaveError):
+            raise
+        raise _broken(folder, number, error, what, read) from error
+
+
+def sweep(folder: Path) -> None:
+    """Remove unfinished parts of killed processes."""
+    for path in folder.iterdir():
+        if _UNFINISHED.fullmatch(path.name):
+            shutil.rmtree(path)
+
+
+def is_ours(name: str) -> bool:
+    """Whether a file of this name is an unfinished part."""
+    return _UNFINISHED.fullmatch(name) is not None
+
+
+def _broken(folder: Path, number: int, error: Exception, what: str, read: str) -> SaveError:
+    return SaveError(
+        what,
+        f"{path_of(folder, number).name} cannot be read ({type(error).__name__}: {error}).",
+        "Remove that folder and call write again: it computes these pictures again.",
+        read,
+    )

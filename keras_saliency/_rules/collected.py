@@ -1,0 +1,209 @@
+"""Rules that collect: attention times its gradient, biases times theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from keras_saliency import _backend
+from keras_saliency._graph import Call, CallTrace, is_attention, operations
+from keras_saliency._graph.operations import Step
+from keras_saliency._hooks import is_builtin_keras_layer
+from keras_saliency._rules.base import Rule, Scores
+
+
+@dataclass(frozen=True)
+class Attention(Rule):
+    """The true score and gradient, with the attention of every attention layer noted.
+
+    A run sees ``"0"``, ``"1"``, ...: for each layer, in order, (B, T, T) attention of each token
+    (row) to each token, over heads as ``heads`` says: ``"mean"``, ``"max"`` or ``"min"``.
+    """
+
+    heads: str = "mean"
+    method = "attention_rollout"
+
+    def run(
+        self, scores: Scores, images: Any, target_args: Any, extra_inputs: Any, *inputs: Any
+    ) -> Any:
+        from keras import ops
+
+        fuse = {"mean": ops.mean, "max": ops.max, "min": ops.min}[self.heads]
+        seen: list[Any] = []
+
+        def forward_with_rule(attention):
+            seen.append(ops.cast(fuse(attention, axis=1), images.dtype))
+            return attention
+
+        watcher = _Watcher(self, forward_with_rule, images)
+        result, aux = scores(watcher.run, images, target_args, extra_inputs)
+        return result, {**aux, "back": {str(k): one for k, one in enumerate(seen)}}
+
+    def collect(self, seen: dict[str, Any], survey: Callable[[], CallTrace]) -> dict[str, Any]:
+        """Leave out layers that lead to another output only."""
+        result = survey()
+        leading = {id(call) for call in result.attentions()}
+        numbers = [k for k, call in enumerate(_running(result)) if id(call) in leading]
+        return {str(k): seen[str(number)] for k, number in enumerate(numbers)}
+
+
+@dataclass(frozen=True)
+class WeightedAttention(Rule):
+    """Attention times its gradient, where positive, averaged over heads, (B, T, T) a layer."""
+
+    method = "transformer_attribution"
+
+    def probe_shapes(self, survey: Callable[[], CallTrace]) -> tuple[tuple[int, ...], ...]:
+        # All that run fill a probe; where one leads to another output, its gradient is 0.
+        counts = [call.shape[1] or 0 for call in _running(survey())]
+        return tuple((count, count) for count in counts)
+
+    def run(
+        self, scores: Scores, images: Any, target_args: Any, extra_inputs: Any, *inputs: Any
+    ) -> Any:
+        from keras import ops
+
+        pictures, probe_shapes = images
+        waiting = list(probe_shapes)
+
+        def collect(attention):
+            probe = waiting.pop(0)
+
+            def back(up):
+                weighted = ops.mean(ops.relu(attention * up), axis=1)
+                return up, ops.cast(weighted, probe.dtype)
+
+            return _backend.current().redirect(attention, [attention, probe], back)
+
+        watcher = _Watcher(self, collect, pictures)
+        return scores(watcher.run, pictures, target_args, extra_inputs)
+
+
+def _running(survey: CallTrace) -> list[Call]:
+    """All attention layers that run, wherever they lead."""
+    return [call for call in survey.calls if is_attention(call.layer)]
+
+
+class _Watcher:
+    """Passes the attention of each attention layer, (B, heads, T, T), to ``use``, in one run."""
+
+    def __init__(self, rule: Rule, use: Any, images: Any) -> None:
+        self._rule, self._use, self._count = rule, use, images.shape[0]
+        self._inside = False
+
+    def run(self, step: Step) -> Any:
+        if is_attention(step.operation):
+            return self._attention(step)
+        output = step.run()
+        return self._use(output) if self._inside and step.name == "Softmax" else output
+
+    def _attention(self, step: Step) -> Any:
+        if getattr(step.operation, "_flash_attention", False):
+            raise self._rule.unsupported(step, "flash attention never has all of it at once")
+        self._inside = True
+        try:  # with this option, the layer computes attention as separate steps
+            output, attention = step.function(*step.inputs, return_attention_scores=True)
+        finally:
+            self._inside = False
+            if hasattr(step.operation, "_return_attention_scores"):  # a grouped one remembers
+                step.operation._return_attention_scores = False
+        if attention.shape[0] not in (self._count, None):
+            raise self._rule.unsupported(step, "its rows are windows, or the like, of pictures")
+        if len(attention.shape) != 4 or attention.shape[2] != attention.shape[3]:
+            raise self._rule.unsupported(step, "it does not attend from tokens to the same tokens")
+        return (output, attention) if step.keywords.get("return_attention_scores") else output
+
+
+_NORMS = ("BatchNormalization", "Normalization", "Rescaling")
+
+
+@dataclass(frozen=True)
+class Biases(Rule):
+    """The true gradient; each layer's bias times the gradient at it is collected.
+
+    The bias of a layer that only scales is its value at 0: of batch normalisation beta - gamma
+    mean / std, of rescaling its offset. Each layer with a bias fills a probe (B, h, w, 2), or
+    (B, 1, 1, 2) where it outputs no map: sums over channels of the absolute contributions of the
+    bias, and of the contributions.
+    """
+
+    method = "full_grad"
+
+    def probe_shapes(self, survey: Callable[[], CallTrace]) -> tuple[tuple[int, ...], ...]:
+        calls = [call for call in survey().calls if _has_bias(call.layer)]
+        return tuple((*_map_size(call), 2) for call in calls)
+
+    def run(
+        self, scores: Scores, images: Any, target_args: Any, extra_inputs: Any, *inputs: Any
+    ) -> Any:
+        pictures, probe_shapes = (
+            images if isinstance(images, tuple) else (images, ())
+        )  # no bias at all
+        waiting = list(probe_shapes)
+
+        def run(step: Step) -> Any:
+            output = step.run()
+            by_itself = step.name in operations.KERNELS or step.name in _NORMS
+            if not by_itself or not _has_bias(step.operation):
+                return output
+            probe = waiting.pop(0)
+            if output.shape[0] not in (pictures.shape[0], None):
+                return self.refused(step, "its rows are windows, or the like, of pictures")
+            rank, axis = len(output.shape), _channel_axis(step.operation, len(output.shape))
+            bias = _bias(step, rank, axis)
+
+            def back(up):
+                return up, _collected(bias * up, axis, probe)
+
+            return _backend.current().redirect(output, [output, probe], back)
+
+        return scores(run, pictures, target_args, extra_inputs)
+
+
+def _map_size(call: Call) -> tuple[int, ...]:
+    """Height and width of a call's output, by the axis of its own bias."""
+    if len(call.shape) != 4:
+        return 1, 1
+    axis = _channel_axis(call.layer, 4)
+    return tuple(size or 1 for number, size in enumerate(call.shape) if number not in (0, axis))
+
+
+def _collected(contributions: Any, axis: int, probe: Any) -> Any:
+    from keras import ops
+
+    both = [ops.abs(contributions), contributions]
+    if len(contributions.shape) == 4:
+        sums = [ops.sum(one, axis=axis) for one in both]
+    else:
+        others = tuple(range(1, len(contributions.shape)))
+        sums = [ops.sum(one, axis=others)[:, None, None] for one in both]
+    return ops.cast(ops.stack(sums, axis=-1), probe.dtype)
+
+
+def _has_bias(operation: Any) -> bool:
+    name = type(operation).__name__
+    if not is_builtin_keras_layer(operation) or name == "EinsumDense":
+        return False
+    if name == "Rescaling":
+        return bool(np.any(operation.offset))
+    return name in _NORMS or (name in operations.KERNELS and operation.use_bias)
+
+
+def _bias(step: Step, rank: int, axis: int) -> Any:
+    from keras import ops
+
+    if step.name in _NORMS:
+        return step.function(*map(ops.zeros_like, step.inputs))
+    shape = [1] * rank
+    shape[axis] = -1
+    return ops.reshape(ops.convert_to_tensor(step.operation.bias), shape)
+
+
+def _channel_axis(operation: Any, rank: int) -> int:
+    if type(operation).__name__ == "BatchNormalization":
+        return operation.axis % rank
+    first = getattr(operation, "data_format", None) == "channels_first"
+    return 1 if first else rank - 1

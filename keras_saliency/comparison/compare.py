@@ -1,0 +1,330 @@
+"""compare(): many methods on the same pictures, scored by many metrics."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_saliency import _arguments as options
+from keras_saliency import targets
+from keras_saliency._engine import programs, weights
+from keras_saliency._engine.engine import Engine
+from keras_saliency._engine.micro_batches import BatchSize
+from keras_saliency._explain import attributed, check_batch_size, check_seed
+from keras_saliency._graph.adapter import Adapter
+from keras_saliency._inputs import pictures
+from keras_saliency._inputs.batch import Batch, prepare
+from keras_saliency._io import progress
+from keras_saliency._io.files import shown
+from keras_saliency._results import provenance
+from keras_saliency._results.explanation import Explanation
+from keras_saliency.comparison import metric_inputs
+from keras_saliency.comparison.metric_inputs import MetricInputs
+from keras_saliency.comparison.result import Comparison
+from keras_saliency.errors import ImageError, MethodError, MetricError
+from keras_saliency.methods import Method, SmoothGrad
+from keras_saliency.methods import get as get_method
+from keras_saliency.methods import names as method_names
+from keras_saliency.metrics.registry import METRICS, Metric
+from keras_saliency.metrics.registry import get as get_metric
+
+_READ = "help(keras_saliency.compare)"
+_METRICS = ("deletion", "insertion", "sparseness")
+_LOCATING = ("pointing_game", "energy_inside")  # where the objects are known
+
+
+@weights.on_one_state
+def compare(
+    model: Any,
+    images: Any,
+    methods: str | Sequence[str | Method] | None = None,
+    metrics: Sequence[str | Metric] | None = None,
+    *,
+    target: Any = None,
+    preprocess: Any = "auto",
+    batch_size: BatchSize = 8,
+    seed: int = 0,
+    boxes: Any = None,
+    masks: Any = None,
+    baseline: Any = None,
+    names: Sequence[str] | None = None,
+    warm: bool = False,
+    tell: Callable[[str], None] | None = None,
+) -> Comparison:
+    """Explain pictures by several methods, and score each map by several metrics.
+
+    All methods explain the same target: the predicted class is computed once. A method that cannot
+    work on the model becomes a line with the reason.
+
+    Args:
+        model: A Keras 3 model, as in `explain`.
+        images: Pictures, as in `explain`.
+        methods: Names, methods with options, or ``"all"``. None takes ten quick ones: gradients,
+            paths, backward rules, CAMs and occlusion.
+        metrics: Names of `keras_saliency.metrics.registry`, or its metrics with other ``options``.
+            None takes deletion, insertion and sparseness, and with ``boxes`` or ``masks`` the
+            pointing game and the energy inside.
+        target: As in `explain`.
+        preprocess: As in `explain`.
+        batch_size: As in `explain`, for methods and metrics.
+        seed: For methods and metrics that draw.
+        boxes: The objects, for metrics that need them: for each picture a box ``(top, left,
+            bottom, right)`` or several, in the pixels of the original picture. A box may be a
+            `keras_saliency.Box` or a dict with these names, too. Maps are scored at the picture's
+            own size.
+        masks: The same as bool arrays (H0, W0).
+        baseline: The replacement of missing pixels: a word, a number or an array, as in methods.
+            None is black, and a blur for insertion, as in its paper.
+        names: Names of the pictures; None takes their files' names.
+        warm: Run each method twice and time the second run: the first one compiles.
+        tell: Called with a line of text after each method.
+
+    Returns:
+        A `Comparison`: ``print()``, ``plot()``, ``plot("scores")``, ``save()``, ``to_html()``.
+        Metrics of a score use the probability of the explained class: curves lie between 0 and 1,
+        ROAD between -0.5 and 0.5, drop and increase are percents. They use the explained score
+        itself if the target is no class, or if attributions must add up to it.
+        ``completeness_error`` is measured from each method's own baseline.
+
+    Raises:
+        KerasSaliencyError: A picture, the target, or the name of a method or metric is wrong; or a
+            metric needs an argument that is missing. Later failures are stored in the result.
+
+    Example:
+        >>> result = keras_saliency.compare(model, img, ["gradient", "grad_cam"], ["sparseness"])
+        >>> result.values.shape
+        (2, 1, 1)
+    """
+    batch_size, seed = check_batch_size(batch_size), check_seed(seed)
+    chosen = labelled(_methods(methods))
+    located = boxes is not None or masks is not None
+    wanted = _METRICS + _LOCATING * located if metrics is None else _listed(metrics, MetricError)
+    scored: dict[str, Metric] = labelled([get_metric(one) for one in wanted])
+    adapter = Adapter(model)
+    batch = prepare(adapter, images, preprocess)
+    engine = _decided(adapter, targets.get(target), batch, batch_size)
+    metric_arguments = MetricInputs(
+        engine,
+        _sure(engine),
+        _classes(adapter, engine, batch),
+        seed,
+        batch_size,
+        baseline,
+        metric_inputs.ground_truth_masks(boxes, masks, [one.original for one in batch.geometries]),
+    )
+    for metric in scored.values():
+        metric_arguments.check(metric)
+    if baseline is not None:
+        engine.fill(baseline)  # raises now rather than after an hour
+    called = _names(names, images, len(batch.images))
+
+    explanations: dict[str, Explanation] = {}
+    errors: dict[str, str] = {}
+    values = np.full((len(chosen), len(scored), len(batch.images)), np.nan)
+    metric_errors: dict[tuple[str, str], str] = {}
+    for m, (label, method) in enumerate(chosen.items()):
+        try:
+            for _ in range(1 + warm):
+                started = time.perf_counter()
+                fresh = engine.with_target(engine.target)
+                explanations[label] = attributed(
+                    model, batch, fresh, method, seed, batch_size, started
+                )
+        except Exception as error:  # one method must not stop the others
+            errors[label] = metric_inputs.reason(error)
+        if tell is not None:
+            tell(f"{label}: {errors.get(label) or _seconds(explanations[label])}")
+        if label not in explanations:
+            continue
+        rows = enumerate(scored.items())
+        for k, (name, metric) in progress.track(rows, len(scored), f"scoring {label}"):
+            values[m, k], why = metric_arguments.numbers(metric, method, explanations[label])
+            if why:
+                metric_errors[label, name] = _reasons(why, called)
+    seconds = [
+        explanations[one].info["seconds"] if one in explanations else np.nan for one in chosen
+    ]
+    return Comparison(
+        methods=tuple(chosen),
+        metrics=tuple(scored),
+        values=values,
+        seconds=np.array(seconds, np.float64),
+        explanations=explanations,
+        errors=errors,
+        metric_errors=metric_errors,
+        higher_is_better=tuple(metric.higher_is_better for metric in scored.values()),
+        names=called,
+        pictures=batch.originals,
+        info={
+            "target": [str(one) for one in engine.target.describe(len(called))],
+            "score": engine.target.score,
+            "watched": metric_arguments.sure.target.score,
+            "seed": seed,
+            "batch_size": batch_size,
+            "baseline": "black, a blur for insertion" if baseline is None else _described(baseline),
+            "preprocess": batch.preprocessed,
+            "warm": warm,
+            **provenance.of_run(model),
+        },
+    )
+
+
+def _methods(methods: Any) -> list[Method]:
+    """Return the methods of compare()'s argument."""
+    if methods is None:
+        quick = ["guided_backprop", "lrp", "deep_lift", "grad_cam", "layer_cam", "hires_cam"]
+        methods = ["gradient", SmoothGrad(samples=25), "integrated_gradients", *quick, "occlusion"]
+    elif options.is_word(methods, ("all",)):
+        methods = method_names()
+    return [get_method(one) for one in _listed(methods, MethodError)]
+
+
+def _listed(items: Any, error: type[MethodError] | type[MetricError]) -> list[Any]:
+    """Return one or several methods or metrics as a list."""
+    several = list(items) if isinstance(items, list | tuple) else [items]
+    if not several and error is MethodError:
+        raise MethodError(
+            "Expected one or more methods to compare.", "Got none.", "Pass one or more.", _READ
+        )
+    return several
+
+
+def _decided(
+    adapter: Adapter, target: targets.Target, batch: Batch, batch_size: BatchSize
+) -> Engine:
+    """Return an engine with a fixed target: the predicted class is a class now."""
+    engine = Engine(adapter, target, batch, batch_size)
+    return engine.with_target(engine.chosen_target)
+
+
+def _sure(engine: Engine) -> Engine:
+    """Return an engine whose score is the probability of the explained class, if there is one."""
+    if not isinstance(engine.target, targets.Class):
+        return engine
+    return engine.with_target(replace(engine.target, score="probability"))
+
+
+def _classes(adapter: Adapter, engine: Engine, batch: Batch) -> int | None:
+    """Return the number of classes, or None if the target is no class."""
+    if not isinstance(engine.target, targets.Class):
+        return None
+    return programs.output_shape(adapter, engine.target, batch)[-1]
+
+
+def _names(names: Sequence[str] | None, images: Any, count: int) -> tuple[str, ...]:
+    """Return the names of the pictures."""
+    if names is not None:
+        if np.ndim(names) != 1 or len(names) != count:
+            raise ImageError(
+                f"Expected {count} names, one for each picture.",
+                f"Got names={names!r}.",
+                "Pass one name for each picture.",
+                _READ,
+            )
+        return tuple(shown(str(name)) for name in names)
+    numbers = [f"picture {i + 1}" for i in range(count)]
+    several = numbers if isinstance(images, Mapping) else pictures.apart(images)
+    if len(several) != count:
+        return tuple(numbers)
+    both = zip(several, numbers, strict=True)
+    return tuple(
+        shown(Path(os.fsdecode(p)).name) if isinstance(p, str | PathLike) else number
+        for p, number in both
+    )
+
+
+def _reasons(why: Mapping[int, str], names: Sequence[str]) -> str:
+    """Return the reasons why pictures have no number, each once, with the pictures' names."""
+    alike: dict[str, list[str]] = {}
+    for row, said in why.items():
+        alike.setdefault(said, []).append(names[row])
+    if len(alike) == 1 and len(why) == len(names):
+        return next(iter(alike))
+    return " ".join(f"{', '.join(some)}: {said}" for said, some in alike.items())
+
+
+def _seconds(result: Explanation) -> str:
+    return f"{result.info['seconds']:.2f} s"
+
+
+def _described(baseline: Any) -> Any:
+    plain = isinstance(baseline, str | int | float)
+    return baseline if plain else f"array of shape {np.shape(baseline)}"
+
+
+_LONGEST = 24  # characters of an option's value
+
+
+def labelled(items: Sequence[Any]) -> dict[str, Any]:
+    """Return methods or metrics by their labels, in order.
+
+    A label is the name and the options that are not the defaults; duplicates are numbered.
+
+    Example:
+        >>> from keras_saliency.methods import SmoothGrad
+        >>> list(labelled([SmoothGrad(), SmoothGrad(samples=5), SmoothGrad(samples=5)]))
+        ['smooth_grad', 'smooth_grad(samples=5)', 'smooth_grad(samples=5) #2']
+    """
+    result: dict[str, Any] = {}
+    for item in items:
+        label, number = _label(item), 2
+        while label in result:
+            label = f"{_label(item)} #{number}"
+            number += 1
+        result[label] = item
+    return result
+
+
+def _label(item: Any) -> str:
+    options = _own_options(item) if isinstance(item, Method) else _own_metric_options(item)
+    said = ", ".join(f"{name}={_short(value)}" for name, value in options.items())
+    return f"{item.name}({said})" if said else item.name
+
+
+def _own_options(method: Method) -> Mapping[str, Any]:
+    """Return the options that differ from the method's defaults."""
+    result = {}
+    for one in dataclasses.fields(method):
+        value = getattr(method, one.name)
+        usual = one.default
+        if one.default_factory is not dataclasses.MISSING:
+            usual = one.default_factory()
+        if not _same(value, usual):
+            result[one.name] = value
+    return result
+
+
+def _own_metric_options(metric: Metric) -> Mapping[str, Any]:
+    usual = METRICS[metric.name].options if metric.name in METRICS else {}
+    return {
+        name: value
+        for name, value in metric.options.items()
+        if name not in usual or not _same(value, usual[name])
+    }
+
+
+def _same(value: Any, usual: Any) -> bool:
+    if isinstance(value, Method):  # base="gradient" and base=Gradient() are one
+        value = value.name if not _own_options(value) else value
+        usual = usual.name if isinstance(usual, Method) and not _own_options(usual) else usual
+    try:
+        return bool(value is usual or value == usual)
+    except ValueError:  # arrays
+        return False
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, Method):
+        return _label(value)
+    if getattr(value, "shape", ()):
+        return f"array {tuple(value.shape)}"
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

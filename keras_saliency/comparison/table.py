@@ -1,0 +1,129 @@
+"""A table of scores as text, as HTML, and for rich; each marks the best."""
+
+from __future__ import annotations
+
+import html
+import math
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+NONE = "–"  # no number
+BEST = "*"
+_LINE = 110
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The text of one cell of a table."""
+
+    text: str
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table whose first column holds names and whose others hold numbers.
+
+    Attributes:
+        head: The columns' names.
+        rows: One or more, each as long as the head.
+        notes: Notes under the table, a paragraph each.
+
+    Example:
+        >>> row = [Cell("gradient"), Cell("0.1", best=True)]
+        >>> print(Table(("method", "deletion"), [row]).text())
+        method    deletion
+        gradient      0.1*
+    """
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    notes: Sequence[str] = ()
+
+    def text(self) -> str:
+        """Return lines of text; a star follows the best."""
+        marked = any(cell.best for row in self.rows for cell in row)
+        tail = " " * marked
+        lines = [[self.head[0], *(name + tail for name in self.head[1:])]]
+        lines += [
+            [row[0].text, *(cell.text + (BEST if cell.best else tail) for cell in row[1:])]
+            for row in self.rows
+        ]
+        if marked:  # a column without a star needs no room for one
+            for k in range(1, len(self.head)):
+                if all(line[k].endswith(" ") for line in lines):
+                    lines = [[*line[:k], line[k][:-1], *line[k + 1 :]] for line in lines]
+            lines[0] = [name.rstrip() for name in lines[0]]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        table = []
+        for first, *others in lines:
+            cells = [text.rjust(width) for text, width in zip(others, widths[1:], strict=True)]
+            table.append("  ".join([first.ljust(widths[0]), *cells]).rstrip())
+        notes = [textwrap.fill(note, _LINE, subsequent_indent="  ") for note in self.notes]
+        return "\n".join([*table, *([""] if notes else []), *notes])
+
+    def html(self, caption: str = "") -> str:
+        """Return a ``<table>`` and its notes; all text is escaped."""
+        head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in self.head)
+        body = "".join(f"<tr>{_html_row(row)}</tr>" for row in self.rows)
+        above = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+        notes = "".join(f'<p class="note">{html.escape(note)}</p>' for note in self.notes)
+        return (
+            f'<table class="scores">{above}<thead><tr>{head}</tr></thead>'
+            f"<tbody>{body}</tbody></table>{notes}"
+        )
+
+    def rich(self) -> Any:
+        """Return a renderable for ``rich.print``."""
+        from rich.console import Group
+        from rich.table import Table as Rich
+        from rich.text import Text
+
+        table = Rich()
+        for k, name in enumerate(self.head):
+            table.add_column(Text(name), justify="right" if k else "left")
+        for row in self.rows:
+            cells = (cell.text + BEST * cell.best for cell in row)
+            styles = ("bold green" if cell.best else "" for cell in row)
+            table.add_row(*map(Text, cells, styles))
+        return Group(table, *map(Text, self.notes))
+
+
+def number(value: float) -> str:
+    """Return a number in three or four digits, or a dash for NaN.
+
+    Example:
+        >>> [number(value) for value in (0.12345, 12.345, 1e-7, float("nan"))]
+        ['0.123', '12.3', '1e-07', '–']
+    """
+    if math.isnan(value):
+        return NONE
+    if value == 0 or 0.001 <= abs(value) < 10:
+        return f"{value:.3f}"
+    return f"{value:.1f}" if 10 <= abs(value) < 100_000 else f"{value:.2g}"
+
+
+def seconds(value: float) -> str:
+    """Return seconds as text: hundredths below 10, whole ones from 10.
+
+    Example:
+        >>> [seconds(value) for value in (0.0123, 2.0154, 73.2)]
+        ['0.01', '2.02', '73']
+    """
+    return f"{value:.2f}" if value < 9.995 else f"{value:.0f}"
+
+
+def interval(mean: float, low: float, high: float) -> str:
+    """Return a mean and the interval around it."""
+    return f"{number(mean)} [{number(low)}, {number(high)}]" if not math.isnan(mean) else NONE
+
+
+def _html_row(row: Sequence[Cell]) -> str:
+    first, *others = (html.escape(cell.text) for cell in row)
+    cells = "".join(
+        f'<td class="best"><strong>{text}</strong></td>' if cell.best else f"<td>{text}</td>"
+        for text, cell in zip(others, row[1:], strict=True)
+    )
+    return f'<th scope="row">{first}</th>{cells}'
