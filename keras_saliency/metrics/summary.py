@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import stats
 
 from keras_saliency.metrics import inputs
 
@@ -63,11 +64,13 @@ def bootstrap(
         return Interval(np.nan, np.nan, np.nan)
     if known.size == 1:
         return Interval(*known.tolist() * 3)
-    generator, means = inputs.generator(seed), []
-    at_once = max(1, _AT_ONCE // known.size)
-    for start in range(0, samples, at_once):
-        count = min(at_once, samples - start)
-        drawn = generator.integers(known.size, size=(count, known.size))
-        means.extend(known[drawn].mean(axis=1))
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(known.mean()), float(low), float(high))
+    drawn = stats.bootstrap(
+        (known,),
+        np.mean,
+        n_resamples=samples,
+        batch=max(1, _AT_ONCE // known.size),
+        confidence_level=level,
+        method="percentile",
+        rng=inputs.generator(seed),
+    )
+    return Interval(float(known.mean()), *map(float, drawn.confidence_interval))
