@@ -90,6 +90,40 @@ def test_every_map_is_of_one_of_two_states(pause):
     assert right or pause < 0.03, pauses
 
 
+class _Slow(list):
+    """Weights of which the second is there only when it is said so."""
+
+    def __init__(self, values, halfway, goes_on):
+        super().__init__(values)
+        self.halfway, self.goes_on = halfway, goes_on
+
+    def __iter__(self):
+        for i, value in enumerate(super().__iter__()):
+            if i == 1:
+                self.halfway.set()
+                assert self.goes_on.wait(60)
+            yield value
+
+
+def test_a_thread_put_aside_in_the_midst_of_an_update():
+    """On a busy machine the weights of half an update stand still for as long as one likes."""
+    model = _model()
+    new = [np.flip(w) * -1.5 for w in model.get_weights()]
+    halfway, goes_on = threading.Event(), threading.Event()
+    thread = threading.Thread(target=lambda: model.set_weights(_Slow(new, halfway, goes_on)))
+    thread.start()
+    try:
+        assert halfway.wait(60)
+        with pytest.raises(errors.ModelError, match="changed, or could not be read"):
+            explain(model, _x(), target=1)
+    finally:
+        goes_on.set()
+        thread.join()
+    before = explain(model, _x(), target=1)
+    model.set_weights(new)
+    np.testing.assert_array_equal(explain(model, _x(), target=1).values, before.values)
+
+
 @pytest.mark.parametrize("call", ["explain", "compare"])
 def test_fit_in_another_thread(call):
     model = _model()

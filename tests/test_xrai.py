@@ -186,7 +186,7 @@ def test_pixels_without_a_segment_are_counted():
         ({"scales": (50, 0)}, "numbers above 0"),
         ({"dilation": -1}, "0 or more"),
         ({"min_area": 0}, "whole number above 0"),
-        ({"base": "ig"}, "Known"),
+        ({"base": "integrated"}, "Known"),
     ],
 )
 def test_options_are_refused(options, said):

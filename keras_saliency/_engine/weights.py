@@ -3,19 +3,22 @@
 Another thread may train the model meanwhile. Where other threads live, the weights are read once
 and the model runs on these values: JAX and TensorFlow never write into an array that is in use, so
 that is free; on PyTorch, whose weights change in place, they are copied once a change is seen. An
-update goes variable by variable, so values count once they are stable for a moment.
+update goes variable by variable, so values count where no thread stands inside one of Keras' own
+updates, and they are stable for a moment: a thread that the system has put aside writes nothing.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import inspect
 import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import CodeType, FrameType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -154,7 +157,7 @@ def _taken(model: Any, backend: Any, apart: bool) -> _State | None:
             if values is not None and backend.are_marked(known.marks, variables):
                 return _State(variables, known, values)
         marks = backend.marked(variables)
-        if marks is not None:
+        if marks is not None and not _is_being_written():
             values = held(marks) if held else backend.read(variables, apart)
             if values is not None and backend.are_marked(marks, variables):
                 state = _State(variables, _Known(marks), values)
@@ -168,6 +171,32 @@ def _taken(model: Any, backend: Any, apart: bool) -> _State | None:
 
 def _stands(state: _State, model: Any, backend: Any) -> bool:
     return backend.are_marked(state.known.marks, model.variables)
+
+
+def _is_being_written() -> bool:
+    """Whether another thread stands inside a function of Keras that writes weights in turn."""
+    updates, here = _updates(), threading.get_ident()
+    for thread, frame in sys._current_frames().items():
+        current: FrameType | None = None if thread == here else frame
+        while current is not None:
+            if current.f_code in updates:
+                return True
+            current = current.f_back
+    return False
+
+
+@functools.cache
+def _updates() -> frozenset[CodeType]:
+    keras = require_keras()
+    return frozenset(
+        inspect.unwrap(one).__code__
+        for one in (
+            keras.Layer.set_weights,
+            keras.Layer.load_own_variables,
+            keras.Model.load_weights,
+            keras.optimizers.Optimizer.apply,
+        )
+    )
 
 
 def _is_restored(state: _State, model: Any, backend: Any) -> bool:
