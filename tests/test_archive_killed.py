@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import os
 import signal
@@ -261,7 +262,10 @@ def test_nothing_grows_but_the_keys(tmp_path):
     with_target = Explainer(model, target=0)
 
     def pictures(count):
-        return (np.full((16, 16, 3), i, "float32") for i in range(count))
+        for i in range(count):
+            if not i % 50:
+                gc.collect()  # what waits for the collector is not held
+            yield np.full((16, 16, 3), i, "float32")
 
     def peak(count, name):
         with_target.write(pictures(60), tmp_path / name, part_size=20)  # compiles
