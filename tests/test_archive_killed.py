@@ -263,7 +263,7 @@ def test_nothing_grows_but_the_keys(tmp_path):
 
     def pictures(count):
         for i in range(count):
-            if not i % 50:
+            if not i % 400:
                 gc.collect()  # what waits for the collector is not held
             yield np.full((16, 16, 3), i, "float32")
 
