@@ -28,6 +28,8 @@ from keras_saliency import (
 )
 from keras_saliency._results.archive import parts, writing
 
+pytestmark = pytest.mark.any_backend
+
 FORMATS = ("npz", "array_record")
 
 

@@ -16,6 +16,8 @@ from keras_saliency import Explanation, methods
 from keras_saliency.cli import loading, main
 from keras_saliency.pretrained import class_names, sample_photo
 
+pytestmark = pytest.mark.any_backend
+
 pytest_plugins = ("command_line",)
 
 

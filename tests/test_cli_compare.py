@@ -14,6 +14,8 @@ from keras_saliency.cli.output import printable
 from keras_saliency.errors import MethodError, MetricError
 from keras_saliency.metrics import registry
 
+pytestmark = pytest.mark.any_backend
+
 pytest_plugins = ("command_line",)
 QUICK = ("--methods", "gradient,grad_cam", "--metrics", "deletion(steps=4),sparseness")
 

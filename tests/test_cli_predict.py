@@ -13,6 +13,8 @@ from keras_saliency import FixationPrediction, fixation, predict_fixations
 from keras_saliency.cli import main
 from keras_saliency.pretrained import sample_photo
 
+pytestmark = pytest.mark.any_backend
+
 pytest_plugins = ("command_line",)
 
 

@@ -5,6 +5,8 @@ from PIL import Image
 
 from keras_saliency.cli import loading, main
 
+pytestmark = pytest.mark.any_backend
+
 pytest_plugins = ("command_line",)
 
 # ---------------------------------------------------------------------- pictures

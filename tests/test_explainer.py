@@ -28,6 +28,8 @@ from keras_saliency import (
 )
 from keras_saliency.fixation import predict_fixations
 
+pytestmark = pytest.mark.any_backend
+
 RNG = np.random.default_rng(5)
 PIXELS = [RNG.integers(0, 256, shape, np.uint8) for shape in ((12, 12, 3), (30, 20, 3), (16, 9))]
 

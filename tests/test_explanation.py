@@ -14,6 +14,8 @@ import pytest
 from keras_saliency import Explanation, __version__, errors, explain, methods
 from keras_saliency._io import files
 
+pytestmark = pytest.mark.any_backend
+
 
 @pytest.fixture(scope="module")
 def explained():

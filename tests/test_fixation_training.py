@@ -80,6 +80,7 @@ def uninterrupted(tmp_path_factory):
 # ---------------------------------------------------------------------- what is left behind
 
 
+@pytest.mark.any_backend
 def test_it_leaves_a_model_a_history_and_a_card(uninterrupted):
     model, lines = uninterrupted
     folder = model.parent
@@ -159,6 +160,7 @@ class Mortal:
             raise Killed
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize(
     ("stage", "epoch", "index", "every"),  # every: seconds between checkpoints within an epoch
     [("readout", 0, 1, 1e9), ("readout", 1, 2, 0.0), ("all", 0, 0, 1e9), ("all", 1, 2, 0.0)],
@@ -183,6 +185,7 @@ print("done", flush=True)
 """
 
 
+@pytest.mark.any_backend
 def test_gone_on_after_a_real_kill(tmp_path, uninterrupted):
     command = [sys.executable, "-c", SCRIPT.format(tests=str(Path(__file__).parent)), str(tmp_path)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
@@ -201,6 +204,7 @@ def test_another_seed_is_another_training(tmp_path, uninterrupted):
         assert_same(run(tmp_path, seed=1), uninterrupted[0])
 
 
+@pytest.mark.any_backend
 def test_what_is_done_is_not_done_again(tmp_path, uninterrupted):
     lines = []
     before = weights(uninterrupted[0])
@@ -209,6 +213,7 @@ def test_what_is_done_is_not_done_again(tmp_path, uninterrupted):
     assert weights(again).keys() == before.keys()
 
 
+@pytest.mark.any_backend
 def test_early_stopping_keeps_the_best(tmp_path):
     recipe = Preset(
         build=RECIPE.build,
@@ -222,6 +227,7 @@ def test_early_stopping_keeps_the_best(tmp_path):
     assert len(rows) == best + 2 < 9
 
 
+@pytest.mark.any_backend
 def test_a_stage_that_makes_it_worse_changes_nothing(tmp_path):
     first = Stage("good", encoder=True, epochs=3, rate=3e-3, rise=2)
     worse = Stage("bad", encoder=True, epochs=9, rate=3.0, rise=1, patience=2)
@@ -237,6 +243,7 @@ def test_a_stage_that_makes_it_worse_changes_nothing(tmp_path):
     assert_same(*folders)
 
 
+@pytest.mark.any_backend
 def test_a_kill_between_checkpoint_and_history_loses_no_row(tmp_path, monkeypatch):
     recipe = Preset(build=RECIPE.build, stages=RECIPE.stages[1:], canvases=(CANVAS,), batch_size=4)
 
@@ -272,18 +279,21 @@ def features(folder, seed=0, first=0):
     np.testing.assert_array_equal(truth, wanted)
 
 
+@pytest.mark.any_backend
 def test_features_are_those_of_this_encoder_and_these_pictures(tmp_path):
     features(tmp_path / "f")
     features(tmp_path / "f", seed=1)  # of another encoder, in the same place
     features(tmp_path / "f", seed=1, first=50)  # of other pictures of the same size
 
 
+@pytest.mark.any_backend
 def test_features_are_not_computed_twice(tmp_path, monkeypatch):
     features(tmp_path / "f")
     monkeypatch.setattr("keras_saliency.fixation.features._compute", None)
     features(tmp_path / "f")
 
 
+@pytest.mark.any_backend
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_under_features_is_told(tmp_path, monkeypatch):
     begun = feature_files._begun
@@ -300,29 +310,34 @@ def test_a_full_disk_under_features_is_told(tmp_path, monkeypatch):
 # ---------------------------------------------------------------------- what goes wrong
 
 
+@pytest.mark.any_backend
 def test_other_pictures_do_not_go_on(uninterrupted):
     with pytest.raises(errors.FixationModelError, match="another dataset"):
         run(uninterrupted[0].parent, batches=feed(8))
 
 
+@pytest.mark.any_backend
 def test_a_file_in_the_place_of_the_folder_is_told(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(errors.SaveError, match="File exists"):
         run(tmp_path / "file")
 
 
+@pytest.mark.any_backend
 def test_another_recipe_does_not_go_on(uninterrupted):
     other = Preset(build=RECIPE.build, stages=RECIPE.stages, batch_size=2)
     with pytest.raises(errors.FixationModelError, match="another recipe"):
         run(uninterrupted[0].parent, other)
 
 
+@pytest.mark.any_backend
 def test_a_broken_checkpoint_is_told(tmp_path):
     (tmp_path / "checkpoint.npz").write_bytes(b"PK\x03\x04 and no more")
     with pytest.raises(errors.FixationModelError, match="is broken"):
         run(tmp_path)
 
 
+@pytest.mark.any_backend
 def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, monkeypatch):
     path = tmp_path / "checkpoint.npz"
     checkpoint.save(path, {"epoch": 1}, {"model": [np.ones(3)]})
@@ -337,6 +352,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.npz"]
 
 
+@pytest.mark.any_backend
 def test_a_loss_that_is_not_finite_is_told(tmp_path):
     class Broken(type(feed())):
         def __getitem__(self, index):
@@ -349,6 +365,7 @@ def test_a_loss_that_is_not_finite_is_told(tmp_path):
         run(tmp_path, recipe, broken)
 
 
+@pytest.mark.any_backend
 def test_presets_are_found():
     assert find("default") is PRESETS["default"]
     with pytest.raises(errors.FixationModelError, match="Did you mean 'resnet50'"):

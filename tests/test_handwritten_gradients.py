@@ -122,6 +122,7 @@ ESPRESSO = 967
 
 
 @not_again
+@pytest.mark.long
 @real
 def test_real_network(classifier, name):
     model = classifier(name)
@@ -159,6 +160,7 @@ def float64(monkeypatch):
 
 @pytest.mark.usefixtures("float64")
 @needs_float64
+@pytest.mark.long
 @pytest.mark.parametrize("name", REAL64)
 def test_real_network_in_float64(classifier, name):
     ready, _, size = NETWORKS[name]

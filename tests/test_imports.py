@@ -15,6 +15,8 @@ import pytest
 import keras_saliency
 from keras_saliency import errors, methods
 
+pytestmark = pytest.mark.any_backend
+
 ROOT = Path(__file__).parents[1]
 HEAVY = ("keras", "jax", "tensorflow", "torch", "matplotlib", "PIL", "scipy", "rich")
 

@@ -12,6 +12,8 @@ from keras_saliency import Explanation
 from keras_saliency.cli import loading
 from keras_saliency.errors import ModelFileError
 
+pytestmark = pytest.mark.any_backend
+
 pytest_plugins = ("command_line",)
 
 WEIGHTS = Path(__file__).parents[2] / "shared" / "weights"

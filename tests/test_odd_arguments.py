@@ -30,7 +30,7 @@ from keras_saliency._inputs.preprocessing import Preprocess
 
 X = models.pictures(3)
 REFUSED = errors.KerasSaliencyError
-pytestmark = pytest.mark.filterwarnings("ignore:picture")
+pytestmark = [pytest.mark.filterwarnings("ignore:picture"), pytest.mark.any_backend]
 
 
 class NoIndex:

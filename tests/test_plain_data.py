@@ -29,6 +29,8 @@ from keras_saliency import (
 from keras_saliency._io.encoding import decode, encode, plain, restored, same, storable
 from keras_saliency.methods import Attribution, Method
 
+pytestmark = pytest.mark.any_backend
+
 PHOTO = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
 
 HARD = {
