@@ -250,6 +250,7 @@ def memory_of_streams():
     return most
 
 
+@pytest.mark.long
 def test_nothing_grows_with_the_stream():
     most = memory_of_streams()
     tracemalloc.start()

@@ -31,6 +31,7 @@ def test_exported_and_run_without_keras(tmp_path, monkeypatch):
 
 
 # The same path on all backends, with a smaller encoder: test_fixation_training.py.
+@pytest.mark.long
 @pytest.mark.skipif(keras.config.backend() != "torch", reason="others compile for a minute")
 def test_resnet50_from_random_weights_learns_eight_pictures():
     """Every weight gets a gradient, and KLD falls below 0.05 nat."""
