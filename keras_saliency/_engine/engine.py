@@ -58,6 +58,7 @@ class Engine:
         self._batch_size = batch_size
         self._aux: dict[str, np.ndarray] | None = None
         self._scores: np.ndarray | None = None
+        self._trace: tuple[Target | None, _graph.CallTrace | None] = None, None
         self.target = self._chosen = target
         if source is None:
             rows = list(range(len(batch.images)))
@@ -328,7 +329,11 @@ class Engine:
         return get_or_create(self._adapter.model, key, MeasuredSize)
 
     def _survey(self) -> _graph.CallTrace:
-        return programs.survey(self._adapter, self._chosen, self._batch, self._target_args)
+        target, trace = self._trace
+        if trace is None or target is not self._chosen:
+            trace = programs.survey(self._adapter, self._chosen, self._batch, self._target_args)
+            self._trace = self._chosen, trace
+        return trace
 
     def _measured(self, calls: list[_graph.Call]) -> dict[int, _graph.Measured]:
         size = self._size("answers")

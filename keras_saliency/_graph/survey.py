@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from keras_saliency._graph import probing
@@ -27,7 +28,7 @@ Measure = Callable[[list[Call]], Mapping[int, Measured]]
 
 @dataclass(frozen=True)
 class CallTrace:
-    """Every layer call of one run, in order of their ends."""
+    """Every layer call of one run, in order of their ends; what follows from it is found once."""
 
     model: str
     calls: tuple[Call, ...]
@@ -63,13 +64,17 @@ class CallTrace:
 
     def candidates(self) -> list[Call]:
         """Return the calls that may be a feature map between the explained input and the score."""
+        return list(self._candidates)
+
+    @cached_property
+    def _candidates(self) -> tuple[Call, ...]:
         result: dict[int, Call] = {}
         for call in self.calls:
             first = self.calls[call.same_as]
             between = call.is_reached and call.contributes and not call.is_end
             if between and call.has_features and first.may_be_map and not self._in_attention(first):
                 result[first.number] = first
-        return [result[number] for number in sorted(result)]
+        return tuple(result[number] for number in sorted(result))
 
     def sizes(self) -> frozenset[tuple[int, int]]:
         """Return heights and widths of the maps that layers show."""
@@ -95,11 +100,15 @@ class CallTrace:
 
     def attentions(self) -> list[Call]:
         """Return the calls of Keras' attention layers from the explained input to the score."""
-        return [
+        return list(self._attentions)
+
+    @cached_property
+    def _attentions(self) -> tuple[Call, ...]:
+        return tuple(
             call
             for call in self.calls
             if call.is_reached and call.contributes and is_attention(call.layer)
-        ]
+        )
 
     def grid_of(self, count: int, measure: Measure) -> probing.Grid | None:
         """Return the picture's grid among ``count`` tokens; None where they have none."""
@@ -113,7 +122,7 @@ class CallTrace:
 
     def _in_attention(self, call: Call) -> bool:
         """Whether a call is inside one of Keras' attention layers, where four axes are no map."""
-        return any(one.begins <= call.number < one.number for one in self.attentions())
+        return any(one.begins <= call.number < one.number for one in self._attentions)
 
     def call_of(self, path: str, index: int | None, measure: Measure) -> Call:
         """Return a call of the layer at ``path`` that is a map between explained input and score.
