@@ -18,7 +18,7 @@ from keras_saliency import compare, errors, explain, methods, plot, targets
 from keras_saliency.comparison import labelled
 from keras_saliency.comparison.result import best_of
 from keras_saliency.methods import Attribution, Method
-from keras_saliency.metrics import complexity, curves, faithfulness, registry, robustness, sanity
+from keras_saliency.metrics import complexity, curves, faithfulness, infidelity, registry, sanity
 
 pytestmark = pytest.mark.any_backend
 
@@ -112,9 +112,9 @@ def test_noisy_copies_are_explained_for_the_pictures_own_class():
     def fixed(images):
         return explain(network(), images, "gradient", target=list(own_class)).values
 
-    by_hand = robustness.max_sensitivity(fixed, picture, radius=0.9, samples=4)
+    by_hand = infidelity.max_sensitivity(fixed, picture, radius=0.9, samples=4)
     np.testing.assert_allclose(own.values[0, 0], by_hand, rtol=1e-3)
-    free = robustness.max_sensitivity(
+    free = infidelity.max_sensitivity(
         lambda images: explain(network(), images).values, picture, radius=0.9, samples=4
     )
     assert abs(free - by_hand) > 1e-3  # the predicted class does change

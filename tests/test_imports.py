@@ -167,7 +167,9 @@ MOVED = [
         "keras_saliency.fixation.metrics.baselines",
     ),
     ("keras_saliency.metrics.mosaics", "mosaic", "keras_saliency.metrics.localization"),
-    ("keras_saliency.metrics.forgetting", "randomized", "keras_saliency.metrics.randomization"),
+    ("keras_saliency.metrics.forgetting", "randomized", "keras_saliency.metrics.sanity"),
+    ("keras_saliency.metrics.randomization", "randomized", "keras_saliency.metrics.sanity"),
+    ("keras_saliency.metrics.robustness", "max_sensitivity", "keras_saliency.metrics.infidelity"),
 ]
 
 

@@ -9,15 +9,7 @@ import planted
 import pytest
 from planted import INSIDE, PIXELS, score
 
-from keras_saliency.metrics import (
-    confidence,
-    curves,
-    faithfulness,
-    infidelity,
-    inputs,
-    road,
-    robustness,
-)
+from keras_saliency.metrics import confidence, curves, faithfulness, infidelity, inputs, road
 
 pytestmark = pytest.mark.no_model
 
@@ -27,9 +19,8 @@ FUNCTIONS = {
         curves: ["deletion", "insertion", "deletion_curves", "insertion_curves"],
         confidence: ["average_drop", "increase_in_confidence"],
         faithfulness: ["sensitivity_n", "mu_fidelity", "completeness_error"],
-        infidelity: ["infidelity"],
+        infidelity: ["infidelity", "max_sensitivity"],
         road: ["road", "removals", "impute"],
-        robustness: ["max_sensitivity"],
         inputs: ["highest_first"],
     }.items()
     for name in names
@@ -293,7 +284,7 @@ def _nearest(image, missing):
 
 def _mean_sensitivity(attribute, images, radius=0.02, samples=10, seed=0):
     runs = [
-        robustness.max_sensitivity(attribute, images, radius=radius, samples=1, seed=s)
+        infidelity.max_sensitivity(attribute, images, radius=radius, samples=1, seed=s)
         for s in range(samples)
     ]
     return np.mean(runs, axis=0)

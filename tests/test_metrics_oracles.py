@@ -13,15 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from planted import score
 
-from keras_saliency.metrics import (
-    agreement,
-    complexity,
-    curves,
-    faithfulness,
-    infidelity,
-    road,
-    robustness,
-)
+from keras_saliency.metrics import agreement, complexity, curves, faithfulness, infidelity, road
 
 _FEW = arrays.arrays(np.float64, (2, 3, 4), elements=st.integers(-3, 3).map(float))
 
@@ -314,7 +306,7 @@ def test_captum_agrees_on_max_sensitivity():
     wanted = metrics.sensitivity_max(
         explain, torch.tensor(images), lambda x: torch.tensor(near), n_perturb_samples=samples
     )
-    found = robustness.max_sensitivity(
+    found = infidelity.max_sensitivity(
         lambda x: explain(torch.tensor(x))[0].numpy(), images, radius=0.1, samples=samples, seed=6
     )
     _close(found, wanted.numpy())

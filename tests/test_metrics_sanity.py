@@ -11,7 +11,7 @@ import pytest
 from keras import layers
 
 from keras_saliency import errors, explain
-from keras_saliency.metrics import agreement, randomization, sanity
+from keras_saliency.metrics import agreement, sanity
 
 HOWS = ("shuffle", "draw")
 CLASSES = [0, 1]
@@ -55,7 +55,7 @@ def _refused(match, call, *args, **options):
 def test_layers_forget_from_the_output_to_the_input():
     found, before = [], _weights(own())
     changed = []
-    with randomization.randomized(own()) as steps:
+    with sanity.randomized(own()) as steps:
         for path in steps:
             found.append(path)
             now = _weights(own())
@@ -67,13 +67,13 @@ def test_layers_forget_from_the_output_to_the_input():
 
 @pytest.mark.parametrize("make", [models.nested, models.sequential, models.subclassed])
 def test_layers_are_found_however_they_are_put_together(make):
-    with randomization.randomized(make()) as steps:
+    with sanity.randomized(make()) as steps:
         paths = [path.rsplit("/", 1)[-1] for path in steps]
     assert paths == ["head", "bn", "conv2", "conv1"]
 
 
 def test_a_nested_layer_has_its_whole_path():
-    with randomization.randomized(models.nested()) as steps:
+    with sanity.randomized(models.nested()) as steps:
         assert list(steps)[-1] == "outer/inner/conv1"
 
 
@@ -96,7 +96,7 @@ def test_each_weight_is_forgotten_once_by_the_innermost_layer():
     inputs = keras.Input((4,))
     model = keras.Model(inputs, layers.Dense(4, name="out")(_Around()(inputs)))
     before, found = _weights(model), []
-    with randomization.randomized(model, how="draw") as steps:
+    with sanity.randomized(model, how="draw") as steps:
         for path in steps:
             now = _weights(model)
             differs = [(a != b).any() for a, b in zip(now, before, strict=True)]
@@ -113,7 +113,7 @@ def test_each_weight_is_forgotten_once_by_the_innermost_layer():
 def test_how_weights_are_forgotten(how):
     model = own()
     before = dict(zip([w.path for w in model.weights], _weights(model), strict=True))
-    with randomization.randomized(model, how=how, seed=3) as steps:
+    with sanity.randomized(model, how=how, seed=3) as steps:
         list(steps)
         after = dict(zip([w.path for w in model.weights], _weights(model), strict=True))
     for path, old in before.items():
@@ -137,7 +137,7 @@ def test_a_weight_of_equal_numbers_is_not_drawn():
     model = models.chain()
     (scale,) = (w for w in model.weights if w.path.endswith("gamma"))
     scale.assign(np.full(scale.shape, 0.1, "float32"))
-    with randomization.randomized(model, how="draw") as steps:
+    with sanity.randomized(model, how="draw") as steps:
         list(steps)
         assert (keras.ops.convert_to_numpy(scale) == np.float32(0.1)).all()
         assert maps(model).any()
@@ -146,13 +146,13 @@ def test_a_weight_of_equal_numbers_is_not_drawn():
 def test_a_frozen_layer_forgets_too():
     model = models.chain()
     model.trainable = False
-    with randomization.randomized(model) as steps:
+    with sanity.randomized(model) as steps:
         assert list(steps) == ["head", "bn", "conv2", "conv1"]
 
 
 def test_the_model_comes_back():
     model, before = own(), _weights(own())
-    with randomization.randomized(model, how="draw") as steps:
+    with sanity.randomized(model, how="draw") as steps:
         next(steps)
     _same(_weights(model), before)
     with pytest.raises(StopIteration):
@@ -175,7 +175,7 @@ def test_the_model_comes_back():
 
 def test_the_seed_decides():
     def all_weights(seed):
-        with randomization.randomized(own(), seed=seed) as steps:
+        with sanity.randomized(own(), seed=seed) as steps:
             list(steps)
             return _weights(own())
 
@@ -216,7 +216,7 @@ def test_a_map_of_the_model_changes_and_one_of_the_picture_does_not(how):
 def test_the_cascade_compares_with_the_model_as_it_was():
     given = maps(own())
     found = sanity.cascading_randomization(own(), maps, seed=5, ssim=True)
-    with randomization.randomized(own(), seed=5) as steps:
+    with sanity.randomized(own(), seed=5) as steps:
         for number, _ in enumerate(steps):
             now = maps(own())
             for wanted, row in (

@@ -10,7 +10,7 @@ import planted
 import pytest
 from planted import score
 
-from keras_saliency.metrics import confidence, curves, faithfulness, infidelity, road, robustness
+from keras_saliency.metrics import confidence, curves, faithfulness, infidelity, road
 
 pytestmark = pytest.mark.no_model
 
@@ -20,9 +20,8 @@ FUNCTIONS = {
         curves: ["deletion", "insertion"],
         confidence: ["average_drop", "increase_in_confidence"],
         faithfulness: ["sensitivity_n", "mu_fidelity", "completeness_error"],
-        infidelity: ["infidelity"],
+        infidelity: ["infidelity", "max_sensitivity"],
         road: ["road"],
-        robustness: ["max_sensitivity"],
     }.items()
     for name in names
 }

@@ -11,14 +11,14 @@ import numpy as np
 
 from keras_saliency import _graph
 from keras_saliency._engine import measuring, micro_batches, programs, weights
-from keras_saliency._engine.micro_batches import BatchSize, MeasuredSize, Size
-from keras_saliency._engine.outputs import (
+from keras_saliency._engine.layer_programs import (
     Backward,
     LayerGradient,
     LayerOutput,
     Source,
     Variant,
 )
+from keras_saliency._engine.micro_batches import BatchSize, MeasuredSize, Size
 from keras_saliency._graph.adapter import Adapter
 from keras_saliency._graph.model_cache import get_or_create
 from keras_saliency._graph.probing import Grid

@@ -10,7 +10,7 @@ import numpy as np
 from keras_saliency.methods.base import GradientCam, PresetMixin
 
 if TYPE_CHECKING:
-    from keras_saliency._engine.outputs import LayerGradient
+    from keras_saliency._engine.layer_programs import LayerGradient
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from keras_saliency.methods.base import GradientCam, cancelled
 
 if TYPE_CHECKING:
-    from keras_saliency._engine.outputs import LayerGradient
+    from keras_saliency._engine.layer_programs import LayerGradient
 
 _ROUNDING = 1e-5  # of a map's size: a smaller sum is noise, and no divisor
 

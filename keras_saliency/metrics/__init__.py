@@ -7,13 +7,13 @@ Metrics that need a model take it as a function.
 `road`              deletion with missing pixels imputed from their neighbours
 `confidence`        the score of the masked picture: average drop, increase in confidence
 `faithfulness`      sensitivity-n, muFidelity, completeness: do attributions add up?
-`infidelity`        do attributions predict what a change does to the score?
-`robustness`        max-sensitivity: how much a map changes when the picture hardly does
+`infidelity`        do attributions predict what a change does to the score? Max-sensitivity: how
+                    much a map changes when the picture hardly does
 `complexity`        entropy and Gini index: how few pixels a map highlights
 `localization`      pointing game, energy inside, overlap: against boxes and masks; the grid
                     pointing game: against mosaics of pictures
-`sanity`            randomised weights, random labels, another class
-`randomization`     randomised weights for custom comparisons; restores the model
+`sanity`            randomised weights (for custom comparisons too), random labels, another
+                    class
 `agreement`         rank correlation and structural similarity of two maps
 `summary`           the mean over pictures and its bootstrap interval
 `registry`          all of these in a table: what each needs, and which way is better
@@ -39,10 +39,8 @@ if TYPE_CHECKING:
         faithfulness,
         infidelity,
         localization,
-        randomization,
         registry,
         road,
-        robustness,
         sanity,
         summary,
     )
@@ -55,17 +53,17 @@ __all__ = [
     "faithfulness",
     "infidelity",
     "localization",
-    "randomization",
     "registry",
     "road",
-    "robustness",
     "sanity",
     "summary",
 ]
 
 # Until version 0.2, under the old name, with a DeprecationWarning.
 _MOVED = {
-    "forgetting": "metrics.randomization",
+    "forgetting": "metrics.sanity",
+    "randomization": "metrics.sanity",
+    "robustness": "metrics.infidelity",
     "baselines": "fixation.metrics.baselines",
     "fixation": "fixation.metrics.scores",
     "mosaics": "metrics.localization",

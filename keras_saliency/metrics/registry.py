@@ -103,7 +103,7 @@ _ROWS = [
         "completeness_error", "faithfulness", False, 0, _ANY,
         "Sundararajan et al. 2017, arXiv:1703.01365",
     ),
-    Metric("max_sensitivity", "robustness", False, 0, _ANY, "Yeh et al. 2019, arXiv:1901.09392"),
+    Metric("max_sensitivity", "infidelity", False, 0, _ANY, "Yeh et al. 2019, arXiv:1901.09392"),
     Metric("complexity", "complexity", False, 0, _ANY, "Bhatt et al. 2020, arXiv:2005.00631"),
     Metric("sparseness", "complexity", True, 0, 1, "Chalasani et al. 2020, arXiv:1810.06583"),
     Metric("pointing_game", "localization", True, 0, 1, "Zhang et al. 2018, arXiv:1608.00507"),

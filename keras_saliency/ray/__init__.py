@@ -24,9 +24,8 @@ its result comes out once: Ray counts only whole tasks. Needs the extra ``ray``.
 
 from __future__ import annotations
 
-from keras_saliency.ray.calls import Explaining, Predicting
+from keras_saliency.ray.calls import Explaining, Predicting, Shipped, actors, ship
 from keras_saliency.ray.datasets import explain, predict_fixations
-from keras_saliency.ray.shipping import Shipped, actors, ship
 
 __all__ = [
     "Explaining",

@@ -7,8 +7,15 @@ from typing import Any
 
 from keras_saliency import _arguments
 from keras_saliency.methods import Method
-from keras_saliency.ray.calls import Explaining, Frame, Predicting, checked
-from keras_saliency.ray.shipping import actors, import_ray, ship
+from keras_saliency.ray.calls import (
+    Explaining,
+    Frame,
+    Predicting,
+    actors,
+    checked,
+    import_ray,
+    ship,
+)
 
 _TURNS = 4  # micro-batches in a batch of Ray's: while one is computed, the next is prepared
 

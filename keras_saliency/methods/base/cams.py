@@ -16,7 +16,7 @@ from keras_saliency.methods.base.paths import joined, why_zero
 
 if TYPE_CHECKING:
     from keras_saliency._engine.engine import Engine
-    from keras_saliency._engine.outputs import LayerGradient, LayerOutput
+    from keras_saliency._engine.layer_programs import LayerGradient, LayerOutput
 
 _CANCELLED = 1e-5  # float32 leaves up to 1e-6 of a mean that is 0
 
