@@ -17,7 +17,8 @@ gap        The attributions of a method (paths, deep_lift, lrp) add up to the sc
 layer      The layer of a CAM changes with the picture; reaches the score (a gradient by its
            output that is not 0); has positions (the centre of what moves in it follows a strip of
            the picture that is changed, on each axis, and that axis more than the other); is no
-           softmax over its last axis; and is late (at most half of all such maps come after it).
+           softmax over its last axis; and is late: at most half of all such maps come after it, or
+           a finding says that it is early.
 cam        grad_cam, hires_cam, layer_cam, x_grad_cam and eigen_cam are recomputed from the layer's
            output and gradient.
 drops      occlusion is recomputed window by window; kernel_shap and shapley_sampling on four
@@ -140,6 +141,8 @@ class Witness:
         found: dict[tuple[int, int], Any] = {}
 
         def seen(key: tuple[int, int], tensor: Any) -> Any:
+            if "Tracer" in type(tensor).__name__:  # in a branch of JAX's cond there are no numbers
+                return tensor
             found[key] = note(key, _numpy(tensor))
             return tensor
 

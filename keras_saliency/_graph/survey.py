@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -174,12 +176,16 @@ class CallTrace:
         )
 
 
-_AT_ONCE = 8  # measured together: more costs memory, fewer compilations
+_FIRST = 8  # measured together at first, later twice as many each time: each group is compiled
+_MOST = 2**22  # numbers of one picture in a group, about 250 MB with gradients, unless it is 8
 
 
 def _measured(calls: list[Call], measure: Measure) -> Iterator[Measured]:
-    """Yield measurements of calls, a few at a time."""
-    for start in range(0, len(calls), _AT_ONCE):
-        some = calls[start : start + _AT_ONCE]
+    """Yield measurements of calls, a few at a time: mostly one of the first decides."""
+    start, count = 0, _FIRST
+    while some := calls[start : start + count]:
+        sizes = itertools.accumulate(math.prod(axis or 1 for axis in one.shape) for one in some)
+        some = some[: max(_FIRST, sum(size <= _MOST for size in sizes))]
         results = measure(some)
         yield from (results[call.number] for call in some)
+        start, count = start + len(some), 2 * count
