@@ -116,10 +116,23 @@ def test_what_the_method_raises_breaks_the_law():
 
 
 def test_a_method_that_writes_to_models_spoils_none_of_the_next():
-    results = check_method(Writing(), on_linear=squares, on_fail=None)
-    broken = {one.law: one.reason for one in results if not one.ok}
-    assert "Got other attributes" in broken["model_left_as_found"]
-    assert all(one.ok for one in check_method(Squared(), laws=list(broken), on_linear=squares))
+    laws = ["model_left_as_found", "batch_is_singles"]
+    results = check_method(Writing(), laws=laws, on_fail=None)
+    assert [one.status for one in results] == ["failed", "failed"]  # the first on a shared network
+    assert "Got other attributes" in results[1].reason
+    assert all(one.status == "passed" for one in check_method(Squared(), laws=laws))
+
+
+def test_what_this_machine_cannot_run_is_skipped():
+    class Elsewhere(Squared):
+        def attribute(self, engine, seed):
+            if engine._adapter.channels_first:
+                raise errors.ModelError("TensorFlow cannot run that on this device.", "", "", "")
+            return super().attribute(engine, seed)
+
+    (one,) = check_method(Elsewhere(), laws="channels_first_is_channels_last")
+    assert (one.status, one.ok) == ("skipped", True)
+    assert one.reason == "TensorFlow runs no channels first on this processor"
 
 
 def test_expected_failures_carry_their_reason():

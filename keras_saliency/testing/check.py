@@ -67,9 +67,9 @@ def check_method(
 ) -> tuple[LawResult, ...]:
     """Results of the laws on a method, in the order of `LAWS`.
 
-    The laws run on small networks (12 x 12 pixels), on the backend in use, in seconds for a method
-    of a few passes; give a method of many passes cheap options. A bar shows on a terminal after
-    2 s. The networks are made once a process.
+    The laws run on small networks (12 x 12 pixels) on the backend in use: in seconds for a method
+    of a few passes; JAX compiles first, which takes several times as long. Give a method of many
+    passes cheap options. A bar shows on a terminal after 2 s. The networks are made once a process.
 
     Args:
         method: Your method, as `explain` takes it.
