@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         plot,
         pretrained,
         targets,
+        testing,
     )
     from keras_saliency._explain import explain
     from keras_saliency._explainer import Explainer
@@ -55,6 +56,7 @@ _NAMES = {
 }
 _ROOMS = (
     "config", "errors", "fixation", "methods", "metrics", "plot", "pretrained", "targets",
+    "testing",
 )  # fmt: skip
 
 __all__ = [
@@ -78,6 +80,7 @@ __all__ = [
     "predict_fixations",
     "pretrained",
     "targets",
+    "testing",
 ]
 
 # Until version 0.2, under the old name, with a DeprecationWarning.

@@ -16,7 +16,8 @@
     ├── MetricError       (ValueError)  maps or pictures that a metric cannot take
     ├── FixationError     (ValueError)  human fixations or their pictures cannot be used
     ├── FixationModelError (ValueError) a fixation model that cannot be built, trained or scored
-    └── SaveError         (ValueError)  a folder that cannot be written or read back
+    ├── SaveError         (ValueError)  a folder that cannot be written or read back
+    └── LawError          (AssertionError)  a method breaks a law of `keras_saliency.testing`
 
 A message has four parts: what was expected, what it got, the nearest fix, where to read.
 """
@@ -130,6 +131,10 @@ class FixationModelError(KerasSaliencyError, ValueError):
 
 class SaveError(KerasSaliencyError, ValueError):
     """A folder that cannot be written or read back."""
+
+
+class LawError(KerasSaliencyError, AssertionError):
+    """A method breaks a law of `keras_saliency.testing`."""
 
 
 _OF_KERAS = re.compile(

@@ -2,36 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
-import models
 import numpy as np
-import vits
 
 from keras_saliency import methods
 from keras_saliency._inputs import resampling, segments
-from keras_saliency.methods import Method
-
-
-@dataclass(frozen=True)
-class Case:
-    """A method with cheap options, and what it must give on a linear network.
-
-    ``on_linear(w, x)`` is the map (B, H, W) for y = sum(w * x), w and x of shape (B, H, W, C) and
-    baseline 0. ``on_cam(a, v)`` is the grid (B, h, w) of a CAM for y = sum_k v_k mean(A_k).
-    """
-
-    method: Method
-    on_linear: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
-    on_cam: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
-    only_classes: bool = False  # a target that is no class is refused
-    baseline: Callable[[np.ndarray], np.ndarray] = np.zeros_like  # of a complete method
-    networks: Any = models  # where the laws take their networks from
-
-    def __str__(self) -> str:
-        return self.method.name
+from keras_saliency.testing import Case, attention
 
 
 def _channel_max(w: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -144,8 +119,8 @@ CASES = [
     Case(methods.FullGrad(), on_linear=lambda w, x: np.abs(w * x).sum(-1)),  # no biases
     Case(methods.LRP("epsilon"), on_linear=_contribution),
     Case(methods.DeepLift(baseline=0.0), on_linear=_contribution),
-    Case(methods.AttentionRollout(), networks=vits),
-    Case(methods.TransformerAttribution(), networks=vits),
+    Case(methods.AttentionRollout(), networks=attention),
+    Case(methods.TransformerAttribution(), networks=attention),
     # A window of one pixel: the drop is that pixel's contribution.
     Case(methods.Occlusion(window=1, stride=1, fill=0.0), on_linear=_contribution),
     Case(methods.RISE(masks=64, cells=3)),

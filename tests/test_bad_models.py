@@ -5,10 +5,10 @@ from functools import cache
 import models
 import numpy as np
 import pytest
-import vits
 from cases import CASES
 
 from keras_saliency import explain
+from keras_saliency.testing import attention
 
 by_case = pytest.mark.parametrize("case", CASES, ids=str)
 # That the user is warned is what is tested, in `checks`.
@@ -50,7 +50,7 @@ def test_a_score_that_does_not_move(case):
 
 @by_case
 def test_rectifiers_that_are_all_dead(case):
-    if case.networks is vits:
+    if case.networks is attention:
         pytest.skip("its activations are smooth")
     e = _explained(case, "dead")
     assert np.isfinite(e.values).all()

@@ -26,12 +26,13 @@ BLOCKS = re.compile(r"```python\n(.*?)```(?:\s*```\n(.*?)```)?", re.S)
     ("file", "count", "backend"),
     [
         ("README.md", 2, None),
-        ("docs/guide.md", 5, "torch"),
+        ("docs/guide.md", 10, "torch"),
         ("docs/migrating.md", 3, "tensorflow"),
         ("docs/compare.md", 3, "tensorflow"),
         ("docs/many.md", 3, "jax"),
         ("docs/fixations.md", 4, "jax"),
         ("docs/training.md", 3, "torch"),
+        ("CONTRIBUTING.md", 1, "torch"),
     ],
 )
 def test_code_runs_and_prints_what_it_says(file, count, backend, tmp_path, monkeypatch, capsys):
