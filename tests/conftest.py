@@ -6,8 +6,7 @@ from pathlib import Path
 
 import keras
 import pytest
-
-from benchmarks.networks import no_random_kernels
+from initializers import no_random_kernels
 
 SHARED = Path(__file__).parents[2] / "shared"
 

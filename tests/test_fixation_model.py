@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 import tiny_encoder
+from initializers import no_random_kernels
 
-from benchmarks.networks import no_random_kernels
 from keras_saliency import errors
 from keras_saliency._io import folder as checksums
 from keras_saliency.fixation import FixationModel, load_model, save_model

@@ -16,9 +16,9 @@ import keras
 import networks
 import numpy as np
 import pytest
+from initializers import no_random_kernels
 from PIL import Image
 
-from benchmarks.networks import no_random_kernels
 from keras_saliency import explain, methods
 from keras_saliency.pretrained import sample_photo
 

@@ -6,9 +6,9 @@ import keras
 import models
 import numpy as np
 import pytest
+from initializers import no_random_kernels
 from keras import layers, ops
 
-from benchmarks.networks import no_random_kernels
 from keras_saliency import errors, explain
 from keras_saliency._graph.adapter import Adapter
 from keras_saliency._inputs import preprocessing
