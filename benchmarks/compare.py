@@ -18,9 +18,8 @@ import numpy as np
 
 from benchmarks import rows
 from benchmarks.contenders import BY_HAND
-from benchmarks.rows import Key, Row
-from benchmarks.table import Table, milliseconds
-from benchmarks.timing import Seconds, quartiles
+from benchmarks.measuring import Seconds, quartiles
+from benchmarks.rows import Key, Row, Table, milliseconds
 
 _COLUMNS = (
     ("case", -44), ("contender", -34), ("before", 9), ("after", 9), ("ratio", 6),

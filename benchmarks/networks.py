@@ -1,4 +1,4 @@
-"""The networks that are timed, and pictures for them.
+"""The networks that are timed, pictures for them, and the file that brings both to all processes.
 
 Weights are random but sane (they cost what trained ones do): kernels drawn as He et al. 2015, and
 what goes into a rectifier brought to mean 1 and deviation 1 on the pictures. With mean 0, as drawn,
@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,9 +48,7 @@ def build(name: str, side: int = SIDE, activation: str | None = "softmax") -> An
         return efficientnet_lite0(input_shape=(side, side, 3), classifier_activation=activation)
     with no_random_kernels():
         if name == "ViT":
-            from benchmarks.vit import vit
-
-            return vit(side, activation)
+            return _vit(side, activation)
         if name == "tiny":
             return _tiny(side, activation)
         kind = getattr(keras.applications, name)
@@ -182,3 +182,138 @@ def _preprocessed(name: str, pixels: np.ndarray) -> np.ndarray:
 
     module = getattr(keras.applications, _APPLICATIONS[name])
     return module.preprocess_input(pixels, data_format="channels_last")
+
+
+# ----------------------------------------------------------------------- a small vision transformer
+
+
+PATCH, WIDTH, DEPTH, HEADS, CLASSES = 16, 192, 6, 3, 1000
+
+
+def _vit(side: int, activation: str | None) -> Any:
+    """Return the network for pictures (B, side, side, 3), its weights as Keras draws them."""
+    from keras import Input, Model, layers, ops
+
+    class Tokens(layers.Layer):
+        """Prepends a learned token to the others and adds position embeddings."""
+
+        def build(self, shape: Any) -> None:
+            self.token = self.add_weight(shape=(1, 1, shape[-1]), name="token")
+            self.places = self.add_weight(shape=(1, shape[1] + 1, shape[-1]), name="places")
+
+        def call(self, tokens: Any) -> Any:
+            first = ops.broadcast_to(self.token, (ops.shape(tokens)[0], 1, tokens.shape[-1]))
+            return ops.concatenate([first, tokens], axis=1) + self.places
+
+    inputs = Input((side, side, 3))
+    x = layers.Conv2D(WIDTH, PATCH, strides=PATCH, name="patches")(inputs)
+    x = Tokens(name="tokens")(layers.Reshape((-1, WIDTH))(x))
+    for _ in range(DEPTH):
+        y = layers.LayerNormalization(epsilon=1e-6)(x)
+        y = layers.MultiHeadAttention(HEADS, WIDTH // HEADS)(y, y)
+        x = layers.Add()([x, y])
+        y = layers.LayerNormalization(epsilon=1e-6)(x)
+        y = layers.Dense(WIDTH)(layers.Dense(4 * WIDTH, activation="gelu")(y))
+        x = layers.Add()([x, y])
+    x = layers.LayerNormalization(epsilon=1e-6)(x)[:, 0]
+    return Model(inputs, layers.Dense(CLASSES, activation=activation, name="head")(x), name="vit")
+
+
+# ---------------------------------------------------------------- the same network in every process
+
+
+def write(name: str, side: int, count: int, path: str) -> None:
+    """Draw and calibrate a network, and write it with pictures and the classes it predicts.
+
+    Args:
+        name: Of the network.
+        side: Of its pictures.
+        count: How many pictures.
+        path: Of the file.
+    """
+    images = pictures(name, max(count, 8), side)
+    model = build(name, side, None)
+    if name != "EfficientNetLite0":
+        draw(model)
+        calibrate(name, model, images[:8])
+    images = images[:count]
+    logits = np.concatenate([model.predict_on_batch(images[i : i + 8]) for i in range(0, count, 8)])
+    weights = {f"weight{i:04}": each for i, each in enumerate(model.get_weights())}
+    part = Path(path).with_suffix(".part")  # a file that is there is whole
+    with part.open("wb") as file:
+        np.savez(file, name=name, side=side, pictures=images, logits=logits, **weights)
+    part.rename(path)
+
+
+class Loaded:
+    """A network of such a file in this process; each form of it is built at first use."""
+
+    def __init__(self, path: str) -> None:
+        """Read the file."""
+        with np.load(path) as file:
+            self.name, self.side = str(file["name"]), int(file["side"])
+            self.pictures, self.logits = file["pictures"], file["logits"]
+        self._path = path
+
+    @property
+    def layer(self) -> str:
+        """Where Grad-CAM looks."""
+        return CAM_LAYERS[self.name]
+
+    @cached_property
+    def with_softmax(self) -> Any:
+        """The network as users have it."""
+        return self._built("softmax")
+
+    @cached_property
+    def with_logits(self) -> Any:
+        """The network without softmax, for libraries that explain what it returns."""
+        return self._built(None)
+
+    @cached_property
+    def native(self) -> Any:
+        """The network of torch.nn modules, channels first, its logits checked."""
+        from benchmarks.contenders.torch_modules import converted, require_same
+
+        twin = converted(self._built(None))
+        require_same(twin, self.pictures[:8], self.logits[:8])
+        return twin
+
+    def _built(self, activation: str | None) -> Any:
+        model = build(self.name, self.side, activation)
+        with np.load(self._path) as file:
+            names = sorted(one for one in file.files if one.startswith("weight"))
+            model.set_weights([file[one] for one in names])
+        return model
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network and the first pictures of its file."""
+
+    loaded: Loaded
+    batch: int
+
+    @property
+    def pictures(self) -> np.ndarray:
+        """(B, side, side, 3) float32, preprocessed."""
+        return self.loaded.pictures[: self.batch]
+
+    @property
+    def classes(self) -> np.ndarray:
+        """What is explained of each picture, (B,): the class it was first predicted as."""
+        return self.loaded.logits[: self.batch].argmax(axis=-1)
+
+    @property
+    def noise(self) -> float:
+        """SmoothGrad's standard deviation, in the network's input range."""
+        from benchmarks.cases import NOISE
+
+        return NOISE * float(np.ptp(self.pictures[0]))
+
+    @property
+    def window(self) -> int:
+        """Height and width of occlusion's window."""
+        from benchmarks.cases import WINDOWS
+
+        return -(-self.loaded.side // WINDOWS)

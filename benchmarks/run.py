@@ -15,18 +15,23 @@ nine more or as many as go into five seconds.
 from __future__ import annotations
 
 import argparse
+import random
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import cases, contenders, environments
-from benchmarks.crew import Crew
+import numpy as np
+
+from benchmarks import BACKENDS, answers, cases, contenders, measuring
+from benchmarks.answers import Disagreement
+from benchmarks.cases import DRAWN, FIXATIONS, Case
+from benchmarks.contenders import Contender
 from benchmarks.networks import NAMES, SIDE
-from benchmarks.stage import Stage
-from benchmarks.table import JsonLines, Table, milliseconds
-from benchmarks.worker import BACKENDS
+from benchmarks.rows import JsonLines, Row, Table, milliseconds
+from benchmarks.worker_pool import JobFailed, WorkerPool
 
 _REFERENCES = {contenders.OURS, contenders.BY_HAND}
 _COLUMNS = (
@@ -34,6 +39,156 @@ _COLUMNS = (
     ("quartiles", 15), ("/ by hand", 10), ("/ ours", 8), ("cosine", 9), ("first s", 8),
     ("MB", 6),
 )  # fmt: skip
+Found = dict[Contender, Row]  # a row with "error" takes no further part
+
+
+class Runner:
+    """Runs one case after another: prepare, compare the results, then time them in turns.
+
+    Args:
+        pool: The contenders' processes.
+        cases: All that will be run, so that a process that is needed no more can go.
+        contenders: Everybody.
+        side: Of the pictures.
+        folder: For files that are not needed afterwards.
+    """
+
+    def __init__(
+        self,
+        pool: WorkerPool,
+        cases: list[Case],
+        contenders: list[Contender],
+        side: int,
+        folder: Path,
+    ) -> None:
+        """Run nothing yet."""
+        self._pool, self._cases, self._contenders = pool, cases, contenders
+        self._side, self._folder = side, folder
+        self._order = random.Random(0)
+
+    def rows(self, case: Case, rounds: int) -> list[Row]:
+        """Return a row a contender: its times, or why there are none."""
+        entered = self._entered(case)
+        later = self._cases[self._cases.index(case) :]
+        self._pool.keep({one for each in later for one in self._entered(each)})
+        found = {one: self._row(case, one) for one in entered}
+        self._each(found, lambda one, row: row.update(self._prepare(case, one)))
+        self._compare(case, found)
+        self._each(found, self._warm_up)
+        for _ in range(rounds):
+            left = _left(found)
+            shuffled = {one: found[one] for one in self._order.sample(left, len(left))}
+            self._each(shuffled, lambda one, row: row["rounds"].append(self._pool.do(one, "call")))
+        self._each(found, lambda one, row: row.update(machine=self._pool.do(one, "describe")))
+        for one in _left(found):
+            found[one].update(_times(one, found))
+        return list(found.values())
+
+    def _entered(self, case: Case) -> list[Contender]:
+        return [one for one in self._contenders if one.takes(case.network, case.method)]
+
+    def _row(self, case: Case, contender: Contender) -> Row:
+        return {
+            "benchmark": "run",
+            "network": case.network,
+            "method": case.method,
+            "batch": case.batch,
+            "side": 512 if case.method == FIXATIONS else self._side,
+            "contender": contender.name,
+            "library": contender.library,
+            "backend": contender.backend,
+            "form": contender.form,
+            "rounds": [],
+        }
+
+    @staticmethod
+    def _each(found: Found, job: Callable[[Contender, Row], None]) -> None:
+        """Do a job for everybody who is left; where it fails, the row says so."""
+        for one in _left(found):
+            try:
+                job(one, found[one])
+            except (JobFailed, Disagreement) as error:
+                found[one]["error"] = str(error).strip()
+                last = found[one]["error"].splitlines()[-1]
+                print(f"{one.name}: {last}", file=sys.stderr, flush=True)
+
+    # --------------------------------------------------------------------------- before the clock
+
+    def _prepare(self, case: Case, contender: Contender) -> Row:
+        path = None if case.method == FIXATIONS else self._subject(case)
+        answer = str(self._answer(contender))
+        asked = {"method": case.method, "batch": case.batch, "path": path, "answer": answer}
+        found = self._pool.do(contender, "prepare", **asked)
+        return {**found, "import_seconds": self._pool.import_seconds[contender]}
+
+    def _subject(self, case: Case) -> str:
+        """Return the file of the case's network, written by whom it costs least."""
+        path = self._folder / f"{case.network}.npz"
+        if not path.exists():
+            for old in self._folder.glob("*.npz"):
+                old.unlink()
+            count = max(each.batch for each in self._cases if each.network == case.network)
+            asked = {"network": case.network, "side": self._side, "count": count}
+            # Nothing is compiled for one run on PyTorch; the names are in the right order.
+            writer = max(self._entered(case), key=lambda one: one.backend)
+            self._pool.do(writer, "write_subject", **asked, path=str(path))
+        return str(path)
+
+    def _answer(self, contender: Contender) -> Path:
+        return self._folder / f"answer-{self._contenders.index(contender)}.npy"
+
+    def _warm_up(self, contender: Contender, row: Row) -> None:
+        before = {name: row[name] for name in ("resident_mb", "device_mb")}
+        row.update(self._pool.do(contender, "warm_up", **before))
+
+    # --------------------------------------------------------------------------- equal answers
+
+    def _compare(self, case: Case, found: Found) -> None:
+        """Hold every answer against that of the same backend's reference, and these together."""
+        references: dict[str, Contender] = {}  # by backend; the first is everybody's
+        again: list[np.ndarray] = []
+
+        def compare(one: Contender, row: Row) -> None:
+            if not references:
+                if not one.is_reference:
+                    raise Disagreement("There is no reference left to compare with.")
+                references[one.backend] = one
+                row["agreement"] = None
+                if case.method in DRAWN:
+                    path = self._folder / "again.npy"
+                    self._pool.do(one, "again", answer=str(path))
+                    again.append(np.load(path))
+                return
+            first = next(iter(references.values()))
+            reference = first if again else references.get(one.backend, first)
+            answer, wanted = (np.load(self._answer(each)) for each in (one, reference))
+            what = f"beside {reference.name}"
+            other = reference.backend != one.backend
+            drawn = again[0] if again else None
+            agreed = answers.compare(row["compared"], answer, wanted, what, drawn, other)
+            row["agreement"] = {"with": reference.name, **agreed}
+            if one.is_reference:
+                references.setdefault(one.backend, one)
+
+        self._each(found, compare)
+
+
+def _left(found: Found) -> list[Contender]:
+    return [one for one, row in found.items() if "error" not in row]
+
+
+def _times(contender: Contender, found: Found) -> Row:
+    """Return quartiles of seconds, and of ratios to the two references of the same backend."""
+    rounds = found[contender]["rounds"]
+    ratios = {
+        other.library: measuring.quartiles(measuring.ratios(rounds, found[other]["rounds"]))
+        for other in _left(found)
+        if other.is_reference and other.backend == contender.backend
+    }
+    return {"seconds": measuring.quartiles(rounds), "ratios": ratios}
+
+
+# ------------------------------------------------------------------------------ the command line
 
 
 def parsed(words: list[str] | None) -> argparse.Namespace:
@@ -52,7 +207,7 @@ def parsed(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--all", action="store_true", help="all networks, methods and batches")
     parser.add_argument("--quick", action="store_true", help="a tiny network: does it run?")
     parser.add_argument("--limit", type=float, default=1800, help="seconds a call may take")
-    parser.add_argument("--environments", type=Path, default=environments.FOLDER)
+    parser.add_argument("--environments", type=Path, default=contenders.FOLDER)
     asked = parser.parse_args(words)
     if asked.libraries and not _REFERENCES & set(asked.libraries):
         parser.error(f"--libraries needs one of {sorted(_REFERENCES)}, to compare with")
@@ -67,13 +222,13 @@ def main(words: list[str] | None = None) -> int:
     side = asked.side or (32 if asked.quick else SIDE)
     table, lines, failed, started = Table(_COLUMNS), JsonLines(asked.json), 0, time.time()
     with (
-        Crew(asked.environments, asked.limit) as crew,
+        WorkerPool(asked.environments, asked.limit) as pool,
         tempfile.TemporaryDirectory(prefix="benchmarks-") as folder,
     ):
-        stage = Stage(crew, chosen, entered, side, Path(folder))
+        runner = Runner(pool, chosen, entered, side, Path(folder))
         for case in chosen:
             rounds = asked.rounds or (2 if asked.quick else cases.ROUNDS[case.method])
-            for row in stage.rows(case, rounds):
+            for row in runner.rows(case, rounds):
                 lines.write(row)
                 _print(table, row)
                 failed += "error" in row

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import agreement, answers, cases, contenders, environments, report, rows
+from benchmarks import answers, cases, contenders, report, rows
 from benchmarks.cases import Case
 from benchmarks.contenders import BY_HAND, OURS
-from benchmarks.stage import Stage
-from benchmarks.worker import JobFailed
+from benchmarks.run import Runner
+from benchmarks.worker_pool import JobFailed
 
 pytestmark = pytest.mark.long
 
@@ -26,7 +26,7 @@ def maps():
 
 
 def test_answers_that_agree(maps):
-    found = agreement.require(maps * 1.005, maps, "case")
+    found = answers.require(maps * 1.005, maps, "case")
     assert found.cosine > 0.9999999
     assert found.relative_l2 == pytest.approx(0.005)
 
@@ -43,8 +43,8 @@ def test_answers_that_agree(maps):
     ],
 )
 def test_other_answers_are_refused(maps, change):
-    with pytest.raises(agreement.Disagreement, match="ours beside theirs"):
-        agreement.require(change(maps), maps, "ours beside theirs")
+    with pytest.raises(answers.Disagreement, match="ours beside theirs"):
+        answers.require(change(maps), maps, "ours beside theirs")
 
 
 def test_terms(maps):
@@ -62,14 +62,14 @@ def test_terms(maps):
         ("another quadrature", maps * np.nan),
         ("another enlargement", large["bilinear"][:, ::-1]),
     ]:
-        with pytest.raises(agreement.Disagreement):
+        with pytest.raises(answers.Disagreement):
             answers.compare(terms, answer, maps, "")
 
 
 def test_another_backend_may_round_otherwise(maps):
     assert answers.compare("equal", maps * 1.02, maps, "", other_backend=True)["cosine"] > 0.9999
     for change, other in [(1.02, False), (1.05, True), (-1, True)]:
-        with pytest.raises(agreement.Disagreement):
+        with pytest.raises(answers.Disagreement):
             answers.compare("equal", maps * change, maps, "", other_backend=other)
 
 
@@ -78,11 +78,11 @@ def test_drawn_answers_must_agree_as_two_draws_of_the_reference_do(maps):
     one, other, theirs, nobodys = (maps + draw(0, 0.7, maps.shape) for _ in range(4))
     found = answers.compare("drawn", theirs, one, "", other)
     assert found["least_cosine"] == pytest.approx(
-        agreement.measure(other, one, "").cosine - answers.SPREAD
+        answers.measure(other, one, "").cosine - answers.SPREAD
     )
-    with pytest.raises(agreement.Disagreement):
+    with pytest.raises(answers.Disagreement):
         answers.compare("drawn", nobodys - maps, one, "", other)
-    with pytest.raises(agreement.Disagreement):
+    with pytest.raises(answers.Disagreement):
         answers.compare("drawn", 5 * theirs, one, "", other)  # a sum, no mean
 
 
@@ -109,7 +109,7 @@ def test_what_is_named_replaces_its_part():
 
 def test_every_peer_can_be_installed():
     packages = {one.package for one in contenders.CONTENDERS} - {None}
-    assert packages == environments.RECIPES.keys()
+    assert packages == contenders.RECIPES.keys()
     names = [one.name for one in contenders.CONTENDERS]
     assert len(names) == len(set(names))
 
@@ -117,7 +117,7 @@ def test_every_peer_can_be_installed():
 # ------------------------------------------------------------------------------------ one case
 
 
-class Crew:
+class Pool:
     """Contenders without processes: by name, what they answer or the error they raise."""
 
     def __init__(self, replies):
@@ -149,7 +149,7 @@ class Crew:
 
 
 def test_who_fails_or_disagrees_gets_no_time(maps, tmp_path):
-    crew = Crew(
+    pool = Pool(
         {
             "by hand (jax)": maps,
             "by hand (torch)": maps,
@@ -163,9 +163,9 @@ def test_who_fails_or_disagrees_gets_no_time(maps, tmp_path):
     entered = contenders.chosen((BY_HAND, OURS, "captum"), ("jax", "torch"))
     case = Case("tiny", "gradient", 2)
     found = {
-        row["contender"]: row for row in Stage(crew, [case], entered, 32, tmp_path).rows(case, 3)
+        row["contender"]: row for row in Runner(pool, [case], entered, 32, tmp_path).rows(case, 3)
     }
-    assert list(found) == list(crew.replies)
+    assert list(found) == list(pool.replies)
     ours = found["keras-saliency (torch)"]
     assert ours["rounds"] == [3.0] * 3
     assert ours["ratios"][BY_HAND] == {"q1": 1.5, "median": 1.5, "q3": 1.5}
@@ -174,8 +174,8 @@ def test_who_fails_or_disagrees_gets_no_time(maps, tmp_path):
     assert (ours["above_model_mb"], ours["import_seconds"]) == (20.0, 1.5)
     assert "cosine -1.0" in found["captum (torch)"]["error"]
     assert found["captum (torch, torch.nn)"]["error"].endswith("ValueError: no")
-    timed = {name for name, job in crew.asked if job == "call"}
-    assert timed == {*list(crew.replies)[:5]}
+    timed = {name for name, job in pool.asked if job == "call"}
+    assert timed == {*list(pool.replies)[:5]}
 
 
 # ------------------------------------------------------------------------------------ for real
@@ -204,7 +204,7 @@ def every_layer():
 
 @pytest.mark.skipif(BACKEND != "torch", reason="the twin is made of torch.nn modules")
 def test_twin_of_torch_modules():
-    from benchmarks import native
+    from benchmarks.contenders import torch_modules
 
     model = every_layer()
     draw = np.random.default_rng(0).uniform
@@ -212,25 +212,25 @@ def test_twin_of_torch_modules():
                        model.get_weights()])  # fmt: skip
     pictures = draw(-1, 1, (3, 13, 12, 3)).astype("float32")
     logits = model.predict(pictures, verbose=0)
-    twin = native.converted(model)
-    native.require_same(twin, pictures, logits)
-    with pytest.raises(native.NotConvertible, match="logits"):
-        native.require_same(twin, pictures, logits[:, ::-1])
-    x = native.to_tensor(pictures, gradient=True)
+    twin = torch_modules.converted(model)
+    torch_modules.require_same(twin, pictures, logits)
+    with pytest.raises(torch_modules.NotConvertible, match="logits"):
+        torch_modules.require_same(twin, pictures, logits[:, ::-1])
+    x = torch_modules.to_tensor(pictures, gradient=True)
     twin(x)[:, 2].sum().backward()
     from keras_saliency import explain
 
     ours = explain(model, pictures, target=2).attributions
-    agreement.require(native.to_numpy(x.grad), ours, "twin beside explain()")
+    answers.require(torch_modules.to_numpy(x.grad), ours, "twin beside explain()")
     inputs = keras.Input((4, 4, 3))
     unknown = keras.Model(inputs, keras.layers.LayerNormalization()(inputs))
-    with pytest.raises(native.NotConvertible, match="LayerNormalization"):
-        native.converted(unknown)
+    with pytest.raises(torch_modules.NotConvertible, match="LayerNormalization"):
+        torch_modules.converted(unknown)
 
 
 @pytest.fixture(scope="module")
 def subject(tmp_path_factory):
-    from benchmarks.subject import Loaded, Subject, write
+    from benchmarks.networks import Loaded, Subject, write
 
     path = str(tmp_path_factory.mktemp("subject") / "tiny.npz")
     write("tiny", 32, 2, path)
@@ -240,18 +240,16 @@ def subject(tmp_path_factory):
 @pytest.mark.parametrize("method", ["gradient", "smooth_grad", "integrated_gradients"])
 def test_programs_by_hand(method, subject):
     """Every loop of every backend gives what explain() gives."""
-    from benchmarks.contenders import by_hand, ours
+    from benchmarks.contenders import handwritten, ours
 
-    reference, found = by_hand.entry(method, subject), ours.entry(method, subject)
+    reference, found = handwritten.entry(method, subject), ours.entry(method, subject)
     again = [reference.again()] if reference.again else []
     answers.compare(found.terms, found.call(), reference.call(), method, *again)
     if again:
         assert np.linalg.norm(again[0] - reference.call()) > 0
     if BACKEND == "torch":
-        from benchmarks.contenders import by_hand_modules
-
-        without_keras = by_hand_modules.entry(method, subject).call()
-        agreement.require(without_keras, reference.call(), method)  # the same random numbers
+        without_keras = handwritten.entry_of_modules(method, subject).call()
+        answers.require(without_keras, reference.call(), method)  # the same random numbers
 
 
 def test_a_small_run(tmp_path, capsys):

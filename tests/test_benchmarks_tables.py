@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import quality_table, report, rows
+from benchmarks import report, rows
 from benchmarks.contenders import BY_HAND, OURS
+from benchmarks.studies import tables
 
 pytestmark = pytest.mark.long
 
@@ -184,7 +185,7 @@ def test_the_best_method_comes_first(tmp_path, capsys):
     rows_file, page = tmp_path / "rows.jsonl", tmp_path / "page.md"
     rows_file.write_text("".join(json.dumps(one) + "\n" for one in found))
     page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
-    assert quality_table.main([str(rows_file), "--docs", str(page)]) == 0
+    assert tables.main(["quality", str(rows_file), "--docs", str(page)]) == 0
     said = capsys.readouterr().out
     assert (
         said

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from keras import layers
 
-from benchmarks import coverage, coverage_table, families, verdicts
-from benchmarks.families import Family
-from benchmarks.oracles import Wrong
+from benchmarks import report
+from benchmarks.studies import coverage, coverage_families, coverage_verdicts, tables
+from benchmarks.studies.coverage_families import Family
+from benchmarks.studies.coverage_oracles import Wrong
 from keras_saliency import errors, explain
 from keras_saliency._inputs.preprocessing import Preprocess
 
@@ -31,7 +32,7 @@ def test_a_small_run_and_going_on(tmp_path, capsys):
     assert rows[1]["layer"] == "last"
     assert rows[0]["machine"]["commit"]
     capsys.readouterr()
-    assert coverage_table.main([str(out)]) == 0
+    assert tables.main(["coverage", str(out)]) == 0
     assert "| Normalization | ok |  | ok |" in capsys.readouterr().out
 
 
@@ -107,9 +108,9 @@ def test_the_page(tmp_path, capsys):
     ]  # fmt: skip
     rows_file, page = tmp_path / "rows.jsonl", tmp_path / "coverage.md"
     rows_file.write_text("".join(json.dumps(one) + "\n" for one in found))
-    begin, end = coverage_table.report.BEGIN, coverage_table.report.END
+    begin, end = report.BEGIN, report.END
     page.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
-    assert coverage_table.main([str(rows_file), "--docs", str(page)]) == 1
+    assert tables.main(["coverage", str(rows_file), "--docs", str(page)]) == 1
     assert capsys.readouterr().out == PAGE
     assert page.read_text() == f"before\n{begin}\n\n{PAGE}\n{end}\nafter\n"
 
@@ -120,7 +121,9 @@ def test_the_page(tmp_path, capsys):
 @pytest.fixture(scope="module")
 def small():
     """A network, its witness and a picture."""
-    return coverage.prepared(next(one for one in families.FAMILIES if one.name == "Normalization"))
+    return coverage.prepared(
+        next(one for one in coverage_families.FAMILIES if one.name == "Normalization")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +133,7 @@ def explained(small):
 
     def run(name):
         if name not in known:
-            method = verdicts.method(name, small["witness"])
+            method = coverage_verdicts.method(name, small["witness"])
             preprocess = Preprocess(None, name="none")
             known[name] = explain(small["model"], small["pixels"], method, preprocess=preprocess)
         return known[name]
@@ -180,14 +183,14 @@ def without_findings(found):
 def test_a_planted_wrong_map_is_rejected(said, small, explained):
     name, change = PLANTED[said]
     found = explained(name)
-    verdicts.check(name, found, small["witness"])
+    coverage_verdicts.check(name, found, small["witness"])
     with pytest.raises(Wrong, match=f"^{said}"):
-        verdicts.check(name, without_findings(change(found)), small["witness"])
+        coverage_verdicts.check(name, without_findings(change(found)), small["witness"])
 
 
 def test_a_gap_that_is_told_is_a_finding(small, explained):
     told = replace(scaled(explained("idgi"), 0.5), checks=({"findings": ("misses it",)},))
-    verdicts.check("idgi", told, small["witness"])
+    coverage_verdicts.check("idgi", told, small["witness"])
 
 
 class _Text(layers.Layer):
@@ -249,12 +252,12 @@ def many():
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_that_is_no_map_on_the_way_is_rejected(name, many):
     if not LAYERS[name]:
-        verdicts._layer(name, many, ())
+        coverage_verdicts._layer(name, many, ())
         return
     with pytest.raises(Wrong, match=LAYERS[name]):
-        verdicts._layer(name, many, ())
+        coverage_verdicts._layer(name, many, ())
     if name == "early":  # it may be, if that is said
-        verdicts._layer(name, many, (f"layer {name!r} is early: 60% of the kernels",))
+        coverage_verdicts._layer(name, many, (f"layer {name!r} is early: 60% of the kernels",))
 
 
 def test_watching_leaves_the_network_as_it_was(many):
@@ -301,7 +304,7 @@ def test_a_process_that_dies_is_a_crash(tmp_path, monkeypatch):
         def do(self, function, limit, **arguments):
             if function.endswith("machine"):
                 return {"date": "today"}
-            raise coverage.JobFailed("The process died in benchmarks.coverage:cell with status -11")
+            raise coverage.JobFailed(f"The process died in {function} with status -11")
 
         def close(self):
             pass
@@ -317,5 +320,5 @@ def test_a_process_that_dies_is_a_crash(tmp_path, monkeypatch):
 
 
 def test_families_have_their_own_names():
-    names = [one.name for one in families.FAMILIES]
+    names = [one.name for one in coverage_families.FAMILIES]
     assert len(names) == len(set(names))

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.cases import CELLS, DRAWN, FIXATIONS, MASKS, SAMPLES, STEPS
 from benchmarks.contenders import Entry
-from benchmarks.subject import Subject
+from benchmarks.networks import Subject
 from keras_saliency import explain, methods, predict_fixations
 
 # What all others take for nothing is 0 in the network's input; black in the picture is ours.

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from benchmarks.cases import CHUNK, NOISE, SAMPLES, STEPS
 from benchmarks.contenders import Entry
-from benchmarks.handwritten import split
-from benchmarks.subject import Subject
+from benchmarks.contenders.handwritten_programs import split
+from benchmarks.networks import Subject
 
 
 def entry(method: str, subject: Subject) -> Entry:

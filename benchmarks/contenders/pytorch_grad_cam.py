@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.contenders import Entry, torchvision_without_operators
-from benchmarks.native import to_tensor
-from benchmarks.subject import Subject
+from benchmarks.contenders import Entry
+from benchmarks.contenders.torch_modules import declare_torchvision_operators, to_tensor
+from benchmarks.networks import Subject
 
-torchvision_without_operators.declare()
+declare_torchvision_operators()
 
 from pytorch_grad_cam import GradCAM  # noqa: E402  (imports torchvision)
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget  # noqa: E402

@@ -9,7 +9,7 @@ from tf_keras_vis.utils.scores import CategoricalScore
 
 from benchmarks.cases import NOISE, SAMPLES
 from benchmarks.contenders import Entry
-from benchmarks.subject import Subject
+from benchmarks.networks import Subject
 
 
 def entry(method: str, subject: Subject) -> Entry:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from torch.nn import functional
 
-from benchmarks.contenders import Entry, torchvision_without_operators
-from benchmarks.native import to_tensor
-from benchmarks.subject import Subject
+from benchmarks.contenders import Entry
+from benchmarks.contenders.torch_modules import declare_torchvision_operators, to_tensor
+from benchmarks.networks import Subject
 
-torchvision_without_operators.declare()
+declare_torchvision_operators()
 
 from torchcam.methods import GradCAM  # noqa: E402  (may import torchvision)
 

@@ -17,7 +17,7 @@ from xplique.attributions import (
 
 from benchmarks.cases import CELLS, MASKS, SAMPLES, STEPS
 from benchmarks.contenders import Entry
-from benchmarks.subject import Subject
+from benchmarks.networks import Subject
 
 _BATCH = 32
 _TERMS = {

@@ -1,6 +1,6 @@
 """Ten thousand pictures into a folder, killed twice by SIGKILL at random moments, and resumed.
 
-    python -m benchmarks.stream --pictures 10000 --json benchmarks/results/stream.jsonl
+    python -m benchmarks.studies.stream --pictures 10000 --json benchmarks/results/stream.jsonl
 
 Each run is a process of its own. One is left alone and says how much memory it has at ten points;
 another is killed twice. What the two have written must be the same, complete, and nothing twice.
@@ -23,9 +23,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine
-from benchmarks.table import JsonLines, Table
-from benchmarks.worker import BACKENDS
+from benchmarks import BACKENDS, measuring
+from benchmarks.rows import JsonLines, Table
 
 _SIDE = 32
 _PART = 64
@@ -49,10 +48,10 @@ def run(folder: str, pictures: int, batch_size: int) -> dict[str, Any]:
     def made() -> Iterator[np.ndarray]:
         for number in range(pictures):
             if number % max(1, pictures // 10) == 0 and number:
-                memory.append(machine.resident_mb())
+                memory.append(measuring.resident_mb())
             draw = np.random.default_rng(number)
             yield draw.integers(0, 256, (_SIDE, _SIDE, 3), np.uint8)
-        memory.append(machine.resident_mb())
+        memory.append(measuring.resident_mb())
 
     started = time.perf_counter()
     explainer = Explainer(model, preprocess=lambda x: x / 255, batch_size=batch_size)
@@ -67,9 +66,9 @@ class _Run:
     def __init__(self, asked: argparse.Namespace, backend: str, folder: Path) -> None:
         self.folder = folder
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.stream", "--into", str(folder), "--pictures",
+            [sys.executable, "-m", "benchmarks.studies.stream", "--into", str(folder), "--pictures",
              str(asked.pictures), "--batch-size", str(asked.batch_size)],
-            cwd=Path(__file__).resolve().parent.parent,
+            cwd=Path(__file__).resolve().parents[2],
             env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
             stdout=subprocess.PIPE,
             text=True,
@@ -144,7 +143,9 @@ def measure(asked: argparse.Namespace, backend: str, folder: Path) -> dict[str, 
 
 def main(words: list[str] | None = None) -> int:
     """Run all backends; return 1 where something is missing, doubled or different."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.stream", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.studies.stream", description=__doc__
+    )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--pictures", type=int, default=10_000)
     parser.add_argument("--batch-size", type=int, default=32)
@@ -181,7 +182,7 @@ def main(words: list[str] | None = None) -> int:
 
 
 def _where() -> dict[str, Any]:
-    return {"machine": {"cores": len(os.sched_getaffinity(0)), **machine.commit()}}
+    return {"machine": {"cores": len(os.sched_getaffinity(0)), **measuring.commit()}}
 
 
 if __name__ == "__main__":

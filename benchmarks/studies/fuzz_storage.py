@@ -8,8 +8,9 @@ must be there, and the same call must finish it. Counted are three kinds of fail
 * wrong: another content is read, without an error;
 * lost: nothing is there, or results from before the kill are gone.
 
-Run it as ``KERAS_BACKEND=torch python -m benchmarks.fuzz_storage --flips 400 --kills 60``; it exits
-with 1 if anything failed.
+    KERAS_BACKEND=torch python -m benchmarks.studies.fuzz_storage --flips 400 --kills 60
+
+exits with 1 if anything failed.
 """
 
 from __future__ import annotations
@@ -215,7 +216,7 @@ while True:
 
 _ARCHIVER = """
 import sys, pathlib
-from benchmarks import fuzz_storage as fuzz
+from benchmarks.studies import fuzz_storage as fuzz
 from keras_saliency import Explainer
 ask = Explainer(fuzz.model(), preprocess=None)
 ask(fuzz.pictures(1)[0])
@@ -225,7 +226,7 @@ ask.write(fuzz.pictures(40), sys.argv[1], part_size=2)
 
 _TRAINER = """
 import sys
-from benchmarks import fuzz_storage as fuzz
+from benchmarks.studies import fuzz_storage as fuzz
 fuzz.train(sys.argv[1], ready=lambda: print("ready", flush=True))
 """
 
@@ -384,7 +385,10 @@ def steps_done(folder: Path) -> int:
 
 def main() -> int:
     """Run both, print the counts, and return 1 if anything failed."""
-    words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    words = argparse.ArgumentParser(
+        prog="python -m benchmarks.studies.fuzz_storage", description=__doc__
+    )
+    words.formatter_class = argparse.RawDescriptionHelpFormatter
     words.add_argument("--flips", type=int, default=400)
     words.add_argument("--kills", type=int, default=60)
     words.add_argument("--seed", type=int, default=0)

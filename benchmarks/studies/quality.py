@@ -1,6 +1,6 @@
 """Which methods locate the object: pointing game and energy in its boxes, on real photos.
 
-    python -m benchmarks.quality --shared ../shared --json benchmarks/results/quality.jsonl
+    python -m benchmarks.studies.quality --shared ../shared --json benchmarks/results/quality.jsonl
 
 Every (photo, labelled class) is one case: the method explains that class, and its map in the
 photo's own frame is compared with the class's boxes. A hit is a peak inside a box or at most 15
@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.machine import describe
-from benchmarks.table import JsonLines, Table
+from benchmarks.measuring import describe_machine
+from benchmarks.rows import JsonLines, Table
 from keras_saliency import Box, explain, methods
 from keras_saliency._inputs import resampling
 from keras_saliency.methods import Method
@@ -113,7 +113,9 @@ def least(found: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
 
 def main(words: list[str] | None = None) -> int:
     """Run all methods on all networks."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.studies.quality", description=__doc__
+    )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--shared", type=Path, required=True, help="holds images/ and weights/")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
@@ -123,7 +125,7 @@ def main(words: list[str] | None = None) -> int:
 
     found = cases(asked.shared / "images")
     table, lines = Table(_COLUMNS), JsonLines(asked.json)
-    where = describe()
+    where = describe_machine()
     for name, scored in least(found).items():
         _tell(table, lines, {"network": "", "method": name, "cases": len(found), **scored})
     for name in asked.networks:

@@ -1,14 +1,18 @@
-"""The rows of `benchmarks.coverage` as a table a person can read.
+"""The rows of `benchmarks.studies.coverage` or `quality` as Markdown, for the docs.
 
-    python -m benchmarks.coverage_table benchmarks/results/coverage.jsonl --docs docs/coverage.md
+    python -m benchmarks.studies.tables coverage benchmarks/results/coverage.jsonl \\
+        --docs docs/coverage.md
+    python -m benchmarks.studies.tables quality benchmarks/results/quality-2cpu.jsonl \\
+        --docs docs/compare.md
 
---docs replaces what stands between the two marks of `benchmarks.report` in that file. The exit
-status is 1 where a cell is wrong or crashed.
+--docs replaces what is between the two marks of `benchmarks.report` in that file. The exit status
+is 1 where a cell of coverage is wrong or crashed.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 from collections import Counter, defaultdict
@@ -16,10 +20,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import report
-from benchmarks.coverage import read
-from benchmarks.families import FAMILIES
-from benchmarks.worker import BACKENDS
+import numpy as np
+
+from benchmarks import BACKENDS, report
+from benchmarks.studies.coverage import read
+from benchmarks.studies.coverage_families import FAMILIES
 
 GROUPS = {
     "gradient": ("gradient", "input_x_gradient", "smooth_grad"),
@@ -37,10 +42,14 @@ SIGNS = {"ok": "ok", "finding": "~", "missing": "?", "refused": "–", "crash": 
 _WORST = tuple(SIGNS)  # from best to worst
 _SHORT = {"jax": "J", "tensorflow": "T", "torch": "P"}
 
+TITLES = {"efficientnet_lite0": "EfficientNet-Lite0", "mobilenet_v2": "MobileNetV2",
+          "squeezenet_v1_1": "SqueezeNet"}  # fmt: skip
+_LEAST = {"centre": "*a blob in the centre*", "area": "*a uniform map*"}
+
 Row = dict[str, Any]
 
 
-def markdown(rows: list[Row]) -> str:
+def coverage(rows: list[Row]) -> str:
     """Return counts, the table, what is wrong, refusals, findings and CAM layers."""
     order = {family.name: number for number, family in enumerate(FAMILIES)}
     rows = sorted(rows, key=lambda row: (order.get(row["family"], 999), row["method"]))
@@ -159,21 +168,52 @@ def _layers(rows: list[Row]) -> str:
     return report.table(["family", "layer", ""], lines)
 
 
+def quality(rows: list[Row]) -> str:
+    """Return hits and energy of every method on every network, by their mean hits and energy."""
+    networks = [name for name in TITLES if any(row["network"] == name for row in rows)]
+    scored = [row for row in rows if "hits" in row]
+    by_method: dict[str, dict[str, Row]] = {}
+    for row in scored:
+        by_method.setdefault(row["method"], {})[row["network"]] = row
+
+    def place(method: str) -> list[float]:
+        found = by_method[method].values()
+        return [-float(np.mean([row[what] for row in found])) for what in ("hits", "energy")]
+
+    def cells(method: str, network: str) -> list[str]:
+        row = by_method[method].get(network) or by_method[method].get("")
+        return [f"{row['hits']:.0f}", f"{row['energy']:.2f}"] if row else ["", ""]
+
+    heads = ["method", *(f"{TITLES[n]} {what}" for n in networks for what in ("hits", "energy"))]
+    lines = [
+        [_LEAST.get(method, f"`{method}`"), *(cell for n in networks for cell in cells(method, n))]
+        for method in sorted(by_method, key=place)
+    ]
+    refused = sorted({row["method"] for row in rows if "refused" in row})
+    said = f"Refused by these networks: {', '.join(refused)}." if refused else ""
+    return "\n\n".join(filter(None, [report.table(heads, lines), said])) + "\n"
+
+
 def main(words: list[str] | None = None) -> int:
-    """Print the table, or put it where it belongs."""
+    """Print the table, or put it into a page."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.coverage_table", description=__doc__
+        prog="python -m benchmarks.studies.tables", description=__doc__
     )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("file", type=Path, help="JSON lines of benchmarks.coverage")
-    parser.add_argument("--docs", type=Path, metavar="FILE", help="put the table there")
+    parser.add_argument("study", choices=("coverage", "quality"), help="what the rows are of")
+    parser.add_argument("file", type=Path, help="its JSON lines")
+    parser.add_argument("--docs", type=Path, metavar="FILE", help="put the table into this page")
     asked = parser.parse_args(words)
-    rows = read(asked.file)
-    text = markdown(rows)
+    if asked.study == "coverage":
+        rows = read(asked.file)
+        text = coverage(rows)
+    else:
+        rows = [json.loads(line) for line in asked.file.read_text("utf-8").splitlines()]
+        text = quality(rows)
     print(text, end="")
     if asked.docs:
         report.put_into(asked.docs, text)
-    return int(any(row["verdict"] in ("wrong", "crash") for row in rows))
+    return int(any(row.get("verdict") in ("wrong", "crash") for row in rows))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The floor: programs written by hand for each backend, in loops over chunks of eight.
+"""The lower bound: hand-written programs for each backend, in loops over chunks of eight.
 
 They explain given classes of a network that gives logits, keep sums on the device, and know nothing
 of anybody else's model, picture or layer.
@@ -7,15 +7,18 @@ of anybody else's model, picture or layer.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.polynomial.legendre import leggauss
 
-from benchmarks import handwritten
 from benchmarks.cases import CELLS, CHUNK, MASKS, SAMPLES, STEPS
 from benchmarks.contenders import Entry
-from benchmarks.handwritten import Programs
-from benchmarks.subject import Subject
+from benchmarks.contenders.handwritten_programs import Programs, programs, torch_programs
+from benchmarks.networks import Subject
+
+if TYPE_CHECKING:
+    import torch
 
 _SETTINGS = f"compiled, chunks of {CHUNK}"
 
@@ -23,7 +26,7 @@ _SETTINGS = f"compiled, chunks of {CHUNK}"
 def entry(method: str, subject: Subject) -> Entry:
     """Return the hand-written program of a method."""
     layer = subject.loaded.layer if method == "grad_cam" else None
-    return looped(method, subject, handwritten.programs(subject.loaded.with_logits, layer))
+    return looped(method, subject, programs(subject.loaded.with_logits, layer))
 
 
 def looped(method: str, subject: Subject, programs: Programs) -> Entry:
@@ -132,3 +135,27 @@ def _scores(programs: Programs, subject: Subject, masks: np.ndarray) -> np.ndarr
                 seen, classes[row].repeat(len(some))
             )
     return scores
+
+
+class ChannelsLast:
+    """A network of modules that is called as a Keras model is, with pictures (B, H, W, C)."""
+
+    def __init__(self, twin: Any) -> None:
+        """Keep the network."""
+        self._twin = twin
+
+    def __call__(self, pictures: torch.Tensor, training: bool = False) -> torch.Tensor:
+        return self._twin(pictures.permute(0, 3, 1, 2))
+
+    def parameters(self) -> Iterator[torch.Tensor]:
+        """Yield the weights, which say on what device they are."""
+        return self._twin.parameters()
+
+    def requires_grad_(self, wanted: bool) -> None:
+        """Freeze the weights, or not."""
+        self._twin.requires_grad_(wanted)
+
+
+def entry_of_modules(method: str, subject: Subject) -> Entry:
+    """Return the same on PyTorch without Keras, on a network of torch.nn modules."""
+    return looped(method, subject, torch_programs(ChannelsLast(subject.loaded.native), None))

@@ -7,32 +7,33 @@ import ctypes
 import gc
 import importlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks import device, machine, timing
+from benchmarks import measuring
 from benchmarks.contenders import Entry
-from benchmarks.subject import Loaded, Subject, write
+from benchmarks.networks import Loaded, Subject, write
 
 _WARM_CALLS, _WARM_SECONDS = 10, 5.0  # whichever comes first: some compile what comes again
 _PAUSE = 0.02  # seconds, in which threads of the process that was called before fall asleep
 
-_module: Any = None
+_make_entry: Callable[[str, Subject | None], Entry] | None = None
 _loaded: dict[str, Loaded] = {}  # one at a time: memory is what runs out first
 _entry: Entry | None = None
 
 
-def start(module: str) -> dict[str, float]:
+def start(module: str, entry: str) -> dict[str, float]:
     """Import a contender's module, with everything that it needs, and say how long that took.
 
     Keras counts for everybody, also where it only brings the network.
     """
-    global _module
+    global _make_entry
     started = time.perf_counter()
     importlib.import_module("keras")
-    _module = importlib.import_module(module)
+    _make_entry = getattr(importlib.import_module(module), entry)
     return {"import_seconds": time.perf_counter() - started}
 
 
@@ -55,6 +56,7 @@ def prepare(method: str, batch: int, path: str | None, answer: str) -> dict[str,
         was before it and how much it took, and the contender's ``settings`` and ``compared``.
     """
     global _entry
+    assert _make_entry is not None
     _entry = None
     if path is not None and path not in _loaded:
         _loaded.clear()
@@ -63,11 +65,11 @@ def prepare(method: str, batch: int, path: str | None, answer: str) -> dict[str,
     _forget()
     started = time.perf_counter()
     subject = Subject(_loaded[path], batch) if path is not None else None
-    _entry = _module.entry(method, subject)
+    _entry = _make_entry(method, subject)
     loaded = time.perf_counter() - started
     _forget()
-    before, on_device = machine.resident_mb(), device.resident_mb()
-    machine.reset_highest()
+    before, on_device = measuring.resident_mb(), measuring.device_mb()
+    measuring.reset_peak()
     started = time.perf_counter()
     found = _entry.call()
     first = time.perf_counter() - started
@@ -78,7 +80,7 @@ def prepare(method: str, batch: int, path: str | None, answer: str) -> dict[str,
         "first_seconds": first,
         "resident_mb": before,
         "device_mb": on_device,
-        "first_above_model_mb": machine.highest_mb() - before,
+        "first_above_model_mb": measuring.peak_since_reset_mb() - before,
         "settings": _entry.settings,
         "compared": _entry.terms,
     }
@@ -102,16 +104,16 @@ def warm_up(resident_mb: float, device_mb: float | None) -> dict[str, float | No
     """
     assert _entry is not None
     _forget()
-    least = min(resident_mb, machine.resident_mb())
-    machine.reset_highest()
-    device.reset_highest()
+    least = min(resident_mb, measuring.resident_mb())
+    measuring.reset_peak()
+    measuring.reset_device_peak()
     _entry.call()
-    found: dict[str, float | None] = {"above_model_mb": machine.highest_mb() - least}
+    found: dict[str, float | None] = {"above_model_mb": measuring.peak_since_reset_mb() - least}
     started, calls = time.perf_counter(), 2
     while calls < _WARM_CALLS and time.perf_counter() - started < _WARM_SECONDS:
         _entry.call()
         calls += 1
-    on_device = device.highest_mb()
+    on_device = measuring.device_peak_mb()
     if on_device is not None and device_mb is not None:
         found["device_above_model_mb"] = on_device - device_mb
     return found
@@ -119,14 +121,14 @@ def warm_up(resident_mb: float, device_mb: float | None) -> dict[str, float | No
 
 def describe() -> dict[str, Any]:
     """Return what a row says about the machine."""
-    return machine.describe()
+    return measuring.describe_machine()
 
 
 def call() -> float:
     """Return the seconds of one call."""
     assert _entry is not None
     time.sleep(_PAUSE)
-    return timing.once(_entry.call)
+    return measuring.seconds_of(_entry.call)
 
 
 def _forget() -> None:

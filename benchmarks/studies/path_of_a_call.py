@@ -1,12 +1,13 @@
 """Through how many files of the package does a warm call go?
 
-    KERAS_BACKEND=jax python -m benchmarks.path_of_a_call grad_cam
+    KERAS_BACKEND=jax python -m benchmarks.studies.path_of_a_call grad_cam
 
 Prints each file with the number of calls that enter it, in the order in which it is first entered.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections import Counter
 from pathlib import Path
@@ -58,13 +59,19 @@ def entered(method: str, warm: int = 12) -> tuple[list[str], int, int]:
     return list(files), len(functions), moves
 
 
-def main() -> None:
+def main(words: list[str] | None = None) -> int:
     """Print the path of a call."""
-    method = sys.argv[1] if len(sys.argv) > 1 else "grad_cam"
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.studies.path_of_a_call", description=__doc__
+    )
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("method", nargs="?", default="grad_cam", help="as explain() has it")
+    method = parser.parse_args(words).method
     files, functions, moves = entered(method)
     print(*files, sep="\n")
     print(f"{method}: {len(files)} files, {functions} functions, {moves} moves between files")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

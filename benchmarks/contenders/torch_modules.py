@@ -8,6 +8,8 @@ runs on the Keras object itself, as it does for everything that needs no map of 
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -249,3 +251,28 @@ _MODULES: dict[str, Callable[[Any], nn.Module]] = {
     "Rescaling": _rescaling,
     "Normalization": _normalization,
 }
+
+
+# -------------------------------------------------------------------------------------- torchvision
+
+_OPERATORS = ("nms", "qnms")
+_SIGNATURE = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+
+
+def declare_torchvision_operators() -> None:
+    """Let torchvision be imported where its compiled part does not fit this PyTorch.
+
+    It then fails to register shapes of two undeclared operators. They are declared here, without
+    an implementation: a call of them is an error, and no code here calls them.
+    """
+    found = find_spec("torchvision")
+    if found is None or found.origin is None:
+        return
+    for library in Path(found.origin).parent.glob("_C*.so"):
+        try:
+            torch.ops.load_library(str(library))
+        except OSError:  # made for CUDA, say
+            continue
+        return
+    for name in _OPERATORS:
+        torch.library.define(f"torchvision::{name}", _SIGNATURE)

@@ -1,6 +1,6 @@
 """Methods with cheap options, and the verdict of the oracles on the result of each.
 
-See `benchmarks.oracles` for the quantities that are compared.
+See `coverage_oracles` for the quantities that are compared.
 """
 
 from __future__ import annotations
@@ -13,7 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.oracles import GAP, HALF, SAME, SCORE, STEPS, Witness, Wrong, as_map
+from benchmarks.studies.coverage_oracles import (
+    GAP,
+    HALF,
+    SAME,
+    SCORE,
+    STEPS,
+    Witness,
+    Wrong,
+    as_map,
+)
 from keras_saliency import methods
 
 BLUR = 4.0

@@ -1,6 +1,6 @@
 """Peak memory of methods that look at a picture very often, against one micro-batch of gradients.
 
-    python -m benchmarks.memory --json benchmarks/results/memory.jsonl
+    python -m benchmarks.studies.memory --json benchmarks/results/memory.jsonl
 
 Each case is a process of its own: the most memory it has had, less what it had with the network
 loaded and everything imported. MobileNetV2 with random weights at 224x224, one picture, micro-batch
@@ -14,9 +14,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine
-from benchmarks.table import JsonLines, Table
-from benchmarks.worker import BACKENDS, JobFailed, Worker
+from benchmarks import BACKENDS, measuring
+from benchmarks.rows import JsonLines, Table
+from benchmarks.worker_pool import JobFailed, Worker
 
 AIM = 1.5  # times one micro-batch of gradients
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -39,18 +39,20 @@ def measure(kind: str, options: dict[str, Any], count: int) -> dict[str, Any]:
 
     model, pictures = networks.network("MobileNetV2"), networks.pictures("MobileNetV2", count)
     method = getattr(methods, kind)(**options)
-    before, started = machine.resident_mb(), time.perf_counter()
+    before, started = measuring.resident_mb(), time.perf_counter()
     explain(model, pictures, method)
     return {
-        "megabytes": machine.peak_mb() - before,
+        "megabytes": measuring.peak_mb() - before,
         "seconds": time.perf_counter() - started,
-        "machine": machine.describe(),
+        "machine": measuring.describe_machine(),
     }
 
 
 def main(words: list[str] | None = None) -> int:
     """Run all cases; return 1 where one failed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.studies.memory", description=__doc__
+    )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=list(BACKENDS))
     parser.add_argument("--json", type=Path, metavar="FILE", help="write JSON lines here")
@@ -67,7 +69,7 @@ def main(words: list[str] | None = None) -> int:
             }
             try:
                 with Worker(backend) as worker:
-                    found = worker.do("benchmarks.memory:measure", **arguments)
+                    found = worker.do("benchmarks.studies.memory:measure", **arguments)
             except JobFailed as error:
                 print(f"{backend}, {name}: {error}", file=sys.stderr)
                 return 1

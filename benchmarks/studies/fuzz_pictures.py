@@ -1,4 +1,6 @@
-"""Damaged pictures through the reader: python -m benchmarks.fuzz_pictures [--count 2100] [--seed 0]
+"""Damaged pictures through the reader.
+
+    python -m benchmarks.studies.fuzz_pictures --count 2100 --seed 0
 
 Every format Pillow writes here, each file damaged in one of five ways: bytes changed anywhere or in
 the header, cut off, a part left out, a part repeated. The outcomes are counted:
@@ -163,7 +165,10 @@ def skipped(paths: list[str], said: dict[str, str], folder: Path) -> str:
 
 def main() -> int:
     """Damage pictures, read them and print counts."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.studies.fuzz_pictures", description=__doc__
+    )
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--count", type=int, default=2100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--explained", type=int, default=150, help="of these, into a folder")

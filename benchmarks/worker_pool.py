@@ -1,4 +1,4 @@
-"""One process a backend: it imports Keras once, then does one job after another.
+"""Processes: one for each backend or contender, which imports Keras once and then does jobs.
 
 Keras takes its backend from the environment when it is imported, so every backend needs a process
 of its own. A job is a function named ``"module:function"`` with arguments and a result in JSON.
@@ -15,13 +15,13 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine
+from benchmarks import measuring
+from benchmarks.contenders import Contender, NotInstalled, python_for
 
-BACKENDS = ("jax", "tensorflow", "torch")
 _ROOT = Path(__file__).resolve().parent.parent
 _QUIET = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -55,7 +55,7 @@ class Worker:
         # TensorFlow talks a lot; what it said is shown if the process dies.
         self._log = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 (lives with us)
         self._process = subprocess.Popen(
-            [str(python), "-m", "benchmarks.worker"],
+            [str(python), "-m", "benchmarks.worker_pool"],
             cwd=_ROOT,
             env=environment,
             stdin=subprocess.PIPE,
@@ -120,10 +120,74 @@ class Worker:
         self.close()
 
 
+_JOBS = "benchmarks.jobs"
+
+
+class WorkerPool:
+    """One process a contender.
+
+    Args:
+        environments: The folder of peers' environments.
+        limit: Seconds that one job may take.
+    """
+
+    def __init__(self, environments: Path, limit: float) -> None:
+        """Start nothing yet."""
+        self._environments, self._limit = environments, limit
+        self._workers: dict[Contender, Worker] = {}
+        self._broken: dict[Contender, str] = {}  # tried once
+        self.import_seconds: dict[Contender, float] = {}
+
+    def do(self, contender: Contender, job: str, **arguments: Any) -> Any:
+        """Return what a contender's process gives for a job of `benchmarks.jobs`.
+
+        Raises:
+            JobFailed: It cannot be installed or imported, it raised, took too long or died.
+        """
+        worker = self._workers.get(contender)
+        if worker is not None and not worker.alive:
+            self._workers.pop(contender).close()
+            worker = None
+        if worker is None:
+            worker = self._started(contender)
+        return worker.do(f"{_JOBS}:{job}", self._limit, **arguments)
+
+    def _started(self, contender: Contender) -> Worker:
+        if contender in self._broken:
+            raise JobFailed(self._broken[contender])
+        try:
+            python = python_for(contender.package, self._environments)
+        except NotInstalled as error:
+            self._broken[contender] = str(error)
+            raise JobFailed(str(error)) from None
+        worker = Worker(contender.backend, python)
+        module = f"benchmarks.contenders.{contender.module}"
+        try:
+            started = worker.do(f"{_JOBS}:start", self._limit, module=module, entry=contender.entry)
+        except JobFailed as error:
+            self._broken[contender] = str(error)
+            worker.close()
+            raise
+        self._workers[contender] = worker
+        self.import_seconds[contender] = started["import_seconds"]
+        return worker
+
+    def keep(self, needed: Iterable[Contender]) -> None:
+        """End all other processes: memory is what runs out first."""
+        for contender in self._workers.keys() - set(needed):
+            self._workers.pop(contender).close()
+
+    def __enter__(self) -> WorkerPool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.keep(())
+
+
 def _serve() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what libraries print is no answer
-    machine.commit()
+    measuring.commit()
     for line in sys.stdin:
         function, arguments = json.loads(line)
         module, _, name = function.partition(":")

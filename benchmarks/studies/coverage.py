@@ -1,10 +1,10 @@
 """Correctness of every method on every family of keras.applications and keras_hub and backend.
 
-    python -m benchmarks.coverage --backends torch --out benchmarks/results/coverage.jsonl
-    python -m benchmarks.coverage_table benchmarks/results/coverage.jsonl --docs docs/coverage.md
+    python -m benchmarks.studies.coverage --backends torch --out benchmarks/results/coverage.jsonl
+    python -m benchmarks.studies.tables coverage FILE --docs docs/coverage.md
 
 A row a cell: ``ok``; ``finding`` (it ran and reports a fault); ``refused`` (a
-`KerasSaliencyError`, whose message is stored); ``wrong`` (an oracle of `benchmarks.oracles` rejects
+`KerasSaliencyError`, whose message is stored); ``wrong`` (an oracle of `coverage_oracles` rejects
 it); ``crash`` (any other exception, or the process died or hung). Cells that the file has already
 are not run again: an interrupted run resumes. keras_hub is an extra
 (``pip install -e ".[benchmarks]"``); without it its families are ``missing``, as are cells where
@@ -25,10 +25,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import families
-from benchmarks.families import FAMILIES, Family
-from benchmarks.machine import describe
-from benchmarks.worker import BACKENDS, JobFailed, Worker
+from benchmarks import BACKENDS
+from benchmarks.measuring import describe_machine
+from benchmarks.studies import coverage_families as families
+from benchmarks.studies.coverage_families import FAMILIES, Family
+from benchmarks.worker_pool import JobFailed, Worker
 
 LIMIT = 900.0  # seconds for one cell, the family's first included: it builds and compiles
 _SETTINGS = {  # small networks: threads and optimising compilers cost more than they save
@@ -45,7 +46,9 @@ def main(words: list[str] | None = None) -> int:
     """Run all cells that the file lacks."""
     from keras_saliency import methods
 
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.coverage", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.studies.coverage", description=__doc__
+    )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     names = [one.name for one in FAMILIES]
     parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=list(BACKENDS))
@@ -85,9 +88,9 @@ def _run(backend: str, wanted: list[tuple[str, str]], out: Path, limit: float) -
         started = time.perf_counter()
         if worker is None or not worker.alive:
             worker = Worker(backend, settings=_SETTINGS)
-            where = worker.do("benchmarks.coverage:machine", limit)
+            where = worker.do("benchmarks.studies.coverage:machine", limit)
         try:
-            row = worker.do("benchmarks.coverage:cell", limit, family=family, method=method)
+            row = worker.do("benchmarks.studies.coverage:cell", limit, family=family, method=method)
         except JobFailed as error:
             first, *rest = str(error).strip().splitlines()
             last = rest[-1] if rest else ""
@@ -116,7 +119,7 @@ _current: dict[str, Any] = {}  # the family at work: one at a time
 
 def machine() -> Row:
     """Return what this process runs on."""
-    return describe()
+    return describe_machine()
 
 
 def cell(family: str, method: str) -> Row:
@@ -149,7 +152,7 @@ def prepared(family: Family) -> dict[str, Any]:
     import keras
 
     from benchmarks.networks import no_random_kernels
-    from benchmarks.oracles import Witness
+    from benchmarks.studies.coverage_oracles import Witness
 
     pixels = picture(family.side)
     some = family.scale(
@@ -183,8 +186,8 @@ def picture(side: int) -> np.ndarray:
 
 def judged(model: Any, witness: Any, pixels: np.ndarray, name: str) -> Row:
     """Return the verdict on one method: what `explain` gives, held against the oracles."""
-    from benchmarks import verdicts
-    from benchmarks.oracles import Wrong
+    from benchmarks.studies import coverage_verdicts as verdicts
+    from benchmarks.studies.coverage_oracles import Wrong
     from keras_saliency import explain
     from keras_saliency._inputs.preprocessing import Preprocess
     from keras_saliency.errors import KerasSaliencyError

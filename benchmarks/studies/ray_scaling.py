@@ -1,6 +1,6 @@
 """Pictures a second through Ray Data with one actor and with two, on this machine.
 
-    python -m benchmarks.ray_scaling --pictures 256 --json benchmarks/results/ray_scaling.jsonl
+    python -m benchmarks.studies.ray_scaling --pictures 256 --json ray_scaling.jsonl
 
 MobileNetV2 with random weights at 224x224, gradients, one CPU an actor. Rounds with one and two
 actors alternate. Loading the model is part of a run, as it is for a user; the time from the first
@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import machine
-from benchmarks.table import JsonLines, Table
-from benchmarks.worker import BACKENDS, JobFailed, Worker
+from benchmarks import BACKENDS, measuring
+from benchmarks.rows import JsonLines, Table
+from benchmarks.worker_pool import JobFailed, Worker
 
 
 def _network() -> Any:
@@ -60,13 +60,15 @@ def measure(pictures: int, actors: int) -> dict[str, Any]:
         "seconds": times[-1],
         "first_after": times[0],
         "per_second_then": (pictures - first) / (times[-1] - times[0]),
-        "machine": machine.describe(),
+        "machine": measuring.describe_machine(),
     }
 
 
 def main(words: list[str] | None = None) -> int:
     """Run all backends with one actor and with two."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.ray_scaling", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.studies.ray_scaling", description=__doc__
+    )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--pictures", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=2)
@@ -85,7 +87,9 @@ def main(words: list[str] | None = None) -> int:
                 try:
                     with Worker(backend) as worker:
                         arguments = {"pictures": asked.pictures, "actors": actors}
-                        runs.append(worker.do("benchmarks.ray_scaling:measure", **arguments))
+                        runs.append(
+                            worker.do("benchmarks.studies.ray_scaling:measure", **arguments)
+                        )
                 except JobFailed as error:
                     print(f"{backend}, {actors} actors: {error}", file=sys.stderr)
                     return 1

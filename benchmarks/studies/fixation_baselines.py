@@ -1,7 +1,7 @@
 """Other fixation models on the same recordings, by the same metrics.
 
     pip install ai-edge-litert opencv-contrib-python-headless
-    python -m benchmarks.rivals --data fixations --datasets osie,mit1003 \\
+    python -m benchmarks.studies.fixation_baselines --data fixations --datasets osie,mit1003 \\
         --attention-center attention_center.tflite
 
 attention-center (Google, Apache-2.0) is a MobileNetV3 trained on SALICON; what is read is the map
@@ -88,7 +88,9 @@ def density(
 
 def main(words: list[str] | None = None) -> int:
     """Print a table for each rival."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.rivals", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.studies.fixation_baselines", description=__doc__
+    )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--data", required=True, help="a folder that data.read_table reads")
     parser.add_argument("--datasets", default="osie,mit1003")

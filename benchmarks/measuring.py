@@ -1,17 +1,65 @@
-"""The machine, date and versions of every row."""
+"""What a row is measured with: the clock, the memory, and the machine with its versions."""
 
 from __future__ import annotations
 
 import os
 import platform
+import random
 import resource
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+Seconds = list[float]
+
+
+def seconds_of(function: Callable[[], object]) -> float:
+    """Return the seconds of one call."""
+    started = time.perf_counter()
+    function()
+    return time.perf_counter() - started
+
+
+def interleaved(
+    contestants: Mapping[str, Callable[[], object]], rounds: int, seed: int = 0
+) -> dict[str, Seconds]:
+    """Call every contestant once a round, in a new random order each round.
+
+    Contestants return what they compute as NumPy arrays, so that no device is still at work when
+    the clock stops. One round before the clock starts is not counted.
+    """
+    for function in contestants.values():
+        function()
+    order = random.Random(seed)
+    seconds: dict[str, Seconds] = {name: [] for name in contestants}
+    for _ in range(rounds):
+        for name in order.sample(list(contestants), len(contestants)):
+            seconds[name].append(seconds_of(contestants[name]))
+    return seconds
+
+
+def quartiles(values: Seconds) -> dict[str, float]:
+    """Return the first quartile, the median and the third quartile, by name."""
+    return dict(
+        zip(("q1", "median", "q3"), np.percentile(values, (25, 50, 75)).tolist(), strict=True)
+    )
+
+
+def ratios(contestant: Seconds, reference: Seconds) -> Seconds:
+    """Return, for each round, how many times as long as the reference the contestant took."""
+    return [ours / theirs for ours, theirs in zip(contestant, reference, strict=True)]
+
+
+# -------------------------------------------------------------------------------------- the machine
+
 
 _PACKAGES = (
     "keras-saliency", "keras", "keras-hub", "numpy", "jax", "jaxlib", "tensorflow",
@@ -21,7 +69,7 @@ _PACKAGES = (
 _SETTINGS = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "XLA_FLAGS", "TF_ENABLE_ONEDNN_OPTS")
 
 
-def describe() -> dict[str, Any]:
+def describe_machine() -> dict[str, Any]:
     """Return CPU, cores, threads, device, versions and commit, as this process sees them."""
     return {
         "cpu": _cpu(),
@@ -109,12 +157,66 @@ def resident_mb() -> float:
     return pages * resource.getpagesize() / (1 << 20)
 
 
-def reset_highest() -> None:
+def reset_peak() -> None:
     """Forget the most memory that this process has had; Linux only."""
     Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
-def highest_mb() -> float:
-    """Return the most memory in MB since the last `reset_highest`; Linux only."""
+def peak_since_reset_mb() -> float:
+    """Return the most memory in MB since the last `reset_peak`; Linux only."""
     lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+
+
+# ----------------------------------------------------------------------------------- a GPU's memory
+
+
+def reset_device_peak() -> None:
+    """Forget the most memory that there has been; JAX cannot."""
+    import keras
+
+    match keras.config.backend():
+        case "torch":
+            import torch
+
+            if torch.cuda.is_available():
+                torch.cuda.reset_peak_memory_stats()
+        case "tensorflow":
+            import tensorflow as tf
+
+            if tf.config.list_logical_devices("GPU"):
+                tf.config.experimental.reset_memory_stats("GPU:0")
+
+
+def device_mb() -> float | None:
+    """Return the memory in MB that is taken now; None without a GPU."""
+    return _device_megabytes("current")
+
+
+def device_peak_mb() -> float | None:
+    """Return the most memory in MB since `reset_device_peak`; None without a GPU."""
+    return _device_megabytes("peak")
+
+
+def _device_megabytes(what: str) -> float | None:
+    import keras
+
+    taken: int | None = None
+    match keras.config.backend():
+        case "torch":
+            import torch
+
+            if torch.cuda.is_available():
+                now, most = torch.cuda.memory_allocated(), torch.cuda.max_memory_allocated()
+                taken = now if what == "current" else most
+        case "tensorflow":
+            import tensorflow as tf
+
+            if tf.config.list_logical_devices("GPU"):
+                taken = tf.config.experimental.get_memory_info("GPU:0")[what]
+        case "jax":
+            import jax
+
+            stats = jax.devices()[0].memory_stats() or {}
+            taken = stats.get("bytes_in_use" if what == "current" else "peak_bytes_in_use")
+    return None if taken is None else taken / (1 << 20)

@@ -38,7 +38,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.families import Family
+from benchmarks.studies.coverage_families import Family
 
 SAME = 0.02  # relative L2 of two maps that are the same; kinks of rectifiers move them 5e-3
 SCORE = 1e-3  # relative difference of scores that are the same, and of their spread

@@ -1,4 +1,4 @@
-"""captum on the Keras model itself, which on PyTorch is a torch.nn.Module."""
+"""captum on the Keras model, which on PyTorch is a torch.nn.Module, and on torch.nn modules."""
 
 from __future__ import annotations
 
@@ -6,11 +6,19 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from captum.attr import IntegratedGradients, NoiseTunnel, Occlusion, Saliency
+from captum.attr import (
+    IntegratedGradients,
+    LayerAttribution,
+    LayerGradCam,
+    NoiseTunnel,
+    Occlusion,
+    Saliency,
+)
 
 from benchmarks.cases import CHUNK, SAMPLES, STEPS
 from benchmarks.contenders import Entry
-from benchmarks.subject import Subject
+from benchmarks.contenders.torch_modules import to_numpy, to_tensor
+from benchmarks.networks import Subject
 
 
 def entry(method: str, subject: Subject) -> Entry:
@@ -82,3 +90,28 @@ def attributed(
         "integrated_gradients": Entry(integrated_gradients, f"internal_batch_size={CHUNK}"),
         "occlusion": Entry(occlusion, f"perturbations_per_eval={at_once}"),
     }[method]
+
+
+def entry_of_modules(method: str, subject: Subject) -> Entry:
+    """Return captum's way on channels-first tensors, channels last in memory."""
+    twin = subject.loaded.native
+    if method == "grad_cam":
+        return _grad_cam(subject)
+    window = (3, subject.window, subject.window)
+    return attributed(method, subject, twin, lambda: to_tensor(subject.pictures), to_numpy, window)
+
+
+def _grad_cam(subject: Subject) -> Entry:
+    twin, classes = subject.loaded.native, torch.tensor(subject.classes)
+    grad_cam = LayerGradCam(twin, twin.layers[subject.loaded.layer])
+    side = subject.loaded.side
+
+    def call() -> np.ndarray:
+        # Weights are frozen, so the pictures must ask for a gradient.
+        found = grad_cam.attribute(
+            to_tensor(subject.pictures, gradient=True), target=classes, relu_attributions=True
+        )
+        large = LayerAttribution.interpolate(found, (side, side), "bilinear")
+        return large[:, 0].detach().cpu().numpy()
+
+    return Entry(call, "relu_attributions=True, interpolate bilinear", "map")

@@ -1,6 +1,6 @@
 """Time and memory of ``explain()`` by ``batch_size``: why the default is what it is.
 
-    python -m benchmarks.micro_batch --backends torch --pictures 32 --sizes 8 32 --json sizes.jsonl
+    python -m benchmarks.studies.micro_batch --pictures 32 --sizes 8 32 --json sizes.jsonl
 
 Sizes are timed in interleaved rounds of one process; each peak of memory is that of a process of
 its own, with what the loaded model took before the first call beside it.
@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine, networks, timing
-from benchmarks.table import JsonLines, Table, milliseconds
-from benchmarks.worker import BACKENDS, JobFailed, Worker
+from benchmarks import BACKENDS, measuring, networks
+from benchmarks.rows import JsonLines, Table, milliseconds
+from benchmarks.worker_pool import JobFailed, Worker
 
 _COLUMNS = (
     ("backend", -10), ("model", -11), ("pictures", 8), ("batch_size", 10), ("ms/picture", 10),
@@ -26,16 +26,16 @@ _COLUMNS = (
 def measure(model: str, pictures: int, sizes: list[int], rounds: int) -> dict[str, Any]:
     """Time the sizes against each other; runs in a worker."""
     calls = {str(size): _call(model, pictures, size) for size in sizes}
-    return {"rounds": timing.interleaved(calls, rounds), "machine": machine.describe()}
+    return {"rounds": measuring.interleaved(calls, rounds), "machine": measuring.describe_machine()}
 
 
 def peak(model: str, pictures: int, size: int) -> dict[str, float]:
     """Return the peak of memory in MB after two calls, and what of it the calls added."""
     call = _call(model, pictures, size)
-    before = machine.peak_mb()
+    before = measuring.peak_mb()
     call()
     call()
-    return {"peak_mb": machine.peak_mb(), "above_model_mb": machine.peak_mb() - before}
+    return {"peak_mb": measuring.peak_mb(), "above_model_mb": measuring.peak_mb() - before}
 
 
 def _call(model: str, pictures: int, size: int) -> Any:
@@ -47,7 +47,9 @@ def _call(model: str, pictures: int, size: int) -> Any:
 
 def main(words: list[str] | None = None) -> int:
     """Run all backends; return 1 where one failed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.micro_batch", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.studies.micro_batch", description=__doc__
+    )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=list(BACKENDS))
     parser.add_argument("--model", choices=networks.NAMES, default="ResNet50")
@@ -63,11 +65,14 @@ def main(words: list[str] | None = None) -> int:
         try:
             with Worker(backend) as worker:
                 found = worker.do(
-                    "benchmarks.micro_batch:measure", **case, sizes=asked.sizes, rounds=asked.rounds
+                    "benchmarks.studies.micro_batch:measure",
+                    **case,
+                    sizes=asked.sizes,
+                    rounds=asked.rounds,
                 )
             for size in asked.sizes:
                 with Worker(backend) as worker:
-                    memory = worker.do("benchmarks.micro_batch:peak", **case, size=size)
+                    memory = worker.do("benchmarks.studies.micro_batch:peak", **case, size=size)
                 row = _row({"backend": backend, **case, "batch_size": size}, asked, found, memory)
                 lines.write(row)
                 _print(table, row)
@@ -88,8 +93,8 @@ def _row(
     return {
         "benchmark": "micro_batch",
         **case,
-        "seconds": timing.quartiles(seconds),
-        "ratio": timing.quartiles(timing.ratios(seconds, reference)),
+        "seconds": measuring.quartiles(seconds),
+        "ratio": measuring.quartiles(measuring.ratios(seconds, reference)),
         **memory,
         "rounds": seconds,
         "machine": found["machine"],

@@ -1,6 +1,6 @@
 """Fixation models at 512x512: predicting with the embedded one, building and training ResNet-50.
 
-    python -m benchmarks.fixations --backends jax tensorflow torch --json fixations.jsonl
+    python -m benchmarks.studies.fixations --backends jax tensorflow torch --json fixations.jsonl
 
 Each row is a process of its own, so that its peak of memory is its own.
 """
@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import machine, timing
-from benchmarks.table import JsonLines, Table, milliseconds
-from benchmarks.worker import BACKENDS, JobFailed, Worker
+from benchmarks import BACKENDS, measuring
+from benchmarks.rows import JsonLines, Table, milliseconds
+from benchmarks.worker_pool import JobFailed, Worker
 
 SIDE = 512
 _COLUMNS = (
@@ -89,18 +89,20 @@ def _timed(call: Any, rounds: int) -> dict[str, Any]:
     started = time.perf_counter()
     call()
     first = time.perf_counter() - started
-    seconds = timing.interleaved({"call": call}, rounds)["call"]
+    seconds = measuring.interleaved({"call": call}, rounds)["call"]
     return {
         "first_seconds": first,
         "rounds": seconds,
-        "peak_mb": machine.peak_mb(),
-        "machine": machine.describe(),
+        "peak_mb": measuring.peak_mb(),
+        "machine": measuring.describe_machine(),
     }
 
 
 def main(words: list[str] | None = None) -> int:
     """Run all tasks; return 1 where one failed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.fixations", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.studies.fixations", description=__doc__
+    )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=list(BACKENDS))
     parser.add_argument("--tasks", nargs="+", choices=_TASKS, default=list(_TASKS))
@@ -113,11 +115,11 @@ def main(words: list[str] | None = None) -> int:
         for task in asked.tasks:
             try:
                 with Worker(backend) as worker:
-                    found = worker.do(f"benchmarks.fixations:{task}", rounds=asked.rounds)
+                    found = worker.do(f"benchmarks.studies.fixations:{task}", rounds=asked.rounds)
             except JobFailed as error:
                 print(f"{backend}, {task}: {error}", file=sys.stderr)
                 return 1
-            seconds = timing.quartiles(found["rounds"])
+            seconds = measuring.quartiles(found["rounds"])
             lines.write({"benchmark": "fixations", "backend": backend, "task": task,
                          "seconds": seconds, **found})  # fmt: skip
             table.line(
