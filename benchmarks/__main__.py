@@ -8,13 +8,13 @@ import sys
 VERBS = ("run", "report", "compare")
 
 
-def main(words: list[str]) -> int:
+def main(arguments: list[str]) -> int:
     """Do what the first word says."""
-    if not words or words[0] not in VERBS:
+    if not arguments or arguments[0] not in VERBS:
         print(f"python -m benchmarks {' | '.join(VERBS)}; each has --help", file=sys.stderr)
         return 2
-    verb = importlib.import_module(f"benchmarks.{words[0]}")
-    return int(verb.main(words[1:]))
+    verb = importlib.import_module(f"benchmarks.{arguments[0]}")
+    return int(verb.main(arguments[1:]))
 
 
 if __name__ == "__main__":

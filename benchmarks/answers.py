@@ -18,7 +18,7 @@ MAX_RELATIVE_L2 = 2e-2
 
 
 class Disagreement(Exception):
-    """Two contestants gave different answers, so their times mean nothing."""
+    """Two contenders gave different results, so their times mean nothing."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +62,14 @@ def require(ours: np.ndarray, reference: np.ndarray, what: str, rule: Rule = EQU
     Raises:
         Disagreement: Too badly, or one of them is not finite or 0 everywhere.
     """
-    found = measure(ours, reference, what)
-    near = found.relative_l2 <= rule.relative_l2 or rule.relative_l2 == float("inf")
-    if not (found.cosine >= rule.cosine and near):  # NaN fails too
+    result = measure(ours, reference, what)
+    near = result.relative_l2 <= rule.relative_l2 or rule.relative_l2 == float("inf")
+    if not (result.cosine >= rule.cosine and near):  # NaN fails too
         raise Disagreement(
-            f"{what}: cosine {found.cosine:.6f} (at least {rule.cosine:.6g}), "
-            f"relative L2 {found.relative_l2:.2e} (at most {rule.relative_l2:.3g})"
+            f"{what}: cosine {result.cosine:.6f} (at least {rule.cosine:.6g}), "
+            f"relative L2 {result.relative_l2:.2e} (at most {rule.relative_l2:.3g})"
         )
-    return found
+    return result
 
 
 # -------------------------------------------------------------------------------------- other terms
@@ -90,15 +90,15 @@ class Terms:
     """What an answer is, and how near it must come to the reference in the same terms.
 
     Args:
-        words: For the row.
+        description: For the row.
         rule: How near.
-        found: What is done to the answer.
+        change: What is done to the answer.
         reference: What is done to the reference, given the answer's shape.
     """
 
-    words: str
+    description: str
     rule: Rule = EQUAL
-    found: Change = lambda answer: answer
+    change: Change = lambda answer: answer
     reference: Callable[[np.ndarray, tuple[int, ...]], np.ndarray] = lambda answer, shape: answer
 
 
@@ -127,9 +127,11 @@ def _enlarged(how: str) -> Callable[[np.ndarray, tuple[int, ...]], np.ndarray]:
 TERMS: dict[str, Terms] = {
     "equal": Terms("as it is"),
     "sizes": Terms("sizes, without signs", reference=lambda answer, _: np.abs(answer)),
-    "map": Terms("enlarged bilinearly, from 0 to 1", found=scaled, reference=_enlarged("bilinear")),
+    "map": Terms(
+        "enlarged bilinearly, from 0 to 1", change=scaled, reference=_enlarged("bilinear")
+    ),
     "corners": Terms(
-        "enlarged corner on corner, from 0 to 1", found=scaled, reference=_enlarged("corners")
+        "enlarged corner on corner, from 0 to 1", change=scaled, reference=_enlarged("corners")
     ),
     "another enlargement": Terms(
         "enlarged in another way, from 0 to 1", ANOTHER_ENLARGEMENT, scaled, _enlarged("bilinear")
@@ -160,15 +162,18 @@ def compare(
     Raises:
         Disagreement: They do not agree.
     """
-    asked = TERMS[terms]
-    found, wanted = asked.found(answer), asked.reference(reference, answer.shape)
-    rule = ANOTHER_BACKEND if other_backend and asked.rule is EQUAL else asked.rule
+    conversion = TERMS[terms]
+    result, expected = (
+        conversion.change(answer),
+        conversion.reference(reference, answer.shape),
+    )
+    rule = ANOTHER_BACKEND if other_backend and conversion.rule is EQUAL else conversion.rule
     if again is not None:
-        draws = measure(asked.reference(again, answer.shape), wanted, what)
+        draws = measure(conversion.reference(again, answer.shape), expected, what)
         rule = Rule(draws.cosine - SPREAD, 1.5 * draws.relative_l2 + SPREAD)
-    agreed: Agreement = require(found, wanted, what, rule)
+    agreed: Agreement = require(result, expected, what, rule)
     return {
-        "compared": asked.words,
+        "compared": conversion.description,
         "cosine": agreed.cosine,
         "relative_l2": agreed.relative_l2,
         "least_cosine": rule.cosine,

@@ -27,41 +27,41 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def main(words: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Print the table; return 1 where something became slower beyond the threshold."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks compare", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("old", type=Path, help="JSON lines of a run")
     parser.add_argument("new", type=Path, help="JSON lines of a later run")
     parser.add_argument("--threshold", type=float, default=1.1, help="a larger ratio is an error")
-    parser.add_argument("--relative", action="store_true", help="compare ratios to by hand")
-    asked = parser.parse_args(words)
+    parser.add_argument("--relative", action="store_true", help="compare ratios to hand-written programs")
+    args = parser.parse_args(argv)
 
-    old, new = (rows.read([path]) for path in (asked.old, asked.new))
-    _say_where(old, new)
+    old, new = (rows.read([path]) for path in (args.old, args.new))
+    _warn_of_other_machines(old, new)
     table, slower = Table(_COLUMNS), 0
     for key in {**old, **new}:
-        before, after = (_times(key, run, asked.relative) for run in (old, new))
+        before, after = (_times(key, run, args.relative) for run in (old, new))
         name = rows.case(old.get(key) or new[key]), key[-1]
         if before is None or after is None:
             missing = [w for w, one in (("before", before), ("after", after)) if one is None]
             table.line(*name, "", "", "", "", f"none {' and '.join(missing)}")
             continue
-        found = quartiles(np.divide.outer(after, before).ravel().tolist())
-        moved = found["q1"] > 1 or found["q3"] < 1
-        bad = moved and found["median"] > asked.threshold
+        change = quartiles(np.divide.outer(after, before).ravel().tolist())
+        moved = change["q1"] > 1 or change["q3"] < 1
+        bad = moved and change["median"] > args.threshold
         slower += bad
         word = "SLOWER" if bad else "moved" if moved else ""
-        show = (lambda value: f"{value:.3f}") if asked.relative else milliseconds
+        show = (lambda value: f"{value:.3f}") if args.relative else milliseconds
         table.line(
             *name,
             show(float(np.median(before))),
             show(float(np.median(after))),
-            f"{found['median']:.3f}",
-            f"{found['q1']:.3f}-{found['q3']:.3f}",
+            f"{change['median']:.3f}",
+            f"{change['q1']:.3f}-{change['q3']:.3f}",
             word,
         )
-    print(f"slower than {asked.threshold:g} times: {slower}")
+    print(f"slower than {args.threshold:g} times: {slower}")
     return 1 if slower else 0
 
 
@@ -78,7 +78,7 @@ def _times(key: Key, run: dict[Key, Row], relative: bool) -> Seconds | None:
     return [one / other for one, other in zip(row["rounds"], reference["rounds"], strict=True)]
 
 
-def _say_where(old: dict[Key, Row], new: dict[Key, Row]) -> None:
+def _warn_of_other_machines(old: dict[Key, Row], new: dict[Key, Row]) -> None:
     """Warn where the two runs were on other machines or other versions."""
     for what in ("cpu", "cores", "threads", "device", "versions"):
         seen = [

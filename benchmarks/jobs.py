@@ -28,7 +28,7 @@ _entry: Entry | None = None
 def start(module: str, entry: str) -> dict[str, float]:
     """Import a contender's module, with everything that it needs, and say how long that took.
 
-    Keras counts for everybody, also where it only brings the network.
+    Keras counts for all, also where it only brings the network.
     """
     global _make_entry
     started = time.perf_counter()
@@ -71,10 +71,10 @@ def prepare(method: str, batch: int, path: str | None, answer: str) -> dict[str,
     before, on_device = measuring.resident_mb(), measuring.device_mb()
     measuring.reset_peak()
     started = time.perf_counter()
-    found = _entry.call()
+    result = _entry.call()
     first = time.perf_counter() - started
     with Path(answer).open("wb") as file:
-        np.save(file, found)
+        np.save(file, result)
     return {
         "load_seconds": loaded,
         "first_seconds": first,
@@ -108,15 +108,15 @@ def warm_up(resident_mb: float, device_mb: float | None) -> dict[str, float | No
     measuring.reset_peak()
     measuring.reset_device_peak()
     _entry.call()
-    found: dict[str, float | None] = {"above_model_mb": measuring.peak_since_reset_mb() - least}
+    result: dict[str, float | None] = {"above_model_mb": measuring.peak_since_reset_mb() - least}
     started, calls = time.perf_counter(), 2
     while calls < _WARM_CALLS and time.perf_counter() - started < _WARM_SECONDS:
         _entry.call()
         calls += 1
     on_device = measuring.device_peak_mb()
     if on_device is not None and device_mb is not None:
-        found["device_above_model_mb"] = on_device - device_mb
-    return found
+        result["device_above_model_mb"] = on_device - device_mb
+    return result
 
 
 def describe() -> dict[str, Any]:

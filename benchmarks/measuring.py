@@ -29,20 +29,20 @@ def seconds_of(function: Callable[[], object]) -> float:
 
 
 def interleaved(
-    contestants: Mapping[str, Callable[[], object]], rounds: int, seed: int = 0
+    contenders: Mapping[str, Callable[[], object]], rounds: int, seed: int = 0
 ) -> dict[str, Seconds]:
-    """Call every contestant once a round, in a new random order each round.
+    """Call every contender once a round, in a new random order each round.
 
-    Contestants return what they compute as NumPy arrays, so that no device is still at work when
+    Contenders return what they compute as NumPy arrays, so that no device is still at work when
     the clock stops. One round before the clock starts is not counted.
     """
-    for function in contestants.values():
+    for function in contenders.values():
         function()
     order = random.Random(seed)
-    seconds: dict[str, Seconds] = {name: [] for name in contestants}
+    seconds: dict[str, Seconds] = {name: [] for name in contenders}
     for _ in range(rounds):
-        for name in order.sample(list(contestants), len(contestants)):
-            seconds[name].append(seconds_of(contestants[name]))
+        for name in order.sample(list(contenders), len(contenders)):
+            seconds[name].append(seconds_of(contenders[name]))
     return seconds
 
 
@@ -53,9 +53,9 @@ def quartiles(values: Seconds) -> dict[str, float]:
     )
 
 
-def ratios(contestant: Seconds, reference: Seconds) -> Seconds:
-    """Return, for each round, how many times as long as the reference the contestant took."""
-    return [ours / theirs for ours, theirs in zip(contestant, reference, strict=True)]
+def ratios(contender: Seconds, reference: Seconds) -> Seconds:
+    """Return, for each round, how many times as long as the reference the contender took."""
+    return [ours / theirs for ours, theirs in zip(contender, reference, strict=True)]
 
 
 # -------------------------------------------------------------------------------------- the machine
@@ -115,13 +115,13 @@ def _threads_and_device() -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    result = {}
     for name in _PACKAGES:
         try:
-            found[name] = version(name)
+            result[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return result
 
 
 @cache
@@ -136,10 +136,10 @@ def commit() -> dict[str, Any]:
     }
 
 
-def _git(*words: str) -> str:
+def _git(*arguments: str) -> str:
     here = Path(__file__).resolve().parent.parent
     try:
-        done = subprocess.run(["git", *words], cwd=here, capture_output=True, text=True)
+        done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True)
     except OSError:
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

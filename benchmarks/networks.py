@@ -132,10 +132,10 @@ def _scale_in_turn(chain: list[Any], x: Any) -> None:
     for layer in chain:
         if getattr(layer, "activation", None) is activations.relu:
             layer.activation = activations.linear
-            found = ops.convert_to_numpy(layer(x))
+            output = ops.convert_to_numpy(layer(x))
             layer.activation = activations.relu
-            axes = tuple(range(found.ndim - 1))
-            mean, deviation = found.mean(axes), found.std(axes)
+            axes = tuple(range(output.ndim - 1))
+            mean, deviation = output.mean(axes), output.std(axes)
             layer.set_weights([layer.get_weights()[0] / deviation, 1 - mean / deviation])
         x = ops.convert_to_numpy(layer(x))
 
@@ -168,7 +168,7 @@ def pictures(name: str, count: int, side: int = SIDE) -> np.ndarray:
             left, top = (int(random.integers(whole - edge)) for whole in photo.size)
             piece = photo.crop((left, top, left + edge, top + edge))
             picture[:] = np.asarray(piece.resize((side, side), Image.Resampling.BICUBIC))
-    # As a sensor would: where a photo is flat, the larger of two equal values is anybody's guess.
+    # As a sensor would: where a photo is flat, the larger of two equal values is arbitrary.
     pixels = np.clip(pixels + random.normal(0, 8, pixels.shape), 0, 255).astype(np.float32)
     pixels[:, 0, 0], pixels[:, 0, 1] = 0, 255
     # "caffe" gives a view with the channels turned round, which torch does not take.

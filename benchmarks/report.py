@@ -1,4 +1,4 @@
-"""Tables of a run as Markdown, and its figures, so that no number is ever typed by hand.
+"""Tables of a run as Markdown, and its figures, so that no number is typed by hand.
 
     python -m benchmarks report benchmarks/results/suite-2cpu.jsonl
     python -m benchmarks report RUN --out docs/figures --readme README.md
@@ -27,9 +27,9 @@ TITLES = {"jax": "JAX", "tensorflow": "TensorFlow", "torch": "PyTorch"}
 _NAMED = ("network", "method", "pictures")
 
 
-def markdown(found: Iterable[Row]) -> str:
+def markdown(results: Iterable[Row]) -> str:
     """Return all tables, with where and when they were measured and how to do it again."""
-    ordered = sorted(found, key=_place)
+    ordered = sorted(results, key=_place)
     good = [row for row in ordered if "error" not in row]
     parts = [
         _where(good),
@@ -55,11 +55,11 @@ def markdown(found: Iterable[Row]) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def across_backends(found: list[Row]) -> str:
+def across_backends(results: list[Row]) -> str:
     """Return a line a case: this package on each backend, beside the hand-written program."""
-    present = [one for one in BACKENDS if any(row["backend"] == one for row in found)]
+    present = [one for one in BACKENDS if any(row["backend"] == one for row in results)]
     lines: dict[tuple[str, str, int], dict[str, Row]] = {}
-    for row in found:
+    for row in results:
         if row["library"] == OURS:
             lines.setdefault(_case(row), {})[row["backend"]] = row
     heads = [f"{TITLES[one]} {what}" for one in present for what in ("ms", "/ hand-written")]
@@ -69,11 +69,11 @@ def across_backends(found: list[Row]) -> str:
     ])  # fmt: skip
 
 
-def across_peers(found: list[Row]) -> str:
+def across_peers(results: list[Row]) -> str:
     """Return a line for every peer in every case; nothing where there are no peers."""
-    ours = {(*_case(row), row["backend"]): row for row in found if row["library"] == OURS}
+    ours = {(*_case(row), row["backend"]): row for row in results if row["library"] == OURS}
     lines = []
-    for row in found:
+    for row in results:
         if not rows.is_peer(row):
             continue
         own = ours.get((*_case(row), row["backend"]))
@@ -91,24 +91,24 @@ def across_peers(found: list[Row]) -> str:
     return table(heads, lines) if lines else ""
 
 
-def settings(found: list[Row]) -> str:
+def settings(results: list[Row]) -> str:
     """Return the settings of each peer."""
     chosen: dict[str, dict[str, str]] = {}
-    for row in found:
+    for row in results:
         if rows.is_peer(row) and row.get("settings"):
             chosen.setdefault(row["contender"], {})[row["method"]] = row["settings"]
     lines = [
-        f"{name}: {', '.join(f'{method} ({words})' for method, words in methods.items())}"
+        f"{name}: {', '.join(f'{method} ({setting})' for method, setting in methods.items())}"
         for name, methods in chosen.items()
     ]
     return f"Settings. {'; '.join(lines)}." if lines else ""
 
 
-def starting(found: list[Row]) -> str:
+def starting(results: list[Row]) -> str:
     """Return a line a contender, of the last network of which one picture's gradient was taken."""
     chosen = [
         row
-        for row in found
+        for row in results
         if (row["method"], row["batch"]) == ("gradient", 1) and row.get("import_seconds")
     ]
     if not chosen:
@@ -140,8 +140,8 @@ def milliseconds(row: Row) -> str:
 
 def ratio(row: Row, library: str) -> str:
     """Return the ratio to a reference with its quartiles, or nothing where there is none."""
-    found = row["ratios"].get(library)
-    return f"{found['median']:.2f} ({found['q1']:.2f}–{found['q3']:.2f})" if found else ""
+    ratios = row["ratios"].get(library)
+    return f"{ratios['median']:.2f} ({ratios['q1']:.2f}–{ratios['q3']:.2f})" if ratios else ""
 
 
 def put_into(path: Path, text: str) -> None:
@@ -170,9 +170,9 @@ def _ours(row: Row | None) -> tuple[str, str]:
     return (milliseconds(row), ratio(row, BY_HAND)) if row else ("", "")
 
 
-def _where(found: list[Row]) -> str:
+def _where(results: list[Row]) -> str:
     """Return machine, date, commit and versions, and how to run it again."""
-    machines = [row["machine"] for row in found if row.get("machine")]
+    machines = [row["machine"] for row in results if row.get("machine")]
     if not machines:
         return ""
     seen: dict[str, list[str]] = {"place": [], "date": [], "commit": [], "package": []}
@@ -191,9 +191,9 @@ def _where(found: list[Row]) -> str:
     )
 
 
-def _missing(found: list[Row]) -> str:
+def _missing(results: list[Row]) -> str:
     """Return what failed or disagreed: it is never left out in silence."""
-    bad = [row for row in found if "error" in row]
+    bad = [row for row in results if "error" in row]
     if not bad:
         return ""
     lines = [
@@ -209,14 +209,14 @@ _COLOURS = {"jax": "#7b5ea7", "tensorflow": "#e07b39", "torch": "#3a7ca5"}
 _TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 
 
-def draw_figures(found: list[Row], folder: Path) -> list[Path]:
+def draw_figures(results: list[Row], folder: Path) -> list[Path]:
     """Draw what there is to draw, and return the files: ``backends.png`` and ``peers.png``.
 
     Args:
-        found: Rows of a run.
+        results: Rows of a run.
         folder: Made where it is missing.
     """
-    good = [row for row in found if "error" not in row]
+    good = [row for row in results if "error" not in row]
     ours = [row for row in good if row["library"] == OURS and BY_HAND in row["ratios"]]
     peers = [row for row in good if is_peer(row) and OURS in row["ratios"]]
     folder.mkdir(parents=True, exist_ok=True)
@@ -240,7 +240,7 @@ def draw_figures(found: list[Row], folder: Path) -> list[Path]:
     return made
 
 
-def _bars(found: list[Row], library: str, name: Any, title: str, axis: str, path: Path) -> None:
+def _bars(results: list[Row], library: str, name: Any, title: str, axis: str, path: Path) -> None:
     """Draw a group of bars a case, from top to bottom."""
     import matplotlib
 
@@ -248,7 +248,7 @@ def _bars(found: list[Row], library: str, name: Any, title: str, axis: str, path
     from matplotlib import pyplot
 
     groups: dict[str, list[Row]] = {}
-    for row in found:
+    for row in results:
         groups.setdefault(case(row), []).append(row)
     places, ticks, top = [], [], 0.0
     for group in groups.values():
@@ -291,24 +291,24 @@ def _bars(found: list[Row], library: str, name: Any, title: str, axis: str, path
     pyplot.close(figure)
 
 
-def main(words: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Print the tables; draw figures and fill a README on request."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks report", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("files", nargs="+", type=Path, help="JSON lines of runs")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="for figures")
     parser.add_argument("--readme", type=Path, metavar="FILE", help="put the tables there")
-    asked = parser.parse_args(words)
-    found = list(rows.read(asked.files).values())
-    if not found:
+    args = parser.parse_args(argv)
+    results = list(rows.read(args.files).values())
+    if not results:
         parser.error("there is no row of a run in these files")
-    text = markdown(found)
+    text = markdown(results)
     print(text, end="")
-    if asked.out:
-        for path in draw_figures(found, asked.out):
+    if args.out:
+        for path in draw_figures(results, args.out):
             print(path, file=sys.stderr)
-    if asked.readme:
-        put_into(asked.readme, text)
+    if args.readme:
+        put_into(args.readme, text)
     return 0
 
 

@@ -39,7 +39,7 @@ _COLUMNS = (
     ("quartiles", 15), ("/ by hand", 10), ("/ ours", 8), ("cosine", 9), ("first s", 8),
     ("MB", 6),
 )  # fmt: skip
-Found = dict[Contender, Row]  # a row with "error" takes no further part
+Results = dict[Contender, Row]  # a row with "error" takes no further part
 
 
 class Runner:
@@ -48,7 +48,7 @@ class Runner:
     Args:
         pool: The contenders' processes.
         cases: All that will be run, so that a process that is needed no more can go.
-        contenders: Everybody.
+        contenders: All that take part.
         side: Of the pictures.
         folder: For files that are not needed afterwards.
     """
@@ -71,18 +71,18 @@ class Runner:
         entered = self._entered(case)
         later = self._cases[self._cases.index(case) :]
         self._pool.keep({one for each in later for one in self._entered(each)})
-        found = {one: self._row(case, one) for one in entered}
-        self._each(found, lambda one, row: row.update(self._prepare(case, one)))
-        self._compare(case, found)
-        self._each(found, self._warm_up)
+        results = {one: self._row(case, one) for one in entered}
+        self._each(results, lambda one, row: row.update(self._prepare(case, one)))
+        self._compare(case, results)
+        self._each(results, self._warm_up)
         for _ in range(rounds):
-            left = _left(found)
-            shuffled = {one: found[one] for one in self._order.sample(left, len(left))}
+            left = _left(results)
+            shuffled = {one: results[one] for one in self._order.sample(left, len(left))}
             self._each(shuffled, lambda one, row: row["rounds"].append(self._pool.do(one, "call")))
-        self._each(found, lambda one, row: row.update(machine=self._pool.do(one, "describe")))
-        for one in _left(found):
-            found[one].update(_times(one, found))
-        return list(found.values())
+        self._each(results, lambda one, row: row.update(machine=self._pool.do(one, "describe")))
+        for one in _left(results):
+            results[one].update(_times(one, results))
+        return list(results.values())
 
     def _entered(self, case: Case) -> list[Contender]:
         return [one for one in self._contenders if one.takes(case.network, case.method)]
@@ -102,14 +102,14 @@ class Runner:
         }
 
     @staticmethod
-    def _each(found: Found, job: Callable[[Contender, Row], None]) -> None:
-        """Do a job for everybody who is left; where it fails, the row says so."""
-        for one in _left(found):
+    def _each(results: Results, job: Callable[[Contender, Row], None]) -> None:
+        """Do a job for every contender that is left; where it fails, the row reports it."""
+        for one in _left(results):
             try:
-                job(one, found[one])
+                job(one, results[one])
             except (JobFailed, Disagreement) as error:
-                found[one]["error"] = str(error).strip()
-                last = found[one]["error"].splitlines()[-1]
+                results[one]["error"] = str(error).strip()
+                last = results[one]["error"].splitlines()[-1]
                 print(f"{one.name}: {last}", file=sys.stderr, flush=True)
 
     # --------------------------------------------------------------------------- before the clock
@@ -117,21 +117,21 @@ class Runner:
     def _prepare(self, case: Case, contender: Contender) -> Row:
         path = None if case.method == FIXATIONS else self._subject(case)
         answer = str(self._answer(contender))
-        asked = {"method": case.method, "batch": case.batch, "path": path, "answer": answer}
-        found = self._pool.do(contender, "prepare", **asked)
-        return {**found, "import_seconds": self._pool.import_seconds[contender]}
+        args = {"method": case.method, "batch": case.batch, "path": path, "answer": answer}
+        prepared = self._pool.do(contender, "prepare", **args)
+        return {**prepared, "import_seconds": self._pool.import_seconds[contender]}
 
     def _subject(self, case: Case) -> str:
-        """Return the file of the case's network, written by whom it costs least."""
+        """Return the file of the case's network, written by the fastest contender."""
         path = self._folder / f"{case.network}.npz"
         if not path.exists():
             for old in self._folder.glob("*.npz"):
                 old.unlink()
             count = max(each.batch for each in self._cases if each.network == case.network)
-            asked = {"network": case.network, "side": self._side, "count": count}
+            args = {"network": case.network, "side": self._side, "count": count}
             # Nothing is compiled for one run on PyTorch; the names are in the right order.
             writer = max(self._entered(case), key=lambda one: one.backend)
-            self._pool.do(writer, "write_subject", **asked, path=str(path))
+            self._pool.do(writer, "write_subject", **args, path=str(path))
         return str(path)
 
     def _answer(self, contender: Contender) -> Path:
@@ -143,10 +143,10 @@ class Runner:
 
     # --------------------------------------------------------------------------- equal answers
 
-    def _compare(self, case: Case, found: Found) -> None:
+    def _compare(self, case: Case, results: Results) -> None:
         """Hold every answer against that of the same backend's reference, and these together."""
-        references: dict[str, Contender] = {}  # by backend; the first is everybody's
-        again: list[np.ndarray] = []
+        references: dict[str, Contender] = {}  # by backend; the first is used for all
+        redrawn: list[np.ndarray] = []
 
         def compare(one: Contender, row: Row) -> None:
             if not references:
@@ -157,32 +157,32 @@ class Runner:
                 if case.method in DRAWN:
                     path = self._folder / "again.npy"
                     self._pool.do(one, "again", answer=str(path))
-                    again.append(np.load(path))
+                    redrawn.append(np.load(path))
                 return
             first = next(iter(references.values()))
-            reference = first if again else references.get(one.backend, first)
-            answer, wanted = (np.load(self._answer(each)) for each in (one, reference))
+            reference = first if redrawn else references.get(one.backend, first)
+            answer, expected = (np.load(self._answer(each)) for each in (one, reference))
             what = f"beside {reference.name}"
             other = reference.backend != one.backend
-            drawn = again[0] if again else None
-            agreed = answers.compare(row["compared"], answer, wanted, what, drawn, other)
+            drawn = redrawn[0] if redrawn else None
+            agreed = answers.compare(row["compared"], answer, expected, what, drawn, other)
             row["agreement"] = {"with": reference.name, **agreed}
             if one.is_reference:
                 references.setdefault(one.backend, one)
 
-        self._each(found, compare)
+        self._each(results, compare)
 
 
-def _left(found: Found) -> list[Contender]:
-    return [one for one, row in found.items() if "error" not in row]
+def _left(results: Results) -> list[Contender]:
+    return [one for one, row in results.items() if "error" not in row]
 
 
-def _times(contender: Contender, found: Found) -> Row:
+def _times(contender: Contender, results: Results) -> Row:
     """Return quartiles of seconds, and of ratios to the two references of the same backend."""
-    rounds = found[contender]["rounds"]
+    rounds = results[contender]["rounds"]
     ratios = {
-        other.library: measuring.quartiles(measuring.ratios(rounds, found[other]["rounds"]))
-        for other in _left(found)
+        other.library: measuring.quartiles(measuring.ratios(rounds, results[other]["rounds"]))
+        for other in _left(results)
         if other.is_reference and other.backend == contender.backend
     }
     return {"seconds": measuring.quartiles(rounds), "ratios": ratios}
@@ -191,7 +191,7 @@ def _times(contender: Contender, found: Found) -> Row:
 # ------------------------------------------------------------------------------ the command line
 
 
-def parsed(words: list[str] | None) -> argparse.Namespace:
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Return the parsed arguments."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks run", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -208,26 +208,26 @@ def parsed(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a tiny network: does it run?")
     parser.add_argument("--limit", type=float, default=1800, help="seconds a call may take")
     parser.add_argument("--environments", type=Path, default=contenders.FOLDER)
-    asked = parser.parse_args(words)
-    if asked.libraries and not _REFERENCES & set(asked.libraries):
+    args = parser.parse_args(argv)
+    if args.libraries and not _REFERENCES & set(args.libraries):
         parser.error(f"--libraries needs one of {sorted(_REFERENCES)}, to compare with")
-    return asked
+    return args
 
 
-def main(words: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run all cases; return 1 where a contender failed or disagreed."""
-    asked = parsed(words)
-    chosen = cases.chosen(asked.networks, asked.methods, asked.batches, asked.all, asked.quick)
-    entered = contenders.chosen(tuple(asked.libraries), tuple(asked.backends))
-    side = asked.side or (32 if asked.quick else SIDE)
-    table, lines, failed, started = Table(_COLUMNS), JsonLines(asked.json), 0, time.time()
+    args = parse_arguments(argv)
+    chosen = cases.chosen(args.networks, args.methods, args.batches, args.all, args.quick)
+    entered = contenders.chosen(tuple(args.libraries), tuple(args.backends))
+    side = args.side or (32 if args.quick else SIDE)
+    table, lines, failed, started = Table(_COLUMNS), JsonLines(args.json), 0, time.time()
     with (
-        WorkerPool(asked.environments, asked.limit) as pool,
+        WorkerPool(args.environments, args.limit) as pool,
         tempfile.TemporaryDirectory(prefix="benchmarks-") as folder,
     ):
         runner = Runner(pool, chosen, entered, side, Path(folder))
         for case in chosen:
-            rounds = asked.rounds or (2 if asked.quick else cases.ROUNDS[case.method])
+            rounds = args.rounds or (2 if args.quick else cases.ROUNDS[case.method])
             for row in runner.rows(case, rounds):
                 lines.write(row)
                 _print(table, row)
@@ -251,7 +251,7 @@ def _print(table: Table, row: dict[str, Any]) -> None:
             f"{row['ratios'][library]['median']:.3f}" if library in row["ratios"] else ""
             for library in (contenders.BY_HAND, contenders.OURS)
         ),
-        f"{agreed['cosine']:.6f}" if agreed else "is it",
+        f"{agreed['cosine']:.6f}" if agreed else "reference",
         f"{row['first_seconds']:.2f}",
         f"{row['above_model_mb']:.0f}",
     )

@@ -52,7 +52,7 @@ class Worker:
             settings: More environment variables.
         """
         environment = {**_QUIET, **os.environ, "KERAS_BACKEND": backend, **(settings or {})}
-        # TensorFlow talks a lot; what it said is shown if the process dies.
+        # TensorFlow logs a lot; its log is shown if the process dies.
         self._log = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 (lives with us)
         self._process = subprocess.Popen(
             [str(python), "-m", "benchmarks.worker_pool"],
@@ -81,24 +81,24 @@ class Worker:
             self._process.stdin.write(json.dumps([function, arguments]) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            raise JobFailed(self._last_words(function)) from None
+            raise JobFailed(self._why_it_died(function)) from None
         if limit is not None and not select.select([self._process.stdout], [], [], limit)[0]:
             self._process.kill()
             self._process.wait()
             raise JobFailed(f"{function} took longer than {limit:.0f} s.")
         line = self._process.stdout.readline()
         if not line:
-            raise JobFailed(self._last_words(function))
+            raise JobFailed(self._why_it_died(function))
         result, error = json.loads(line)
         if error:
             raise JobFailed(error)
         return result
 
-    def _last_words(self, function: str) -> str:
+    def _why_it_died(self, function: str) -> str:
         status = self._process.wait()
         self._log.seek(0)
-        said = self._log.read()[-2000:]
-        return f"The process died in {function} with status {status}:\n{said}"
+        output = self._log.read()[-2000:]
+        return f"The process died in {function} with status {status}:\n{output}"
 
     @property
     def alive(self) -> bool:
@@ -186,7 +186,7 @@ class WorkerPool:
 
 def _serve() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what libraries print is no answer
+    os.dup2(2, 1)  # what libraries print is no result
     measuring.commit()
     for line in sys.stdin:
         function, arguments = json.loads(line)

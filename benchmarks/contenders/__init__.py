@@ -176,8 +176,8 @@ def python_for(package: str | None, folder: Path = FOLDER) -> Path:
         return here
     home, recipe = folder.resolve() / package, RECIPES[package]
     python, stamp = home / "bin" / "python", home / "recipe.json"
-    wanted = json.dumps({**asdict(recipe), "around": _packages()})
-    if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
+    recipe_and_paths = json.dumps({**asdict(recipe), "around": _packages()})
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == recipe_and_paths:
         return python
     print(f"making an environment for {package} in {home}", file=sys.stderr, flush=True)
     shutil.rmtree(home, ignore_errors=True)
@@ -186,7 +186,7 @@ def python_for(package: str | None, folder: Path = FOLDER) -> Path:
     for options, names in (((), recipe.whole), (("--no-deps",), recipe.alone)):
         if names:
             _pip(python, *options, *names)
-    stamp.write_text(wanted, encoding="utf-8")
+    stamp.write_text(recipe_and_paths, encoding="utf-8")
     return python
 
 
@@ -203,8 +203,8 @@ def _show_ours(home: Path, python: Path) -> None:
     (own / "ours.pth").write_text("".join(lines), encoding="utf-8")
 
 
-def _pip(python: Path, *words: str) -> None:
-    command = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", *words]
+def _pip(python: Path, *options: str) -> None:
+    command = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", *options]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise NotInstalled(f"{' '.join(command)}\n{done.stderr[-2000:]}")

@@ -31,7 +31,7 @@ def entry(method: str, subject: Subject) -> Entry:
         subject,
         lambda x: model(x, training=False),
         lambda: torch.tensor(subject.pictures, device=device),
-        lambda found: found.detach().cpu().numpy(),
+        lambda result: result.detach().cpu().numpy(),
         (subject.window, subject.window, 3),
     )
 
@@ -61,11 +61,11 @@ def attributed(
         return numpy(saliency.attribute(pictures(), target=classes, abs=False))
 
     def smooth_grad() -> np.ndarray:
-        found = tunnel.attribute(
+        result = tunnel.attribute(
             pictures(), nt_type="smoothgrad", nt_samples=SAMPLES, nt_samples_batch_size=at_once,
             stdevs=subject.noise, target=classes, abs=False,
         )  # fmt: skip
-        return numpy(found)
+        return numpy(result)
 
     def integrated_gradients() -> np.ndarray:
         size = max(CHUNK, subject.batch)
@@ -74,11 +74,11 @@ def attributed(
         ))  # fmt: skip
 
     def occlusion() -> np.ndarray:
-        found = covering.attribute(
+        result = covering.attribute(
             pictures(), sliding_window_shapes=window, strides=window, baselines=0, target=classes,
             perturbations_per_eval=at_once,
         )  # fmt: skip
-        return numpy(found)[..., 0]  # a window covers all channels: they are alike
+        return numpy(result)[..., 0]  # a window covers all channels: they are alike
 
     saliency, integrated, covering = (
         kind(forward) for kind in (Saliency, IntegratedGradients, Occlusion)
@@ -108,10 +108,10 @@ def _grad_cam(subject: Subject) -> Entry:
 
     def call() -> np.ndarray:
         # Weights are frozen, so the pictures must ask for a gradient.
-        found = grad_cam.attribute(
+        result = grad_cam.attribute(
             to_tensor(subject.pictures, gradient=True), target=classes, relu_attributions=True
         )
-        large = LayerAttribution.interpolate(found, (side, side), "bilinear")
+        large = LayerAttribution.interpolate(result, (side, side), "bilinear")
         return large[:, 0].detach().cpu().numpy()
 
     return Entry(call, "relu_attributions=True, interpolate bilinear", "map")

@@ -1,7 +1,7 @@
 """The lower bound: hand-written programs for each backend, in loops over chunks of eight.
 
 They explain given classes of a network that gives logits, keep sums on the device, and know nothing
-of anybody else's model, picture or layer.
+of other models, pictures or layers.
 """
 
 from __future__ import annotations

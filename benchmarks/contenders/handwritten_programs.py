@@ -71,8 +71,8 @@ def jax_programs(model: Any, layer: str | None) -> Programs:
 
     def run(part: Any, x: Any, weights: Any) -> Any:
         with keras.StatelessScope(state_mapping=list(zip(model.variables, weights, strict=True))):
-            found = part(x, training=False)
-        return found[0] if isinstance(found, list) else found
+            result = part(x, training=False)
+        return result[0] if isinstance(result, list) else result
 
     def chosen(part: Any, x: Any, weights: Any, classes: Any) -> Any:
         return jnp.take_along_axis(run(part, x, weights), classes[:, None], axis=-1)[:, 0]
@@ -87,14 +87,14 @@ def jax_programs(model: Any, layer: str | None) -> Programs:
     @jax.jit
     def grad_cam(x: Any, weights: Any, classes: Any) -> Any:
         maps = run(front, x, weights)
-        found = jax.grad(lambda maps: chosen(tail, maps, weights, classes).sum())(maps)
-        return jax.nn.relu(jnp.einsum("bhwk,bk->bhw", maps, found.mean((1, 2))))
+        result = jax.grad(lambda maps: chosen(tail, maps, weights, classes).sum())(maps)
+        return jax.nn.relu(jnp.einsum("bhwk,bk->bhw", maps, result.mean((1, 2))))
 
     @jax.jit
     def path(x: Any, weights: Any, classes: Any, rows: Any, steps: Any, shares: Any) -> Any:
         points = steps[:, None, None, None] * x[rows]
-        found = shares[:, None, None, None] * slope(points, weights, classes)
-        return jnp.zeros_like(x).at[rows].add(found)
+        result = shares[:, None, None, None] * slope(points, weights, classes)
+        return jnp.zeros_like(x).at[rows].add(result)
 
     @jax.jit
     def noisy(x: Any, weights: Any, classes: Any, rows: Any, noise: Any, seed: Any) -> Any:
@@ -122,8 +122,8 @@ def tensorflow_programs(model: Any, layer: str | None) -> Programs:
     compiled = tf.function(jit_compile=bool(tf.config.list_physical_devices("GPU")))
 
     def run(part: Any, x: Any) -> Any:
-        found = part(x, training=False)
-        return found[0] if isinstance(found, list) else found
+        result = part(x, training=False)
+        return result[0] if isinstance(result, list) else result
 
     def chosen(part: Any, x: Any, classes: Any) -> Any:
         return tf.gather(run(part, x), classes, batch_dims=1)
@@ -151,8 +151,8 @@ def tensorflow_programs(model: Any, layer: str | None) -> Programs:
     @compiled
     def path(x: Any, classes: Any, rows: Any, steps: Any, shares: Any) -> Any:
         points = steps[:, None, None, None] * tf.gather(x, rows)
-        found = shares[:, None, None, None] * slope(model, points, classes)
-        return tf.math.unsorted_segment_sum(found, rows, tf.shape(x)[0])
+        result = shares[:, None, None, None] * slope(model, points, classes)
+        return tf.math.unsorted_segment_sum(result, rows, tf.shape(x)[0])
 
     @compiled
     def noisy(x: Any, classes: Any, rows: Any, noise: Any, seed: Any) -> Any:
@@ -168,7 +168,7 @@ def tensorflow_programs(model: Any, layer: str | None) -> Programs:
         path=lambda *given: path(*map(tensor, given)),
         noisy=lambda *given: noisy(*map(tensor, given)),
         to_device=tensor,
-        to_numpy=lambda found: found.numpy(),
+        to_numpy=lambda result: result.numpy(),
     )
 
 
@@ -184,16 +184,16 @@ def torch_programs(model: Any, layer: str | None) -> Programs:
         return torch.as_tensor(value, device=device)
 
     def run(part: Any, x: Any) -> Any:
-        found = part(x, training=False)
-        return found[0] if isinstance(found, list) else found
+        result = part(x, training=False)
+        return result[0] if isinstance(result, list) else result
 
     def chosen(part: Any, x: Any, classes: Any) -> Any:
         return run(part, x).gather(1, tensor(classes).long()[:, None])[:, 0]
 
     def slope(part: Any, x: Any, classes: Any) -> Any:
         x = x.detach().requires_grad_()
-        (found,) = torch.autograd.grad(chosen(part, x, classes).sum(), x)
-        return found
+        (result,) = torch.autograd.grad(chosen(part, x, classes).sum(), x)
+        return result
 
     def scores(x: Any, classes: Any) -> Any:
         with torch.inference_mode():
@@ -207,8 +207,8 @@ def torch_programs(model: Any, layer: str | None) -> Programs:
 
     def path(x: Any, classes: Any, rows: Any, steps: Any, shares: Any) -> Any:
         rows, steps, shares = map(tensor, (rows, steps, shares))
-        found = slope(model, steps[:, None, None, None] * x[rows], classes)
-        return torch.zeros_like(x).index_add_(0, rows, shares[:, None, None, None] * found)
+        result = slope(model, steps[:, None, None, None] * x[rows], classes)
+        return torch.zeros_like(x).index_add_(0, rows, shares[:, None, None, None] * result)
 
     def noisy(x: Any, classes: Any, rows: Any, noise: float, seed: int) -> Any:
         rows, generator = tensor(rows), torch.Generator(device).manual_seed(seed)
@@ -216,8 +216,8 @@ def torch_programs(model: Any, layer: str | None) -> Programs:
         near += noise * torch.randn(near.shape, generator=generator, device=device)
         return torch.zeros_like(x).index_add_(0, rows, slope(model, near, classes))
 
-    def numpy(found: Any) -> Any:
-        return found.cpu().numpy()
+    def numpy(result: Any) -> Any:
+        return result.cpu().numpy()
 
     return Programs(
         gradient=lambda x, classes: numpy(slope(model, tensor(x), classes)),

@@ -28,7 +28,7 @@ def entry(method: str, subject: Subject | None) -> Entry:
     assert subject is not None
     loaded, pictures, classes = subject.loaded, subject.pictures, subject.classes.tolist()
     model = loaded.with_softmax
-    asked: dict[str, Any] = {
+    choices: dict[str, Any] = {
         "gradient": lambda: methods.Gradient(),
         "smooth_grad": lambda: methods.SmoothGrad(samples=SAMPLES),
         "integrated_gradients": lambda: methods.IntegratedGradients(steps=STEPS, baseline=0.0),
@@ -38,11 +38,11 @@ def entry(method: str, subject: Subject | None) -> Entry:
         ),
         "rise": lambda: methods.RISE(masks=MASKS, cells=CELLS, fill=0.0),
     }
-    chosen = asked[method]()
+    chosen = choices[method]()
 
     def call(seed: int = 0) -> np.ndarray:
-        found = explain(model, pictures, chosen, target=classes, seed=seed)
-        return found.values if found.attributions is None else found.attributions
+        result = explain(model, pictures, chosen, target=classes, seed=seed)
+        return result.values if result.attributions is None else result.attributions
 
     again = (lambda: call(seed=1)) if method in DRAWN else None
     settings = _SETTINGS.get(method, "defaults")

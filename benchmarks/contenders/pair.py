@@ -17,7 +17,7 @@ from benchmarks.networks import Subject
 
 def entry(method: str, subject: Subject) -> Entry:
     """Return its masks of all pictures."""
-    given = _cam_call(subject) if method == "grad_cam" else _gradient_call(subject)
+    call_model = _cam_call(subject) if method == "grad_cam" else _gradient_call(subject)
     gradient, integrated, grad_cam = (
         pair.GradientSaliency(), pair.IntegratedGradients(), pair.GradCam()
     )  # fmt: skip
@@ -34,13 +34,13 @@ def entry(method: str, subject: Subject) -> Entry:
         ),
         "grad_cam": (grad_cam.GetMask, {"three_dims": False}, "", "another enlargement"),
     }  # fmt: skip
-    mask, options, words, terms = masks[method]
+    mask, options, setting, terms = masks[method]
     pairs = list(zip(subject.pictures, subject.classes.tolist(), strict=True))
 
     def call() -> np.ndarray:
-        return np.stack([mask(x, given, {"class": index}, **options) for x, index in pairs])
+        return np.stack([mask(x, call_model, {"class": index}, **options) for x, index in pairs])
 
-    return Entry(call, f"call_model_function a tf.function{words}", terms)
+    return Entry(call, f"call_model_function a tf.function{setting}", terms)
 
 
 def _gradient_call(subject: Subject) -> Callable[..., dict[str, Any]]:

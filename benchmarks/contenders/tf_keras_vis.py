@@ -18,11 +18,11 @@ def entry(method: str, subject: Subject) -> Entry:
     saliency, grad_cam = (kind(model, clone=False) for kind in (Saliency, Gradcam))
 
     def slope(samples: int) -> np.ndarray:
-        found = saliency(
+        result = saliency(
             score, subject.pictures, smooth_samples=samples, smooth_noise=NOISE, keepdims=True,
             gradient_modifier=None, normalize_map=False,
         )  # fmt: skip
-        return np.asarray(found)
+        return np.asarray(result)
 
     def cam() -> np.ndarray:
         return np.asarray(grad_cam(

@@ -23,7 +23,7 @@ def entry(method: str, subject: Subject) -> Entry:
     def call() -> np.ndarray:
         # Weights are frozen, so the pictures must ask for a gradient.
         scores = twin(to_tensor(subject.pictures, gradient=True))
-        (found,) = grad_cam(class_idx=classes, scores=scores)
-        return functional.interpolate(found[:, None], (side, side), mode="bilinear")[:, 0].numpy()
+        (result,) = grad_cam(class_idx=classes, scores=scores)
+        return functional.interpolate(result[:, None], (side, side), mode="bilinear")[:, 0].numpy()
 
     return Entry(call, "frozen weights, F.interpolate bilinear", "map")

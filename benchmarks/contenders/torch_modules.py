@@ -79,8 +79,8 @@ def require_same(twin: Twin, pictures: np.ndarray, logits: np.ndarray) -> None:
         NotConvertible: It gives other logits.
     """
     with torch.inference_mode():
-        found = twin(to_tensor(pictures)).cpu().numpy()
-    apart = float(np.abs(found - logits).max() / np.abs(logits).max())
+        result = twin(to_tensor(pictures)).cpu().numpy()
+    apart = float(np.abs(result - logits).max() / np.abs(logits).max())
     if not apart <= _SAME_LOGITS:  # NaN fails too
         raise NotConvertible(f"Its logits are {apart:.1e} of the largest away from Keras'.")
 
@@ -221,8 +221,8 @@ def _affine(scale: np.ndarray, offset: np.ndarray) -> nn.Module:
 
 def _chain(*modules: nn.Module | None) -> nn.Module:
     """Return modules one after another, without those that do nothing."""
-    kept = [one for one in modules if one is not None and not isinstance(one, nn.Identity)]
-    return kept[0] if len(kept) == 1 else nn.Sequential(*kept)
+    used = [one for one in modules if one is not None and not isinstance(one, nn.Identity)]
+    return used[0] if len(used) == 1 else nn.Sequential(*used)
 
 
 def _array(variable: Any) -> np.ndarray:
@@ -265,10 +265,10 @@ def declare_torchvision_operators() -> None:
     It then fails to register shapes of two undeclared operators. They are declared here, without
     an implementation: a call of them is an error, and no code here calls them.
     """
-    found = find_spec("torchvision")
-    if found is None or found.origin is None:
+    spec = find_spec("torchvision")
+    if spec is None or spec.origin is None:
         return
-    for library in Path(found.origin).parent.glob("_C*.so"):
+    for library in Path(spec.origin).parent.glob("_C*.so"):
         try:
             torch.ops.load_library(str(library))
         except OSError:  # made for CUDA, say

@@ -50,7 +50,7 @@ def entry(method: str, subject: Subject) -> Entry:
     targets = np.eye(model.output_shape[-1], dtype=np.float32)[subject.classes]
 
     def call() -> np.ndarray:
-        found = explainer.explain(subject.pictures, targets).numpy()
-        return found[..., 0] if found.ndim == 4 and found.shape[-1] == 1 else found
+        result = explainer.explain(subject.pictures, targets).numpy()
+        return result[..., 0] if result.ndim == 4 and result.shape[-1] == 1 else result
 
     return Entry(call, f"batch_size={_BATCH}", _TERMS.get(method, "equal"))

@@ -42,7 +42,7 @@ _SETTINGS = {  # small networks: threads and optimising compilers cost more than
 Row = dict[str, Any]
 
 
-def main(words: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run all cells that the file lacks."""
     from keras_saliency import methods
 
@@ -58,16 +58,16 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument(
         "--out", type=Path, default=Path("benchmarks/results/coverage.jsonl"), metavar="FILE"
     )
-    asked = parser.parse_args(words)
-    for backend in asked.backends:
-        known = {(r["backend"], r["family"], r["method"]) for r in read(asked.out)}
-        wanted = [
+    args = parser.parse_args(argv)
+    for backend in args.backends:
+        known = {(r["backend"], r["family"], r["method"]) for r in read(args.out)}
+        cells = [
             (family, method)
-            for family in asked.families
-            for method in asked.methods
+            for family in args.families
+            for method in args.methods
             if (backend, family, method) not in known
         ]
-        _run(backend, wanted, asked.out, asked.limit)
+        _run(backend, cells, args.out, args.limit)
     return 0
 
 
@@ -80,11 +80,11 @@ def read(path: Path) -> list[Row]:
     return list({(r["backend"], r["family"], r["method"]): r for r in rows}.values())
 
 
-def _run(backend: str, wanted: list[tuple[str, str]], out: Path, limit: float) -> None:
+def _run(backend: str, cells: list[tuple[str, str]], out: Path, limit: float) -> None:
     """Run cells of one backend in a process that is started anew when it dies."""
     worker: Worker | None = None
     where = None
-    for family, method in wanted:
+    for family, method in cells:
         started = time.perf_counter()
         if worker is None or not worker.alive:
             worker = Worker(backend, settings=_SETTINGS)
@@ -208,21 +208,21 @@ def judged(model: Any, witness: Any, pixels: np.ndarray, name: str) -> Row:
 
     method = verdicts.method(name, witness)
     try:
-        found = explained(method)
-        few = verdicts.only_few(found)
+        result = explained(method)
+        few = verdicts.only_few(result)
         more = verdicts.finer(method) if few else None
         finer = None if more is None else explained(more)
     except KerasSaliencyError as error:
         return {"verdict": "refused", "why": str(error), "found": error.got}
     except Exception as error:
         return {"verdict": "crash", "why": _short(error), "trace": traceback.format_exc()[-2000:]}
-    row = {"layer": str(found.info["layer"])} if "layer" in found.info else {}
+    row = {"layer": str(result.info["layer"])} if "layer" in result.info else {}
     try:
-        verdicts.check(name, found, witness)
+        verdicts.check(name, result, witness)
     except Wrong as error:
         return {"verdict": "wrong", "why": str(error), **row}
-    findings = "; ".join(found.checks[0]["findings"])
-    if few and (finer is None or verdicts.is_better(finer, found)):
+    findings = "; ".join(result.checks[0]["findings"])
+    if few and (finer is None or verdicts.is_better(finer, result)):
         return {"verdict": "ok", "few": findings, **row}
     if findings:
         return {"verdict": "finding", "why": findings, **row}

@@ -74,8 +74,8 @@ class Witness:
         import keras
 
         given = keras.tree.map_structure(keras.ops.convert_to_tensor, self.family.given(images))
-        found = self.twin(given, training=False)
-        return found[0] if isinstance(found, list) and self.family.target is None else found
+        result = self.twin(given, training=False)
+        return result[0] if isinstance(result, list) and self.family.target is None else result
 
     def _score(self, images: Any) -> Any:
         outputs = self._outputs(images)
@@ -122,33 +122,33 @@ class Witness:
     @cached_property
     def layers(self) -> dict[str, Any]:
         """Layers and operations by path; a nested one's has the names around it."""
-        found: dict[str, Any] = {}
+        result: dict[str, Any] = {}
 
         def visit(parent: Any, prefix: str) -> None:
             flatten = getattr(parent, "_flatten_layers", None)
             inside = flatten(include_self=False, recursive=False) if flatten else []
             for child in [*getattr(parent, "operations", []), *inside]:
-                if any(child is one for one in found.values()):
+                if any(child is one for one in result.values()):
                     continue
-                found[prefix + child.name] = child
+                result[prefix + child.name] = child
                 visit(child, f"{prefix}{child.name}/")
 
         visit(self.twin, "")
-        return found
+        return result
 
     def _recorded(self, images: np.ndarray, note: Any) -> dict[tuple[int, int], Any]:
         """Return ``note(key, output)`` of every layer call with a floating output, in order."""
-        found: dict[tuple[int, int], Any] = {}
+        result: dict[tuple[int, int], Any] = {}
 
         def seen(key: tuple[int, int], tensor: Any) -> Any:
             if "Tracer" in type(tensor).__name__:  # in a branch of JAX's cond there are no numbers
                 return tensor
-            found[key] = note(key, _numpy(tensor))
+            result[key] = note(key, _numpy(tensor))
             return tensor
 
         with _watched(self.layers.values(), seen):
             self._score(images)
-        return found
+        return result
 
     @cached_property
     def by_layer(self) -> dict[tuple[int, int], np.ndarray]:
@@ -162,8 +162,8 @@ class Witness:
                 return self._score(image)
 
         zeros = [np.zeros_like(self.outputs[key]) for key in keys]
-        found = _differentiated(self.twin, function)([self.image, *zeros])[1:]
-        return {key: one for key, one in zip(keys, found, strict=True) if one is not None}
+        result = _differentiated(self.twin, function)([self.image, *zeros])[1:]
+        return {key: one for key, one in zip(keys, result, strict=True) if one is not None}
 
     @cached_property
     def _moved(self) -> dict[tuple[int, int], np.ndarray | None]:
@@ -341,8 +341,8 @@ def _by_torch(function: Any, arrays: list[np.ndarray]) -> list[np.ndarray | None
 
     with torch.enable_grad():
         given = [torch.tensor(one, requires_grad=True) for one in arrays]
-        found = torch.autograd.grad(function(*given).sum(), given, allow_unused=True)
-    return [None if one is None else _numpy(one) for one in found]
+        result = torch.autograd.grad(function(*given).sum(), given, allow_unused=True)
+    return [None if one is None else _numpy(one) for one in result]
 
 
 def _by_tensorflow(function: Any, arrays: list[np.ndarray]) -> list[np.ndarray | None]:

@@ -59,10 +59,10 @@ def method(name: str, witness: Witness) -> methods.Method:
     return methods.classes()[name](**options.get(name, {}))
 
 
-def only_few(found: Any) -> bool:
+def only_few(result: Any) -> bool:
     """Whether all findings are what few steps or masks, as here, make a method say."""
-    findings = found.checks[0]["findings"]
-    path = found.info["method"] not in ("lrp", "deep_lift")
+    findings = result.checks[0]["findings"]
+    path = result.info["method"] not in ("lrp", "deep_lift")
     return path and bool(findings) and all(re.search(_FEW, one) for one in findings)
 
 
@@ -76,14 +76,14 @@ def finer(one: methods.Method) -> methods.Method | None:
     return None
 
 
-def is_better(finer: Any, found: Any) -> bool:
+def is_better(finer: Any, result: Any) -> bool:
     """Whether more steps come at least twice as near to the gap, as a quadrature does.
 
     integrated_gradients need not: `check` recomputes it, steps and all.
     """
-    if found.info["method"] == "integrated_gradients":
+    if result.info["method"] == "integrated_gradients":
         return True
-    errors = [one.checks[0].get("completeness_error") for one in (finer, found)]
+    errors = [one.checks[0].get("completeness_error") for one in (finer, result)]
     if None in errors:
         return not finer.checks[0]["findings"]
     return errors[0] <= max(errors[1] / 2, GAP)
@@ -95,58 +95,58 @@ def quarters(side: int) -> np.ndarray:
     return 2 * rows[:, None] + rows[None, :]
 
 
-def check(name: str, found: Any, witness: Witness) -> None:
+def check(name: str, result: Any, witness: Witness) -> None:
     """Hold an explanation of one picture against the oracles.
 
     Args:
         name: The method's.
-        found: An `Explanation`.
+        result: An `Explanation`.
         witness: The network run by hand, on the same picture.
 
     Raises:
         Wrong: An oracle rejects it.
     """
-    findings = found.checks[0]["findings"]
-    _score(found, witness)
-    _numbers(found, witness, findings)
-    if layer := found.info.get("layer"):
+    findings = result.checks[0]["findings"]
+    _score(result, witness)
+    _numbers(result, witness, findings)
+    if layer := result.info.get("layer"):
         _layer(str(layer), witness, findings)
         if name in _CAMS:
-            _same("cam", found.values[0], _cam(name, str(layer), witness), findings)
+            _same("cam", result.values[0], _cam(name, str(layer), witness), findings)
     if name == "gradient":
-        _same("gradient", found.attributions, witness.slope, findings)
+        _same("gradient", result.attributions, witness.slope, findings)
     elif name == "smooth_grad":
         rough = SAME + _roughness(witness)
-        _same("gradient", found.attributions, witness.slope, findings, rough)
+        _same("gradient", result.attributions, witness.slope, findings, rough)
     elif name == "input_x_gradient":
-        _same("gradient", found.attributions, witness.image * witness.slope, findings)
+        _same("gradient", result.attributions, witness.image * witness.slope, findings)
     elif name == "integrated_gradients":
-        _same("gradient", found.attributions, _integrated(witness), findings)
+        _same("gradient", result.attributions, _integrated(witness), findings)
     elif name in ("guided_backprop", "deconvnet") and not witness.family.rectified:
-        _same("gradient", found.attributions, witness.slope, findings)
+        _same("gradient", result.attributions, witness.slope, findings)
     elif name == "full_grad":
         least = np.abs(witness.image * witness.slope).sum(-1)
-        if (found.values < least * (1 - SAME) - SAME * least.mean()).any():
+        if (result.values < least * (1 - SAME) - SAME * least.mean()).any():
             raise Wrong("gradient: less than the input times the gradient, which is a part of it")
     elif name == "occlusion":
-        _same("drops", found.values[0], _occluded(witness), findings)
+        _same("drops", result.values[0], _occluded(witness), findings)
     elif name in ("kernel_shap", "shapley_sampling"):
-        _same("drops", found.values[0], _shapley(witness), findings)
+        _same("drops", result.values[0], _shapley(witness), findings)
     if methods.classes()[name].complete or name in ("lrp", "deep_lift"):
-        _gap(name, found, witness, findings)
+        _gap(name, result, witness, findings)
 
 
 # ----------------------------------------------------------------------------------------- oracles
 
 
-def _score(found: Any, witness: Witness) -> None:
-    given, own = float(found.scores[0]), witness.score
+def _score(result: Any, witness: Witness) -> None:
+    given, own = float(result.scores[0]), witness.score
     if not abs(given - own) <= SCORE * max(abs(own), witness.spread):
         raise Wrong(f"score: {given:.5g} where the network gives {own:.5g}")
 
 
-def _numbers(found: Any, witness: Witness, findings: tuple[str, ...]) -> None:
-    values = found.values
+def _numbers(result: Any, witness: Witness, findings: tuple[str, ...]) -> None:
+    values = result.values
     if values.shape != witness.image.shape[:3]:
         raise Wrong(f"numbers: shape {values.shape}")
     if findings:
@@ -179,24 +179,24 @@ def _same(
         raise Wrong(f"{oracle}: shape {getattr(one, 'shape', None)}, not {other.shape}")
     size, off = float(np.linalg.norm(other)), float(np.linalg.norm(one - other))
     if not off <= tolerance * size + 1e-12:
-        if findings:  # nothing but rounding, and it says so
+        if findings:  # nothing but rounding, and it is reported
             return
         raise Wrong(f"{oracle}: {off / max(size, 1e-30):.2g} of the map's size away from it")
 
 
-def _gap(name: str, found: Any, witness: Witness, findings: tuple[str, ...]) -> None:
+def _gap(name: str, result: Any, witness: Witness, findings: tuple[str, ...]) -> None:
     image = witness.image
     if name == "lrp":
         gap = witness.score
     else:
         start = _blurred(image) if name == "blur_integrated_gradients" else np.zeros_like(image)
         gap = witness.score - float(witness.scores(start)[0])
-    missed = abs(float(found.attributions.sum(dtype=np.float64)) - gap)
-    noise = SCORE * np.abs(found.attributions).sum() + SCORE * abs(witness.score)
+    missed = abs(float(result.attributions.sum(dtype=np.float64)) - gap)
+    noise = SCORE * np.abs(result.attributions).sum() + SCORE * abs(witness.score)
     if name == "lrp":  # what biases keep is LRP's loss by definition: the number must say it
-        said = float(found.checks[0]["conservation_error"]) * abs(gap)
-        if not abs(said - missed) <= SAME * missed + noise:
-            raise Wrong(f"gap: misses {missed:.3g}, and conservation_error says {said:.3g}")
+        reported = float(result.checks[0]["conservation_error"]) * abs(gap)
+        if not abs(reported - missed) <= SAME * missed + noise:
+            raise Wrong(f"gap: misses {missed:.3g}, and conservation_error says {reported:.3g}")
         if missed <= HALF * abs(gap):
             return
     if not missed <= GAP * abs(gap) + noise and not findings:
@@ -270,14 +270,14 @@ def _occluded(witness: Witness) -> np.ndarray:
 def _shapley(witness: Witness) -> np.ndarray:
     labels = quarters(witness.image.shape[1])
     worth = {}
-    for kept in itertools.product((0, 1), repeat=4):
-        shown = np.array(kept)[labels][None, :, :, None]
-        worth[kept] = witness.scores(witness.image * shown.astype(np.float32))[0]
+    for shown in itertools.product((0, 1), repeat=4):
+        mask = np.array(shown)[labels][None, :, :, None]
+        worth[shown] = witness.scores(witness.image * mask.astype(np.float32))[0]
     values = np.zeros(4)
-    for kept in worth:
+    for shown in worth:
         for player in range(4):
-            if not kept[player]:
-                joined = tuple(1 if one == player else kept[one] for one in range(4))
-                weight = math.factorial(sum(kept)) * math.factorial(3 - sum(kept)) / 24
-                values[player] += weight * (worth[joined] - worth[kept])
+            if not shown[player]:
+                joined = tuple(1 if one == player else shown[one] for one in range(4))
+                weight = math.factorial(sum(shown)) * math.factorial(3 - sum(shown)) / 24
+                values[player] += weight * (worth[joined] - worth[shown])
     return values[labels]

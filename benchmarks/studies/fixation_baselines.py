@@ -49,8 +49,8 @@ def attention_center(path: Path) -> Callable[[np.ndarray], np.ndarray]:
         network.set_tensor(image["index"], canvas)
         network.set_tensor(key["index"], np.array(b""))
         network.invoke()
-        found = network.get_tensor(output["index"])[0]
-        inside = found[top : top + rows, left : left + columns]
+        result = network.get_tensor(output["index"])[0]
+        inside = result[top : top + rows, left : left + columns]
         return resampling.resize(inside[None], (height, width))[0]
 
     return saliency
@@ -60,8 +60,10 @@ def spectral_residual(picture: np.ndarray) -> np.ndarray:
     """Return OpenCV's spectral residual saliency of a picture, (h, w)."""
     import cv2
 
-    found, saliency = cv2.saliency.StaticSaliencySpectralResidual_create().computeSaliency(picture)
-    if not found:
+    succeeded, saliency = cv2.saliency.StaticSaliencySpectralResidual_create().computeSaliency(
+        picture
+    )
+    if not succeeded:
         raise RuntimeError("OpenCV computed no saliency.")
     return saliency
 
@@ -76,18 +78,18 @@ def density(
     """Return a predictor for `evaluate`: a recording's log density."""
 
     def predict(recording: Any) -> np.ndarray:
-        found = saliency(recording.pixels()).astype(np.float64)
-        found = resampling.blur(found[None, ..., None], blur * max(recording.size))[0, ..., 0]
+        result = saliency(recording.pixels()).astype(np.float64)
+        result = resampling.blur(result[None, ..., None], blur * max(recording.size))[0, ..., 0]
         bias = biases[recording.dataset].log_density(recording.size)
-        log_density = power * np.log(np.maximum(found, 1e-6)) + prior * bias
+        log_density = power * np.log(np.maximum(result, 1e-6)) + prior * bias
         log_density -= log_density.max()
         return log_density - np.log(np.exp(log_density).sum())
 
     return predict
 
 
-def main(words: list[str] | None = None) -> int:
-    """Print a table for each rival."""
+def main(argv: list[str] | None = None) -> int:
+    """Print a table for each model."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.studies.fixation_baselines", description=__doc__
     )
@@ -95,24 +97,24 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--data", required=True, help="a folder that data.read_table reads")
     parser.add_argument("--datasets", default="osie,mit1003")
     parser.add_argument("--attention-center", type=Path, metavar="FILE")
-    asked = parser.parse_args(words)
-    names = asked.datasets.split(",")
+    args = parser.parse_args(argv)
+    names = args.datasets.split(",")
     scored, fitted = (
-        [one for one in data.read_table(asked.data, split=split) if one.dataset in names]
+        [one for one in data.read_table(args.data, split=split) if one.dataset in names]
         for split in ("val", "train")
     )
     biases = {name: centre_bias([one for one in fitted if one.dataset == name]) for name in names}
-    rivals: dict[str, tuple[Any, float, float, float]] = {
+    others: dict[str, tuple[Any, float, float, float]] = {
         "spectral residual x centre bias": (spectral_residual, 0.02, 1.0, 1.0)
     }
-    if asked.attention_center:
-        network = attention_center(asked.attention_center)
-        rivals["attention-center x centre bias"] = (network, 0.01, 0.7, 0.5)
-    for name, (saliency, *options) in rivals.items():
-        found = evaluate(
+    if args.attention_center:
+        network = attention_center(args.attention_center)
+        others["attention-center x centre bias"] = (network, 0.01, 0.7, 0.5)
+    for name, (saliency, *options) in others.items():
+        result = evaluate(
             scored, fitted, density(saliency, biases, *options), name=name, humans=False
         )
-        print(found.table(), flush=True)
+        print(result.table(), flush=True)
     return 0
 
 

@@ -98,7 +98,7 @@ def _timed(call: Any, rounds: int) -> dict[str, Any]:
     }
 
 
-def main(words: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run all tasks; return 1 where one failed."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.studies.fixations", description=__doc__
@@ -108,27 +108,27 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--tasks", nargs="+", choices=_TASKS, default=list(_TASKS))
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write JSON lines here")
-    asked = parser.parse_args(words)
+    args = parser.parse_args(argv)
 
-    table, lines = Table(_COLUMNS), JsonLines(asked.json)
-    for backend in asked.backends:
-        for task in asked.tasks:
+    table, lines = Table(_COLUMNS), JsonLines(args.json)
+    for backend in args.backends:
+        for task in args.tasks:
             try:
                 with Worker(backend) as worker:
-                    found = worker.do(f"benchmarks.studies.fixations:{task}", rounds=asked.rounds)
+                    result = worker.do(f"benchmarks.studies.fixations:{task}", rounds=args.rounds)
             except JobFailed as error:
                 print(f"{backend}, {task}: {error}", file=sys.stderr)
                 return 1
-            seconds = measuring.quartiles(found["rounds"])
+            seconds = measuring.quartiles(result["rounds"])
             lines.write({"benchmark": "fixations", "backend": backend, "task": task,
-                         "seconds": seconds, **found})  # fmt: skip
+                         "seconds": seconds, **result})  # fmt: skip
             table.line(
                 backend,
                 _TASKS[task],
-                f"{found['first_seconds']:.1f}",
+                f"{result['first_seconds']:.1f}",
                 milliseconds(seconds["median"]),
                 f"{milliseconds(seconds['q1'])}-{milliseconds(seconds['q3'])}",
-                f"{found['peak_mb']:.0f}",
+                f"{result['peak_mb']:.0f}",
             )
     return 0
 

@@ -69,19 +69,19 @@ def whole(form: str, seed: int) -> bytes:
 
 def damaged(data: bytes, generator: np.random.Generator) -> bytes:
     """Return a picture's bytes, damaged in one way."""
-    found, way = bytearray(data), int(generator.integers(5))
+    result, way = bytearray(data), int(generator.integers(5))
     start, length = int(generator.integers(len(data))), int(generator.integers(1, 40))
     if way < 2:
-        end = min(len(found), 64) if way else len(found)
+        end = min(len(result), 64) if way else len(result)
         for place in generator.integers(0, end, int(generator.choice([1, 2, 5, 20]))):
-            found[place] = generator.integers(256)
+            result[place] = generator.integers(256)
     elif way == 2:
-        del found[start:]
+        del result[start:]
     elif way == 3:
-        del found[start : start + length]
+        del result[start : start + length]
     else:
-        found[start:start] = found[start : start + length]
-    return bytes(found)
+        result[start:start] = result[start : start + length]
+    return bytes(result)
 
 
 def outcome(path: str) -> str:
@@ -108,30 +108,30 @@ def _work(paths: list[str], results: Any) -> None:
 
 def outcomes(paths: list[str]) -> dict[str, str]:
     """Return what becomes of each file, read in a process that may hang or die."""
-    context, found, left = multiprocessing.get_context("spawn"), {}, list(paths)
+    context, result, left = multiprocessing.get_context("spawn"), {}, list(paths)
     while left:
         receiver, sender = context.Pipe(duplex=False)
         process = context.Process(target=_work, args=(left, sender), daemon=True)
         process.start()
         sender.close()
-        said, patience = "hang", 120  # the first takes the imports too
+        ending, patience = "hang", 120  # the first takes the imports too
         while receiver.poll(patience):
             try:
                 message = receiver.recv()
             except EOFError:
-                said = "died"
+                ending = "died"
                 break
             if message is None:
-                said = ""
+                ending = ""
                 break
-            found[message[0]] = message[1]
+            result[message[0]] = message[1]
             patience = _PATIENCE
         process.kill()
         process.join()
-        left = [path for path in left if path not in found]
-        if said and left:
-            found[left.pop(0)] = said
-    return found
+        left = [path for path in left if path not in result]
+        if ending and left:
+            result[left.pop(0)] = ending
+    return result
 
 
 def undamaged(form: str, seed: int) -> str:
@@ -142,11 +142,11 @@ def undamaged(form: str, seed: int) -> str:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"x.{form}"
         path.write_bytes(data)
-        wanted = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-        return "" if np.array_equal(pictures.read(path), wanted) else "wrong"
+        expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+        return "" if np.array_equal(pictures.read(path), expected) else "wrong"
 
 
-def skipped(paths: list[str], said: dict[str, str], folder: Path) -> str:
+def skipped(paths: list[str], outcome_of: dict[str, str], folder: Path) -> str:
     """Explain files into a folder; return "" where just those that are refused are left out."""
     import keras
 
@@ -158,7 +158,7 @@ def skipped(paths: list[str], said: dict[str, str], folder: Path) -> str:
     )
     done = Explainer(model, preprocess=None).write(paths, folder, on_error="skip")
     # A picture that is read may still be too small to be enlarged.
-    missed = [path for path in paths if said[path] == "refused" and path in done]
+    missed = [path for path in paths if outcome_of[path] == "refused" and path in done]
     lost = len(done) + len(done.left_out) != len(paths)
     return f"wrong: {len(missed)} explained, {lost} lost" if missed or lost else ""
 
@@ -185,16 +185,16 @@ def main() -> int:
             path = Path(room) / f"{number}.{form}"
             path.write_bytes(damaged(whole(form, number % 7), generator))
             files[str(path)] = form
-        said = outcomes(list(files))
+        outcome_of = outcomes(list(files))
         for path, form in files.items():
-            counts[form][said[path].partition(" ")[0]] += 1
+            counts[form][outcome_of[path].partition(" ")[0]] += 1
         for form in forms:
             counts[form]["wrong"] += sum(bool(undamaged(form, seed)) for seed in range(3))
-        for path, one in said.items():
+        for path, one in outcome_of.items():
             if one not in ("read", "refused"):
                 print(Path(path).name, one)
-        some = [path for path, one in said.items() if one in ("read", "refused")]
-        bad = skipped(some[: args.explained], said, Path(room) / "out")
+        some = [path for path, one in outcome_of.items() if one in ("read", "refused")]
+        bad = skipped(some[: args.explained], outcome_of, Path(room) / "out")
     kinds = ("read", "refused", "raw", "wrong", "hang", "died")
     print(f"{'format':8}" + "".join(f"{kind:>9}" for kind in kinds))
     total = sum(counts.values(), collections.Counter())

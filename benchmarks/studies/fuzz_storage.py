@@ -80,9 +80,9 @@ def subjects(room: Path) -> list[Subject]:
     from keras_saliency import Explainer, compare, explain, predict_fixations
 
     net = model()
-    found = explain(net, np.stack(pictures(2)) / np.float32(255), "grad_cam")
+    result = explain(net, np.stack(pictures(2)) / np.float32(255), "grad_cam")
     extra = {"vector": np.arange(70.0), "small": np.float32(0.1), "pair": (1, float("nan"))}
-    replace(found, info={**found.info, **extra}).save(room / "explanation")
+    replace(result, info={**result.info, **extra}).save(room / "explanation")
     predict_fixations(pictures(1)[0]).save(room / "prediction")
     names = {"methods": ["gradient", "grad_cam"], "metrics": ["sparseness"], "preprocess": None}
     compare(net, pictures(2), **names).save(room / "comparison")
@@ -138,8 +138,8 @@ def read_archive(place: Path) -> Any:
 
 
 def _fields(value: Any) -> Any:
-    kept = {name: one for name, one in vars(value).items() if not name.startswith("_")}
-    return {name: _plain(one) for name, one in kept.items()}
+    public = {name: one for name, one in vars(value).items() if not name.startswith("_")}
+    return {name: _plain(one) for name, one in public.items()}
 
 
 def _plain(value: Any) -> Any:
@@ -155,7 +155,7 @@ def _plain(value: Any) -> Any:
 
 def flip(kinds: list[Subject], count: int, seed: int) -> collections.Counter[str]:
     """Flip ``count`` bits, one at a time: three in four in text, the others in any file."""
-    drawn, found = random.Random(seed), collections.Counter[str]()
+    drawn, result = random.Random(seed), collections.Counter[str]()
     for number in range(count):
         one = kinds[number % len(kinds)]
         files = sorted(
@@ -169,10 +169,10 @@ def flip(kinds: list[Subject], count: int, seed: int) -> collections.Counter[str
         path.write_bytes(whole[:at] + bytes([whole[at] ^ bit]) + whole[at + 1 :])
         verdict = judge(one.read, one.place, [true])
         path.write_bytes(whole)
-        found[verdict] += 1
+        result[verdict] += 1
         if verdict not in ("same", "refused"):
             print(f"  {verdict}: {one.name}, {path.name}, byte {at} ^ {bit}", flush=True)
-    return found
+    return result
 
 
 _TRUE: dict[str, Any] = {}
@@ -240,24 +240,24 @@ def kill_saves(room: Path, count: int, drawn: random.Random) -> collections.Coun
         explain(net, np.stack(pictures(2)) / np.float32(255), method).save(room / name)
     allowed = [read_explanation(room / name) for name in ("old", "new")]
     shutil.copytree(room / "old", room / "place")
-    found = collections.Counter[str]()
+    result = collections.Counter[str]()
     for number in range(count):
         way = ("exchange", "moves")[number % 2]
         _killed(_SAVER, [room, room / "place", way], drawn.uniform(0, 0.6))
         verdict = judge(read_explanation, room / "place", allowed)
-        found["lost" if verdict == "refused" else verdict] += 1
+        result["lost" if verdict == "refused" else verdict] += 1
     read_explanation(room / "place")
     explain(net, np.stack(pictures(2)) / np.float32(255)).save(room / "place")
     left = [path.name for path in room.iterdir() if path.name.startswith(".")]
-    found["swept" if not left else "not swept"] += 1
-    return found
+    result["swept" if not left else "not swept"] += 1
+    return result
 
 
 def kill_archives(room: Path, count: int, drawn: random.Random) -> collections.Counter[str]:
     """Kill a process that fills an archive, again and again, until it is whole."""
     from keras_saliency import Archive, Explainer
 
-    ask, found = Explainer(model(), preprocess=None), collections.Counter[str]()
+    ask, result = Explainer(model(), preprocess=None), collections.Counter[str]()
     ask.write(pictures(40), room / "true")
     true = read_archive(room / "true")["records"]
     for number in range(count):
@@ -268,15 +268,15 @@ def kill_archives(room: Path, count: int, drawn: random.Random) -> collections.C
         try:
             archive = Archive(room / "out")
         except KerasSaliencyError:  # killed before anything was there
-            found["same" if not before else "lost"] += 1
+            result["same" if not before else "lost"] += 1
             continue
         records = read_archive(room / "out")["records"]
         right = all(_close(one, true[key]) for key, one in records.items())
-        found["lost" if len(archive) < before else "same" if right else "wrong"] += 1
+        result["lost" if len(archive) < before else "same" if right else "wrong"] += 1
         before = len(archive)
     ask.write(pictures(40), room / "out")
-    found["finished" if len(Archive(room / "out")) == 40 else "lost"] += 1
-    return found
+    result["finished" if len(Archive(room / "out")) == 40 else "lost"] += 1
+    return result
 
 
 def _close(one: Any, other: Any) -> bool:
@@ -286,21 +286,21 @@ def _close(one: Any, other: Any) -> bool:
 
 def kill_trainings(room: Path, count: int, drawn: random.Random) -> collections.Counter[str]:
     """Kill a training of a fixation model again and again; then it must end as one never killed."""
-    true, found = train(room / "true"), collections.Counter[str]()
+    true, result = train(room / "true"), collections.Counter[str]()
     out, before = room / "out", -1
     for _ in range(count):
         _killed(_TRAINER, [out], drawn.uniform(0.1, 1.2))
         try:
             done = steps_done(out)
         except KerasSaliencyError:
-            found["lost"] += 1
+            result["lost"] += 1
             continue
-        found["lost" if done < before else "same"] += 1
+        result["lost" if done < before else "same"] += 1
         before = done
     end = train(out)
     alike = all(np.allclose(a, b, rtol=1e-3, atol=1e-4) for a, b in zip(end, true, strict=True))
-    found["finished" if alike else "wrong"] += 1
-    return found
+    result["finished" if alike else "wrong"] += 1
+    return result
 
 
 def _killed(program: str, args: list[Any], after: float) -> None:
@@ -373,11 +373,11 @@ def steps_done(folder: Path) -> int:
     """Return how far a training's checkpoint is: a number that grows with every step."""
     from keras_saliency.fixation import checkpoint
 
-    found = checkpoint.load(folder / "checkpoint.npz")
-    if found is None:
+    result = checkpoint.load(folder / "checkpoint.npz")
+    if result is None:
         return -1
-    told = found[0]
-    return int(told["stage"]) * 10**6 + int(told["epoch"]) * 10**3 + int(told["step"])
+    state = result[0]
+    return int(state["stage"]) * 10**6 + int(state["epoch"]) * 10**3 + int(state["step"])
 
 
 # ---------------------------------------------------------------------- all
@@ -385,21 +385,21 @@ def steps_done(folder: Path) -> int:
 
 def main() -> int:
     """Run both, print the counts, and return 1 if anything failed."""
-    words = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="python -m benchmarks.studies.fuzz_storage", description=__doc__
     )
-    words.formatter_class = argparse.RawDescriptionHelpFormatter
-    words.add_argument("--flips", type=int, default=400)
-    words.add_argument("--kills", type=int, default=60)
-    words.add_argument("--seed", type=int, default=0)
-    words.add_argument("--only", choices=("save", "archive", "training"))
-    args = words.parse_args()
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--flips", type=int, default=400)
+    parser.add_argument("--kills", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", choices=("save", "archive", "training"))
+    args = parser.parse_args()
     warnings.simplefilter("ignore")
     total = collections.Counter[str]()
     with tempfile.TemporaryDirectory() as name:
         room, drawn = Path(name), random.Random(args.seed)
         kinds = subjects(room)
-        total.update(_told(f"{args.flips} bit flips", flip(kinds, args.flips, args.seed)))
+        total.update(_print_counts(f"{args.flips} bit flips", flip(kinds, args.flips, args.seed)))
         third = args.kills // 3
         kills = {"save": kill_saves, "archive": kill_archives, "training": kill_trainings}
         for what, run in kills.items() if os.name == "posix" and third else ():
@@ -408,16 +408,16 @@ def main() -> int:
             count = args.kills - 2 * third if what == "save" else third
             place = room / what
             place.mkdir()
-            total.update(_told(f"{count} kills in {what}", run(place, count, drawn)))
+            total.update(_print_counts(f"{count} kills in {what}", run(place, count, drawn)))
     failed = {name: total[name] for name in ("raw", "wrong", "lost", "not swept")}
     print(f"raw {failed['raw']}, wrong {failed['wrong']}, lost {failed['lost']}")
     return int(any(failed.values()))
 
 
-def _told(what: str, found: collections.Counter[str]) -> collections.Counter[str]:
-    print(f"{what}: {', '.join(f'{name} {count}' for name, count in sorted(found.items()))}")
+def _print_counts(what: str, result: collections.Counter[str]) -> collections.Counter[str]:
+    print(f"{what}: {', '.join(f'{name} {count}' for name, count in sorted(result.items()))}")
     sys.stdout.flush()
-    return found
+    return result
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def measure(kind: str, options: dict[str, Any], count: int) -> dict[str, Any]:
     }
 
 
-def main(words: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run all cases; return 1 where one failed."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.studies.memory", description=__doc__
@@ -56,10 +56,10 @@ def main(words: list[str] | None = None) -> int:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=list(BACKENDS))
     parser.add_argument("--json", type=Path, metavar="FILE", help="write JSON lines here")
-    asked = parser.parse_args(words)
+    args = parser.parse_args(argv)
 
-    table, lines, above = Table(_COLUMNS), JsonLines(asked.json), 0
-    for backend in asked.backends:
+    table, lines, above = Table(_COLUMNS), JsonLines(args.json), 0
+    for backend in args.backends:
         one_batch = 0.0
         for name, (kind, options) in CASES.items():
             arguments: dict[str, Any] = {
@@ -69,22 +69,22 @@ def main(words: list[str] | None = None) -> int:
             }
             try:
                 with Worker(backend) as worker:
-                    found = worker.do("benchmarks.studies.memory:measure", **arguments)
+                    result = worker.do("benchmarks.studies.memory:measure", **arguments)
             except JobFailed as error:
                 print(f"{backend}, {name}: {error}", file=sys.stderr)
                 return 1
-            one_batch = one_batch or found["megabytes"]
-            ratio = found["megabytes"] / one_batch
+            one_batch = one_batch or result["megabytes"]
+            ratio = result["megabytes"] / one_batch
             above += ratio > AIM
             lines.write(
-                {"benchmark": "memory", "backend": backend, "case": name, "ratio": ratio, **found}
+                {"benchmark": "memory", "backend": backend, "case": name, "ratio": ratio, **result}
             )
             table.line(
                 backend,
                 name,
-                f"{found['megabytes']:.0f}",
+                f"{result['megabytes']:.0f}",
                 f"{ratio:.2f}",
-                f"{found['seconds']:.0f}",
+                f"{result['seconds']:.0f}",
             )
     print(f"above {AIM}: {above}")
     return 0

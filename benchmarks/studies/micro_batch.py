@@ -45,7 +45,7 @@ def _call(model: str, pictures: int, size: int) -> Any:
     return lambda: explain(network, images, batch_size=size).attributions
 
 
-def main(words: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run all backends; return 1 where one failed."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.studies.micro_batch", description=__doc__
@@ -57,23 +57,23 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--sizes", nargs="+", type=int, default=[8, 32], help="first: ratio 1")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write JSON lines here")
-    asked = parser.parse_args(words)
+    args = parser.parse_args(argv)
 
-    table, lines = Table(_COLUMNS), JsonLines(asked.json)
-    case = {"model": asked.model, "pictures": asked.pictures}
-    for backend in asked.backends:
+    table, lines = Table(_COLUMNS), JsonLines(args.json)
+    case = {"model": args.model, "pictures": args.pictures}
+    for backend in args.backends:
         try:
             with Worker(backend) as worker:
-                found = worker.do(
+                result = worker.do(
                     "benchmarks.studies.micro_batch:measure",
                     **case,
-                    sizes=asked.sizes,
-                    rounds=asked.rounds,
+                    sizes=args.sizes,
+                    rounds=args.rounds,
                 )
-            for size in asked.sizes:
+            for size in args.sizes:
                 with Worker(backend) as worker:
                     memory = worker.do("benchmarks.studies.micro_batch:peak", **case, size=size)
-                row = _row({"backend": backend, **case, "batch_size": size}, asked, found, memory)
+                row = _row({"backend": backend, **case, "batch_size": size}, args, result, memory)
                 lines.write(row)
                 _print(table, row)
         except JobFailed as error:
@@ -84,12 +84,12 @@ def main(words: list[str] | None = None) -> int:
 
 def _row(
     case: dict[str, Any],
-    asked: argparse.Namespace,
-    found: dict[str, Any],
+    args: argparse.Namespace,
+    result: dict[str, Any],
     memory: dict[str, float],
 ) -> dict[str, Any]:
-    seconds = found["rounds"][str(case["batch_size"])]
-    reference = found["rounds"][str(asked.sizes[0])]
+    seconds = result["rounds"][str(case["batch_size"])]
+    reference = result["rounds"][str(args.sizes[0])]
     return {
         "benchmark": "micro_batch",
         **case,
@@ -97,7 +97,7 @@ def _row(
         "ratio": measuring.quartiles(measuring.ratios(seconds, reference)),
         **memory,
         "rounds": seconds,
-        "machine": found["machine"],
+        "machine": result["machine"],
     }
 
 

@@ -59,14 +59,14 @@ def entered(method: str, warm: int = 12) -> tuple[list[str], int, int]:
     return list(files), len(functions), moves
 
 
-def main(words: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Print the path of a call."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.studies.path_of_a_call", description=__doc__
     )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("method", nargs="?", default="grad_cam", help="as explain() has it")
-    method = parser.parse_args(words).method
+    method = parser.parse_args(argv).method
     files, functions, moves = entered(method)
     print(*files, sep="\n")
     print(f"{method}: {len(files)} files, {functions} functions, {moves} moves between files")

@@ -30,7 +30,7 @@ from keras_saliency.metrics import localization
 
 NETWORKS = ("efficientnet_lite0", "mobilenet_v2", "squeezenet_v1_1")
 
-# Cheaper than the defaults, which take hours over all photos: said in every row.
+# Cheaper than the defaults, which take hours over all photos: reported in every row.
 _CHEAPER: dict[str, dict[str, Any]] = {
     "smooth_grad": {"samples": 25},
     "integrated_gradients": {"steps": 32},
@@ -62,13 +62,13 @@ def network(name: str, weights: Path) -> tuple[Any, str]:
 
 def cases(images: Path) -> list[dict[str, Any]]:
     """Return every photo and class of which it has boxes."""
-    found = []
+    examples = []
     for photo in json.loads((images / "images.json").read_text(encoding="utf-8")):
         for index in sorted({box["class_index"] for box in photo["boxes"]} - {None}):
             corners = [one["xyxy"] for one in photo["boxes"] if one["class_index"] == index]
             boxes = [Box(y0, x0, y1, x1) for x0, y0, x1, y1 in corners]
-            found.append({"path": images / photo["file"], "class": index, "boxes": boxes})
-    return found
+            examples.append({"path": images / photo["file"], "class": index, "boxes": boxes})
+    return examples
 
 
 def chosen(name: str, references: np.ndarray) -> Method:
@@ -83,10 +83,10 @@ def chosen(name: str, references: np.ndarray) -> Method:
     return kind(**options)
 
 
-def score(maps: list[np.ndarray], found: list[dict[str, Any]], fine: bool) -> dict[str, float]:
+def score(maps: list[np.ndarray], examples: list[dict[str, Any]], fine: bool) -> dict[str, float]:
     """Return hits and mean energy of the positive part of maps (H0, W0) in the photos' frames."""
     hits, energy = [], []
-    for grid, case in zip(maps, found, strict=True):
+    for grid, case in zip(maps, examples, strict=True):
         inside = localization.box_masks([case["boxes"]], grid.shape)
         smooth = grid[None]
         if fine:
@@ -97,21 +97,21 @@ def score(maps: list[np.ndarray], found: list[dict[str, Any]], fine: bool) -> di
     return {"hits": float(np.sum(hits)), "energy": float(np.mean(energy))}
 
 
-def least(found: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+def least(examples: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """Return what a Gaussian in the centre scores, and the boxes' share of the area."""
     from PIL import Image
 
     maps = []
-    for case in found:
+    for case in examples:
         width, height = Image.open(case["path"]).size
         y, x = np.mgrid[:height, :width]
         away = ((y - height / 2) / height) ** 2 + ((x - width / 2) / width) ** 2
         maps.append(np.exp(-away / (2 * 0.2**2)))
     flat = [np.ones_like(one) for one in maps]
-    return {"centre": score(maps, found, False), "area": score(flat, found, False)}
+    return {"centre": score(maps, examples, False), "area": score(flat, examples, False)}
 
 
-def main(words: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run all methods on all networks."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.studies.quality", description=__doc__
@@ -121,55 +121,57 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--methods", nargs="+", default=methods.names())
     parser.add_argument("--json", type=Path, metavar="FILE", help="write JSON lines here")
-    asked = parser.parse_args(words)
+    args = parser.parse_args(argv)
 
-    found = cases(asked.shared / "images")
-    table, lines = Table(_COLUMNS), JsonLines(asked.json)
+    examples = cases(args.shared / "images")
+    table, lines = Table(_COLUMNS), JsonLines(args.json)
     where = describe_machine()
-    for name, scored in least(found).items():
-        _tell(table, lines, {"network": "", "method": name, "cases": len(found), **scored})
-    for name in asked.networks:
-        model, preprocess = network(name, asked.shared / "weights")
-        for wanted in asked.methods:
-            row = {"network": name, "method": wanted, "cases": len(found), "machine": where}
-            _tell(table, lines, {**row, **_scored(model, preprocess, wanted, found)})
+    for name, scored in least(examples).items():
+        _report(table, lines, {"network": "", "method": name, "cases": len(examples), **scored})
+    for name in args.networks:
+        model, preprocess = network(name, args.shared / "weights")
+        for method_name in args.methods:
+            row = {"network": name, "method": method_name, "cases": len(examples), "machine": where}
+            _report(table, lines, {**row, **_scored(model, preprocess, method_name, examples)})
     return 0
 
 
-def _references(model: Any, preprocess: str, found: list[dict[str, Any]]) -> np.ndarray:
+def _references(model: Any, preprocess: str, examples: list[dict[str, Any]]) -> np.ndarray:
     """Return the first four photos, as the network takes them."""
     from keras_saliency._graph.adapter import Adapter
     from keras_saliency._inputs.batch import prepare
 
-    return prepare(Adapter(model), [one["path"] for one in found[:4]], preprocess).images
+    return prepare(Adapter(model), [one["path"] for one in examples[:4]], preprocess).images
 
 
-def _scored(model: Any, preprocess: str, name: str, found: list[dict[str, Any]]) -> dict[str, Any]:
+def _scored(
+    model: Any, preprocess: str, name: str, examples: list[dict[str, Any]]
+) -> dict[str, Any]:
     from keras_saliency.errors import KerasSaliencyError
 
     started = time.perf_counter()
-    method = chosen(name, _references(model, preprocess, found))
+    method = chosen(name, _references(model, preprocess, examples))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             e = explain(
                 model,
-                [one["path"] for one in found],
+                [one["path"] for one in examples],
                 method,
-                target=[one["class"] for one in found],
+                target=[one["class"] for one in examples],
                 preprocess=preprocess,
             )
     except KerasSaliencyError as error:
         return {"refused": str(error), "seconds": time.perf_counter() - started}
     return {
-        **score(e.maps(), found, fine=e.attributions is not None),
+        **score(e.maps(), examples, fine=e.attributions is not None),
         "findings": sum(bool(check["findings"]) for check in e.checks),
         "options": {k: v for k, v in e.info["parameters"].items() if k != "references"},
         "seconds": time.perf_counter() - started,
     }
 
 
-def _tell(table: Table, lines: JsonLines, row: dict[str, Any]) -> None:
+def _report(table: Table, lines: JsonLines, row: dict[str, Any]) -> None:
     lines.write(json.loads(json.dumps({"benchmark": "quality", **row}, default=repr)))
     if "refused" in row:
         table.line(row["network"], row["method"], "refused", "", "", f"{row['seconds']:.0f}")

@@ -64,7 +64,7 @@ def measure(pictures: int, actors: int) -> dict[str, Any]:
     }
 
 
-def main(words: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run all backends with one actor and with two."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.studies.ray_scaling", description=__doc__
@@ -74,19 +74,19 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=list(BACKENDS))
     parser.add_argument("--json", type=Path, metavar="FILE", help="write JSON lines here")
-    asked = parser.parse_args(words)
+    args = parser.parse_args(argv)
 
     os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
     table = Table((("backend", -10), ("actors", 6), ("seconds", 8), ("first after", 11),
                    ("pictures/s then", 15)))  # fmt: skip
-    lines = JsonLines(asked.json)
-    for backend in asked.backends:
-        found: dict[int, list[dict[str, Any]]] = {1: [], 2: []}
-        for _ in range(asked.rounds):
-            for actors, runs in found.items():
+    lines = JsonLines(args.json)
+    for backend in args.backends:
+        results: dict[int, list[dict[str, Any]]] = {1: [], 2: []}
+        for _ in range(args.rounds):
+            for actors, runs in results.items():
                 try:
                     with Worker(backend) as worker:
-                        arguments = {"pictures": asked.pictures, "actors": actors}
+                        arguments = {"pictures": args.pictures, "actors": actors}
                         runs.append(
                             worker.do("benchmarks.studies.ray_scaling:measure", **arguments)
                         )
@@ -95,9 +95,9 @@ def main(words: list[str] | None = None) -> int:
                     return 1
                 lines.write(
                     {"benchmark": "ray", "backend": backend, "actors": actors,
-                     "pictures": asked.pictures, **runs[-1]}
+                     "pictures": args.pictures, **runs[-1]}
                 )  # fmt: skip
-        for actors, runs in found.items():
+        for actors, runs in results.items():
             middle = {
                 name: statistics.median(one[name] for one in runs)
                 for name in ("seconds", "first_after", "per_second_then")

@@ -63,11 +63,11 @@ def run(folder: str, pictures: int, batch_size: int) -> dict[str, Any]:
 class _Run:
     """A process that writes an archive."""
 
-    def __init__(self, asked: argparse.Namespace, backend: str, folder: Path) -> None:
+    def __init__(self, args: argparse.Namespace, backend: str, folder: Path) -> None:
         self.folder = folder
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.studies.stream", "--into", str(folder), "--pictures",
-             str(asked.pictures), "--batch-size", str(asked.batch_size)],
+             str(args.pictures), "--batch-size", str(args.batch_size)],
             cwd=Path(__file__).resolve().parents[2],
             env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
             stdout=subprocess.PIPE,
@@ -88,10 +88,10 @@ class _Run:
 
     def result(self) -> dict[str, Any]:
         """Wait for its end and return what it says."""
-        said, _ = self._process.communicate()
+        output, _ = self._process.communicate()
         if self._process.returncode:
             raise SystemExit(f"a run ended with {self._process.returncode}")
-        return json.loads(said.splitlines()[-1])
+        return json.loads(output.splitlines()[-1])
 
 
 def compared(whole: Path, resumed: Path, pictures: int) -> dict[str, Any]:
@@ -102,8 +102,8 @@ def compared(whole: Path, resumed: Path, pictures: int) -> dict[str, Any]:
 
     rows: Counter[str] = Counter()
     for part in resumed.glob("part-*"):
-        told = json.loads((part / "rows.json").read_text(encoding="utf-8"))
-        rows.update(row["key"] for row in told["rows"])
+        content = json.loads((part / "rows.json").read_text(encoding="utf-8"))
+        rows.update(row["key"] for row in content["rows"])
     one, other = Archive(whole), Archive(resumed)
     # Both are in the order of the stream, so each is read part by part.
     gaps = [float(np.abs(a.values - b.values).max()) for a, b in zip(one, other, strict=True)]
@@ -117,31 +117,31 @@ def compared(whole: Path, resumed: Path, pictures: int) -> dict[str, Any]:
     }
 
 
-def measure(asked: argparse.Namespace, backend: str, folder: Path) -> dict[str, Any]:
+def measure(args: argparse.Namespace, backend: str, folder: Path) -> dict[str, Any]:
     """Run once at once, and once with two kills."""
-    draw = random.Random(asked.seed)
-    whole = _Run(asked, backend, folder / "whole").result()
-    parts = -(-asked.pictures // _PART)
+    draw = random.Random(args.seed)
+    whole = _Run(args, backend, folder / "whole").result()
+    parts = -(-args.pictures // _PART)
     kills = []
     for low, high in ((0.1, 0.45), (0.5, 0.85)):
-        killed = _Run(asked, backend, folder / "killed")
+        killed = _Run(args, backend, folder / "killed")
         at = int(parts * draw.uniform(low, high))
         if not killed.killed(at, draw.uniform(0, 0.1)):
             raise SystemExit("a run was over before it could be killed: take more --pictures")
         left = [path.name for path in (folder / "killed").glob(".part-*")]
         kills.append({"parts": killed.parts(), "unfinished": len(left)})
-    last = _Run(asked, backend, folder / "killed").result()
+    last = _Run(args, backend, folder / "killed").result()
     return {
-        "pictures": asked.pictures,
+        "pictures": args.pictures,
         "seconds": whole["seconds"],
         "memory_mb": whole["memory_mb"],
         "memory_mb_of_the_last_run": last["memory_mb"],
         "kills": kills,
-        **compared(folder / "whole", folder / "killed", asked.pictures),
+        **compared(folder / "whole", folder / "killed", args.pictures),
     }
 
 
-def main(words: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run all backends; return 1 where something is missing, doubled or different."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.studies.stream", description=__doc__
@@ -153,29 +153,34 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=None, help="of the moments of the kills")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write JSON lines here")
     parser.add_argument("--into", metavar="FOLDER", help=argparse.SUPPRESS)
-    asked = parser.parse_args(words)
-    if asked.into:
-        print(json.dumps(run(asked.into, asked.pictures, asked.batch_size)))
+    args = parser.parse_args(argv)
+    if args.into:
+        print(json.dumps(run(args.into, args.pictures, args.batch_size)))
         return 0
 
     table = Table((("backend", -10), ("pictures/s", 10), ("MB at ten points", -60),
                    ("killed at parts", -16), ("missing", 7), ("doubled", 7),
                    ("difference", 10)))  # fmt: skip
-    lines, wrong = JsonLines(asked.json), 0
-    for backend in asked.backends:
+    lines, wrong = JsonLines(args.json), 0
+    for backend in args.backends:
         with tempfile.TemporaryDirectory() as folder:
-            found = measure(asked, backend, Path(folder))
-        bad = found["missing"] or found["doubled"] or found["leftovers"] or not found["same_keys"]
-        wrong += bool(bad) or found["largest_difference"] > 1e-5
-        lines.write({"benchmark": "stream", "backend": backend, **found, **_where()})
+            outcome = measure(args, backend, Path(folder))
+        bad = (
+            outcome["missing"]
+            or outcome["doubled"]
+            or outcome["leftovers"]
+            or not outcome["same_keys"]
+        )
+        wrong += bool(bad) or outcome["largest_difference"] > 1e-5
+        lines.write({"benchmark": "stream", "backend": backend, **outcome, **_where()})
         table.line(
             backend,
-            f"{found['pictures'] / found['seconds']:.0f}",
-            " ".join(f"{one:.0f}" for one in found["memory_mb"]),
-            " ".join(str(one["parts"]) for one in found["kills"]),
-            found["missing"],
-            found["doubled"],
-            f"{found['largest_difference']:.1e}",
+            f"{outcome['pictures'] / outcome['seconds']:.0f}",
+            " ".join(f"{one:.0f}" for one in outcome["memory_mb"]),
+            " ".join(str(one["parts"]) for one in outcome["kills"]),
+            outcome["missing"],
+            outcome["doubled"],
+            f"{outcome['largest_difference']:.1e}",
         )
     print(f"wrong: {wrong}")
     return int(bool(wrong))

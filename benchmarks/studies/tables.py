@@ -55,18 +55,18 @@ def coverage(rows: list[Row]) -> str:
     rows = sorted(rows, key=lambda row: (order.get(row["family"], 999), row["method"]))
     parts = [_where(rows), _counts(rows), _table(rows)]
     for verdict, title in (("wrong", "Wrong"), ("crash", "Crashed")):
-        if found := [row for row in rows if row["verdict"] == verdict]:
-            parts += [f"### {title}", _reasons(found, lambda row: row["why"])]
-    if found := [row for row in rows if row["verdict"] == "refused"]:
-        parts += ["### Refused, and why", _reasons(found, lambda row: row["found"])]
-    if found := [row for row in rows if row["verdict"] == "finding"]:
-        parts += ["### Findings", _reasons(found, lambda row: row["why"])]
+        if matching := [row for row in rows if row["verdict"] == verdict]:
+            parts += [f"### {title}", _reasons(matching, lambda row: row["why"])]
+    if matching := [row for row in rows if row["verdict"] == "refused"]:
+        parts += ["### Refused, and why", _reasons(matching, lambda row: row["found"])]
+    if matching := [row for row in rows if row["verdict"] == "finding"]:
+        parts += ["### Findings", _reasons(matching, lambda row: row["why"])]
     parts += ["### The layer a CAM takes by itself", _layers(rows)]
     return "\n\n".join(parts) + "\n"
 
 
 def _where(rows: list[Row]) -> str:
-    said = []
+    sentences = []
     for backend in BACKENDS:
         machines = [
             row["machine"] for row in rows if row["backend"] == backend and "machine" in row
@@ -77,9 +77,11 @@ def _where(rows: list[Row]) -> str:
             names = ("keras", "keras-hub", backend, "numpy")
             listed = ", ".join(f"{name} {versions[name]}" for name in names if name in versions)
             changed = " with changes" if one["dirty"] else ""
-            said.append(f"{backend}: {one['date']}, commit {one['commit'][:7]}{changed}; {listed}")
+            sentences.append(
+                f"{backend}: {one['date']}, commit {one['commit'][:7]}{changed}; {listed}"
+            )
     cpus = dict.fromkeys(row["machine"]["cpu"] for row in rows if "machine" in row)
-    return f"Measured on one core of {', '.join(cpus)}. " + ". ".join(said) + "."
+    return f"Measured on one core of {', '.join(cpus)}. " + ". ".join(sentences) + "."
 
 
 def _counts(rows: list[Row]) -> str:
@@ -131,9 +133,13 @@ def _reasons(rows: list[Row], why: Callable[[Row], str]) -> str:
     for row in rows:
         by[_alike(why(row))].append(row)
     lines = []
-    for found in sorted(by.values(), key=len, reverse=True):
-        said = re.sub(r"Function\(.*?>\)", "a callable", why(found[0]).replace("\n", " "))[:300]
-        lines.append(f"- {said} — {_families(found)}: {_names(row['method'] for row in found)}")
+    for matching in sorted(by.values(), key=len, reverse=True):
+        reason = re.sub(r"Function\(.*?>\)", "a callable", why(matching[0]).replace("\n", " "))[
+            :300
+        ]
+        lines.append(
+            f"- {reason} — {_families(matching)}: {_names(row['method'] for row in matching)}"
+        )
     return "\n".join(lines)
 
 
@@ -177,8 +183,8 @@ def quality(rows: list[Row]) -> str:
         by_method.setdefault(row["method"], {})[row["network"]] = row
 
     def place(method: str) -> list[float]:
-        found = by_method[method].values()
-        return [-float(np.mean([row[what] for row in found])) for what in ("hits", "energy")]
+        matching = by_method[method].values()
+        return [-float(np.mean([row[what] for row in matching])) for what in ("hits", "energy")]
 
     def cells(method: str, network: str) -> list[str]:
         row = by_method[method].get(network) or by_method[method].get("")
@@ -190,11 +196,11 @@ def quality(rows: list[Row]) -> str:
         for method in sorted(by_method, key=place)
     ]
     refused = sorted({row["method"] for row in rows if "refused" in row})
-    said = f"Refused by these networks: {', '.join(refused)}." if refused else ""
-    return "\n\n".join(filter(None, [report.table(heads, lines), said])) + "\n"
+    note = f"Refused by these networks: {', '.join(refused)}." if refused else ""
+    return "\n\n".join(filter(None, [report.table(heads, lines), note])) + "\n"
 
 
-def main(words: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Print the table, or put it into a page."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.studies.tables", description=__doc__
@@ -203,16 +209,16 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("study", choices=("coverage", "quality"), help="what the rows are of")
     parser.add_argument("file", type=Path, help="its JSON lines")
     parser.add_argument("--docs", type=Path, metavar="FILE", help="put the table into this page")
-    asked = parser.parse_args(words)
-    if asked.study == "coverage":
-        rows = read(asked.file)
+    args = parser.parse_args(argv)
+    if args.study == "coverage":
+        rows = read(args.file)
         text = coverage(rows)
     else:
-        rows = [json.loads(line) for line in asked.file.read_text("utf-8").splitlines()]
+        rows = [json.loads(line) for line in args.file.read_text("utf-8").splitlines()]
         text = quality(rows)
     print(text, end="")
-    if asked.docs:
-        report.put_into(asked.docs, text)
+    if args.docs:
+        report.put_into(args.docs, text)
     return int(any(row.get("verdict") in ("wrong", "crash") for row in rows))
 
 
