@@ -34,7 +34,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("old", type=Path, help="JSON lines of a run")
     parser.add_argument("new", type=Path, help="JSON lines of a later run")
     parser.add_argument("--threshold", type=float, default=1.1, help="a larger ratio is an error")
-    parser.add_argument("--relative", action="store_true", help="compare ratios to hand-written programs")
+    parser.add_argument(
+        "--relative", action="store_true", help="divide by the times of hand-written programs"
+    )
     args = parser.parse_args(argv)
 
     old, new = (rows.read([path]) for path in (args.old, args.new))

@@ -163,8 +163,8 @@ def _layer(path: str, witness: Witness, findings: tuple[str, ...]) -> None:
         raise Wrong(f"layer {path}: {why}")
     maps = witness.maps
     later = len(maps) - 1 - maps.index(key)
-    said = any(repr(path) in one and "is early" in one for one in findings)
-    if later > len(maps) / 2 and not said:
+    reported = any(repr(path) in one and "is early" in one for one in findings)
+    if later > len(maps) / 2 and not reported:
         raise Wrong(f"layer {path}: {later} of {len(maps)} maps on the way come after it")
 
 
