@@ -26,7 +26,7 @@ BLOCKS = re.compile(r"```python\n(.*?)```(?:\s*```\n(.*?)```)?", re.S)
     ("file", "count", "backend"),
     [
         ("README.md", 2, None),
-        ("docs/guide.md", 5, "torch"),
+        ("docs/guide.md", 8, "torch"),
         ("docs/migrating.md", 3, "tensorflow"),
         ("docs/compare.md", 3, "tensorflow"),
         ("docs/many.md", 3, "jax"),
