@@ -8,6 +8,7 @@ import keras  # type: ignore[import-untyped]
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
+from PIL import Image
 
 import keras_saliency
 from keras_saliency import (
@@ -20,6 +21,7 @@ from keras_saliency import (
     Preprocess,
     compare,
     explain,
+    fixation,
     layer_tree,
     methods,
     predict_fixations,
@@ -30,6 +32,11 @@ from keras_saliency.errors import KerasSaliencyError
 from keras_saliency.methods import Attribution, Engine, GradCam, Method
 
 Maps = npt.NDArray[np.float32]
+
+
+class Own(keras.Model):  # type: ignore[misc]
+    def call(self, x: Any) -> Any:
+        return x
 
 
 def explained(model: keras.Model, photo: npt.NDArray[np.uint8]) -> Explanation:
@@ -44,6 +51,17 @@ def explained(model: keras.Model, photo: npt.NDArray[np.uint8]) -> Explanation:
     assert_type(method, methods.IntegratedGradients)
     target = targets.Margin(3, other=4, score="probability")
     return explain(model, photo, method, target=target, seed=1)
+
+
+def every_kind_of_model() -> list[Explanation]:
+    graph = keras.Model(keras.Input((8, 8, 3)), keras.Input((8, 8, 3)))
+    line = keras.Sequential([keras.layers.Dense(3)])
+    known = keras.applications.MobileNetV2()
+    preprocess = keras.applications.mobilenet_v2.preprocess_input
+    photo = Image.open("dog.jpg")
+    maps = [explain(one, [photo, "b.jpg"], preprocess=preprocess) for one in (graph, line, known)]
+    predict_fixations(photo, fixation.load_model())
+    return [*maps, explain(Own(), photo, target=range(2))]
 
 
 def shown(e: Explanation, folder: Path) -> Figure:
