@@ -94,4 +94,5 @@ _MOVED = {
 }
 moved(__name__, _MOVED)
 
-__getattr__, __dir__ = attach(__name__, _NAMES, (*_ROOMS, *_MOVED))
+if not TYPE_CHECKING:  # where every name would be known
+    __getattr__, __dir__ = attach(__name__, _NAMES, (*_ROOMS, *_MOVED))

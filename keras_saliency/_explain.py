@@ -17,14 +17,18 @@ from keras_saliency._engine.engine import Engine
 from keras_saliency._engine.micro_batches import BatchSize
 from keras_saliency._graph import Head, is_regression
 from keras_saliency._graph.adapter import Adapter
+from keras_saliency._graph.paths import KerasModel
 from keras_saliency._inputs import preprocessing, resampling
 from keras_saliency._inputs.batch import Batch, prepare
+from keras_saliency._inputs.pictures import ModelInputs
+from keras_saliency._inputs.preprocessing import Preprocessing
 from keras_saliency._io.encoding import plain
 from keras_saliency._results import provenance
 from keras_saliency._results.explanation import Explanation
 from keras_saliency.errors import KerasSaliencyError, MethodError
 from keras_saliency.methods import Attribution, Method
 from keras_saliency.methods.base import ZERO
+from keras_saliency.targets.base import TargetLike
 
 _READ = "help(keras_saliency.explain)"
 _LARGE_ERROR = 0.1  # of the score gap
@@ -35,12 +39,12 @@ _RESERVED = {
 
 
 def explain(
-    model: Any,
-    image: Any,
-    method: str | Method = "gradient",
+    model: KerasModel,
+    image: ModelInputs,
+    method: str | Method | type[Method] = "gradient",
     *,
-    target: Any = None,
-    preprocess: Any = "auto",
+    target: TargetLike = None,
+    preprocess: Preprocessing = "auto",
     batch_size: BatchSize = 8,
     seed: int = 0,
 ) -> Explanation:

@@ -13,17 +13,22 @@ import numpy as np
 
 from keras_saliency import methods, targets
 from keras_saliency._engine.engine import Engine
+from keras_saliency._engine.micro_batches import BatchSize
 from keras_saliency._explain import attributed, check_batch_size, check_seed, explain
 from keras_saliency._graph.adapter import Adapter
+from keras_saliency._graph.paths import KerasModel
 from keras_saliency._inputs import preprocessing
 from keras_saliency._inputs.batch import Batch, prepare
+from keras_saliency._inputs.pictures import ModelInput, ModelInputs
 from keras_saliency._inputs.prefetch import Steps, map_batched, together
+from keras_saliency._inputs.preprocessing import Preprocessing
 from keras_saliency._results import archive, provenance
 from keras_saliency._results.archive import Archive, Record
 from keras_saliency._results.explanation import Explanation
 from keras_saliency.errors import ImageError, ModelError, TargetError
 from keras_saliency.methods import Method
 from keras_saliency.targets import Class, Target
+from keras_saliency.targets.base import TargetLike
 
 _READ = "help(keras_saliency.Explainer)"
 _GROUP = 32  # pictures per call where the engine measures the micro-batch itself
@@ -56,12 +61,12 @@ class Explainer:
         [(1, 24, 24), (1, 24, 24), (1, 24, 24)]
     """
 
-    model: Any
-    method: str | Method = "gradient"
+    model: KerasModel
+    method: str | Method | type[Method] = "gradient"
     _: KW_ONLY
-    target: Any = None
-    preprocess: Any = "auto"
-    batch_size: Any = 8
+    target: TargetLike = None
+    preprocess: Preprocessing = "auto"
+    batch_size: BatchSize = 8
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -71,7 +76,7 @@ class Explainer:
         _for_each(self._target)
         _ = self._adapter, self._method, self._preprocess
 
-    def __call__(self, image: Any) -> Explanation:
+    def __call__(self, image: ModelInputs) -> Explanation:
         """Return the `explain` result of a picture, a batch or a list of pictures."""
         return explain(
             self.model,
@@ -84,7 +89,7 @@ class Explainer:
         )
 
     def stream(
-        self, images: Iterable[Any], targets: Iterable[Any] | None = None
+        self, images: Iterable[ModelInput], targets: Iterable[TargetLike] | None = None
     ) -> Iterator[Explanation]:
         """Explain pictures one after another, in order, in constant memory.
 
@@ -106,11 +111,11 @@ class Explainer:
 
     def write(
         self,
-        images: Iterable[Any],
+        images: Iterable[ModelInput],
         folder: str | PathLike[str],
         *,
         keys: Iterable[Any] | None = None,
-        targets: Iterable[Any] | None = None,
+        targets: Iterable[TargetLike] | None = None,
         format: Literal["npz", "array_record"] = "npz",
         on_error: Literal["raise", "skip"] = "raise",
         part_size: int = 64,

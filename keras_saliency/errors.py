@@ -33,6 +33,24 @@ import zipfile
 import zlib
 from collections.abc import Iterable
 
+__all__ = [
+    "BackendError",
+    "FixationError",
+    "FixationModelError",
+    "GradientError",
+    "ImageError",
+    "KerasSaliencyError",
+    "LayerError",
+    "MethodError",
+    "MetricError",
+    "ModelError",
+    "ModelFileError",
+    "PreprocessError",
+    "PretrainedError",
+    "SaveError",
+    "TargetError",
+]
+
 # What json, zipfile, NumPy, HDF5 and Keras raise on a file that is missing, truncated or altered.
 UNREADABLE = (
     ArithmeticError,

@@ -19,7 +19,7 @@ import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import CodeType, FrameType
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -30,6 +30,7 @@ from keras_saliency._imports import require_keras
 from keras_saliency.errors import ModelError
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 _ATTEMPTS = 3
 _STANDS = 0.005  # seconds: a thread that waits for the interpreter gets it after as long
@@ -124,15 +125,16 @@ def _alone(
     return result, _digest(model, state, backend) if hashed else None
 
 
-def on_one_state(function: Callable[..., T]) -> Callable[..., T]:
+def on_one_state(function: Callable[P, T]) -> Callable[P, T]:
     """Have a function of a model (and more) run on one state of its weights, copied at once."""
 
     @functools.wraps(function)
-    def run(model, *args, **kwargs):
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
         keras = require_keras()
+        model = args[0] if args else kwargs.get("model")
         if not isinstance(model, keras.Model) or not model.built:
-            return function(model, *args, **kwargs)
-        return consistently(model, lambda _: function(model, *args, **kwargs), apart=True)[0]
+            return function(*args, **kwargs)
+        return consistently(model, lambda _: function(*args, **kwargs), apart=True)[0]
 
     return run
 

@@ -3,9 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from keras_saliency.errors import LayerError, ModelError, did_you_mean
+
+
+class KerasModel(Protocol):
+    """What a type checker asks of a Keras 3 model; Keras itself has no types that mypy reads.
+
+    `Adapter` checks at run time that it is one.
+    """
+
+    name: Any
+    built: Any
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+    @property
+    def layers(self) -> Any: ...
+
+    @property
+    def weights(self) -> Any: ...
 
 
 def walk(model: Any) -> Iterator[tuple[str, Any]]:
@@ -44,7 +62,7 @@ def _children(parent: Any) -> list[Any]:
     return flatten(include_self=False, recursive=False) if flatten else []
 
 
-def layer_tree(model: Any) -> str:
+def layer_tree(model: KerasModel) -> str:
     """Return the paths of all layers, one a line, with their class names.
 
     Example:

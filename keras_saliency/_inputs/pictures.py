@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
-from typing import Any, BinaryIO
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -16,6 +16,18 @@ from keras_saliency.errors import ImageError
 
 MAX_PIXELS = 40_000_000  # a larger picture costs gigabytes and shows no more detail
 MIN_SIDE = 8  # a smaller one, enlarged to a model's input, is a blur
+
+
+class Array(Protocol):
+    """An array of NumPy, JAX, TensorFlow or PyTorch."""
+
+    def __array__(self) -> Any: ...
+
+
+Picture = str | os.PathLike[str] | Image.Image | Array
+Pictures = Picture | Sequence[Picture]
+ModelInput = Picture | Mapping[str, Any]  # of one call: a dict for models with several inputs
+ModelInputs = Pictures | Mapping[str, Any]
 
 _READ = "help(keras_saliency.explain)"
 _PLAIN_MODES = ("RGB", "L", "P", "1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -135,6 +135,9 @@ class Preprocess:
 
 def _as_they_are(pixels: np.ndarray) -> np.ndarray:
     return pixels
+
+
+Preprocessing = Literal["auto", "caffe", "tf", "torch"] | Preprocess | Callable[..., Any] | None
 
 
 def resolve(preprocess: Any, model: Any, **seen: Any) -> Preprocess | None:

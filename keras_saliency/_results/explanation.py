@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
+import numpy.typing as npt
 
 from keras_saliency import _arguments
 from keras_saliency._inputs.geometry import Geometry
@@ -17,6 +18,11 @@ from keras_saliency._io.encoding import decode, encode
 from keras_saliency._io.files import local_path
 from keras_saliency._results import provenance
 from keras_saliency.errors import MethodError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from keras_saliency.plot import Panel
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,10 +52,10 @@ class Explanation:
         model_sha256: SHA-256 of the model's weights at that time; None if unknown.
     """
 
-    values: np.ndarray
-    attributions: np.ndarray | None
-    scores: np.ndarray
-    probabilities: np.ndarray | None
+    values: npt.NDArray[np.float32]
+    attributions: npt.NDArray[np.float32] | None
+    scores: npt.NDArray[np.float64]
+    probabilities: npt.NDArray[np.floating] | None
     targets: tuple[Any, ...]
     labels: tuple[str, ...]
     pictures: tuple[np.ndarray, ...]
@@ -95,7 +101,7 @@ class Explanation:
             score += f" (p = {self.probabilities[index]:.2f})"
         return f"{self.labels[index] or self.targets[index]}, {score}"
 
-    def maps(self) -> list[np.ndarray]:
+    def maps(self) -> list[npt.NDArray[np.float32]]:
         """Return each map in its original picture's frame, (H0, W0) float32.
 
         Pixels outside a crop (``Preprocess(fit="crop")``) are 0.
@@ -103,7 +109,7 @@ class Explanation:
         both = zip(self.geometries, self.values, strict=True)
         return [geometry.undo(value) for geometry, value in both]
 
-    def panels(self) -> list[Any]:
+    def panels(self) -> list[Panel]:
         """Return pictures and maps as `keras_saliency.plot.Panel`, for drawing."""
         from keras_saliency.plot import Panel
 
@@ -112,9 +118,29 @@ class Explanation:
             for i, (picture, grid) in enumerate(zip(self.pictures, self.maps(), strict=True))
         ]
 
+    @overload
+    def plot(
+        self,
+        kind: Literal["pair"] = "pair",
+        *,
+        percentile: float = 99.0,
+        figure: Figure | None = None,
+        colorbar: bool = True,
+    ) -> Figure: ...
+
+    @overload
+    def plot(
+        self,
+        kind: Literal["overlay"],
+        *,
+        percentile: float = 99.0,
+        figure: Figure | None = None,
+        alpha: float = 0.6,
+    ) -> Figure: ...
+
     def plot(
         self, kind: Literal["pair", "overlay"] = "pair", *, percentile: float = 99.0, **options: Any
-    ) -> Any:
+    ) -> Figure:
         """Draw picture and map side by side, or the map over the picture.
 
         Args:
@@ -127,7 +153,7 @@ class Explanation:
         """
         from keras_saliency import plot
 
-        draw = {"pair": plot.pair, "overlay": plot.overlay}
+        draw: dict[str, Callable[..., Figure]] = {"pair": plot.pair, "overlay": plot.overlay}
         if not _arguments.is_word(kind, draw):
             raise MethodError(
                 f"No plot is called {kind!r}.",

@@ -20,8 +20,11 @@ from keras_saliency._engine.engine import Engine
 from keras_saliency._engine.micro_batches import BatchSize
 from keras_saliency._explain import attributed, check_batch_size, check_seed
 from keras_saliency._graph.adapter import Adapter
+from keras_saliency._graph.paths import KerasModel
 from keras_saliency._inputs import pictures
 from keras_saliency._inputs.batch import Batch, prepare
+from keras_saliency._inputs.pictures import ModelInputs
+from keras_saliency._inputs.preprocessing import Preprocessing
 from keras_saliency._io import progress
 from keras_saliency._io.files import shown
 from keras_saliency._results import provenance
@@ -35,6 +38,7 @@ from keras_saliency.methods import get as get_method
 from keras_saliency.methods import names as method_names
 from keras_saliency.metrics.registry import METRICS, Metric
 from keras_saliency.metrics.registry import get as get_metric
+from keras_saliency.targets.base import TargetLike
 
 _READ = "help(keras_saliency.compare)"
 _METRICS = ("deletion", "insertion", "sparseness")
@@ -43,13 +47,13 @@ _LOCATING = ("pointing_game", "energy_inside")  # where the objects are known
 
 @weights.on_one_state
 def compare(
-    model: Any,
-    images: Any,
-    methods: str | Sequence[str | Method] | None = None,
-    metrics: Sequence[str | Metric] | None = None,
+    model: KerasModel,
+    images: ModelInputs,
+    methods: str | Method | Sequence[str | Method | type[Method]] | None = None,
+    metrics: str | Metric | Sequence[str | Metric] | None = None,
     *,
-    target: Any = None,
-    preprocess: Any = "auto",
+    target: TargetLike = None,
+    preprocess: Preprocessing = "auto",
     batch_size: BatchSize = 8,
     seed: int = 0,
     boxes: Any = None,

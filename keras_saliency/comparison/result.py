@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
+import numpy.typing as npt
 
 from keras_saliency._io import folder as checksums
 from keras_saliency._io import folder as files
@@ -20,6 +21,8 @@ from keras_saliency.errors import MethodError, MetricError
 from keras_saliency.metrics.summary import Interval, bootstrap
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from keras_saliency._results.explanation import Explanation
     from keras_saliency.plot import Column, Panel
 
@@ -50,8 +53,8 @@ class Comparison:
 
     methods: tuple[str, ...]
     metrics: tuple[str, ...]
-    values: np.ndarray
-    seconds: np.ndarray
+    values: npt.NDArray[np.float64]
+    seconds: npt.NDArray[np.float64]
     explanations: Mapping[str, Explanation]
     errors: Mapping[str, str]
     metric_errors: Mapping[tuple[str, str], str]
@@ -82,7 +85,7 @@ class Comparison:
     # ------------------------------------------------------------------ numbers
 
     @cached_property
-    def intervals(self) -> np.ndarray:
+    def intervals(self) -> npt.NDArray[np.float64]:
         """Means over pictures and their 95% bootstrap intervals, (M, K, 3): mean, low, high."""
         result = np.full((*self.values.shape[:2], 3), np.nan)
         for cell in np.ndindex(*self.values.shape[:2]):
@@ -107,7 +110,7 @@ class Comparison:
         return Interval(*map(float, result))
 
     @cached_property
-    def best(self) -> np.ndarray:
+    def best(self) -> npt.NDArray[np.bool_]:
         """The methods with the best mean, (M, K) bool; several where they are equal.
 
         A method without a number for some picture is not compared.
@@ -223,7 +226,24 @@ class Comparison:
         both = zip(self.heads(), self.values[row, :, index], best, strict=True)
         return [f"{head} {number(value)}{BEST * bool(top)}" for head, value, top in both]
 
-    def plot(self, kind: Literal["maps", "scores"] = "maps", **options: Any) -> Any:
+    @overload
+    def plot(
+        self,
+        kind: Literal["maps"] = "maps",
+        *,
+        figure: Figure | None = None,
+        percentile: float = 99.0,
+        size: float = 1.9,
+        across: int = 6,
+        note: str = ...,
+    ) -> Figure: ...
+
+    @overload
+    def plot(
+        self, kind: Literal["scores"], *, figure: Figure | None = None, note: str = ...
+    ) -> Figure: ...
+
+    def plot(self, kind: Literal["maps", "scores"] = "maps", **options: Any) -> Figure:
         """Draw all maps with their scores, or the scores with their intervals.
 
         Args:

@@ -50,4 +50,5 @@ _NAMES = {
     "train": "training",
 }
 
-__getattr__, __dir__ = attach(__name__, _NAMES, ("data", "metrics"))
+if not TYPE_CHECKING:  # where every name would be known
+    __getattr__, __dir__ = attach(__name__, _NAMES, ("data", "metrics"))

@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_saliency._engine import weights
 from keras_saliency._inputs.geometry import Letterbox
+from keras_saliency._inputs.pictures import Picture, Pictures
 from keras_saliency._inputs.prefetch import Steps, map_batched, together
 from keras_saliency._results import archive, provenance
 from keras_saliency._results.archive import Archive, Record
@@ -19,7 +20,7 @@ from keras_saliency.errors import ImageError
 from keras_saliency.fixation import predict
 from keras_saliency.fixation.predict import Photo, about, check, predict_fixations
 from keras_saliency.fixation.prediction import FixationPrediction
-from keras_saliency.fixation.predictor import Predictor, predictor
+from keras_saliency.fixation.predictor import FixationModelLike, Predictor, predictor
 
 _READ = "help(keras_saliency.FixationPredictor)"
 
@@ -47,7 +48,7 @@ class FixationPredictor:
         [(40, 60), (40, 60)]
     """
 
-    model: Any = "default"
+    model: FixationModelLike = "default"
     _: KW_ONLY
     batch_size: int = 1
     mirror: bool | None = None
@@ -57,11 +58,11 @@ class FixationPredictor:
         object.__setattr__(self, "batch_size", check(self.batch_size, self.mirror))
         _ = self._ready
 
-    def __call__(self, image: Any) -> FixationPrediction:
+    def __call__(self, image: Pictures) -> FixationPrediction:
         """Return what `predict_fixations` gives on a picture, a batch or a list of pictures."""
         return predict_fixations(image, self.model, batch_size=self.batch_size, mirror=self.mirror)
 
-    def stream(self, images: Iterable[Any]) -> Iterator[FixationPrediction]:
+    def stream(self, images: Iterable[Picture]) -> Iterator[FixationPrediction]:
         """Predict fixations on pictures in order; memory does not grow with their number.
 
         Args:
@@ -77,7 +78,7 @@ class FixationPredictor:
 
     def write(
         self,
-        images: Iterable[Any],
+        images: Iterable[Picture],
         folder: str | PathLike[str],
         *,
         keys: Iterable[Any] | None = None,

@@ -14,18 +14,19 @@ from keras_saliency import _arguments
 from keras_saliency._engine import weights
 from keras_saliency._inputs import pictures
 from keras_saliency._inputs.geometry import Letterbox
+from keras_saliency._inputs.pictures import Pictures
 from keras_saliency._io import progress
 from keras_saliency._results import provenance
 from keras_saliency.errors import FixationModelError, ImageError
 from keras_saliency.fixation.prediction import FixationPrediction
-from keras_saliency.fixation.predictor import Predictor, predictor
+from keras_saliency.fixation.predictor import FixationModelLike, Predictor, predictor
 
 _READ = "help(keras_saliency.predict_fixations)"
 
 
 def predict_fixations(
-    image: Any,
-    model: Any = "default",
+    image: Pictures,
+    model: FixationModelLike = "default",
     *,
     batch_size: int = 1,
     mirror: bool | None = None,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
+import numpy.typing as npt
 
 from keras_saliency._inputs.geometry import EMPTY, Letterbox
 from keras_saliency._io import folder as files
@@ -17,6 +18,11 @@ from keras_saliency._io.encoding import decode, encode
 from keras_saliency._io.files import local_path
 from keras_saliency._results import provenance
 from keras_saliency.fixation import density
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from keras_saliency.plot import Panel
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +39,7 @@ class FixationPrediction:
         model_sha256: SHA-256 of the model's weights when it predicted; None where not known.
     """
 
-    log_density: np.ndarray
+    log_density: npt.NDArray[np.float32]
     pictures: tuple[np.ndarray, ...]
     letterboxes: tuple[Letterbox, ...]
     names: tuple[str, ...]
@@ -41,7 +47,7 @@ class FixationPrediction:
     model_sha256: str | None = field(default=None, repr=False)
 
     @cached_property
-    def values(self) -> np.ndarray:
+    def values(self) -> npt.NDArray[np.float32]:
         """(B, H, W) float32 densities on the canvas: at least 0, sum 1, 0 around the picture."""
         return np.exp(self.log_density)
 
@@ -73,20 +79,22 @@ class FixationPrediction:
         named = f"{self.names[index]}: " if self.names[index] else ""
         return f"{named}half of the fixations on {self.area()[index]:.1%} of the picture"
 
-    def log_maps(self) -> list[np.ndarray]:
+    def log_maps(self) -> list[npt.NDArray[np.float64]]:
         """Return each log density in its picture's frame, (H0, W0) float64, exp() summing to 1."""
         rows = zip(self.letterboxes, self.log_density, self.pictures, strict=True)
         return [box.undo(one, picture.shape[:2]) for box, one, picture in rows]
 
-    def maps(self) -> list[np.ndarray]:
+    def maps(self) -> list[npt.NDArray[np.float32]]:
         """Return each density in its picture's frame, (H0, W0) float32, summing to 1."""
         return [np.exp(one).astype(np.float32) for one in self.log_maps()]
 
     @overload
-    def expected_fixations(self, count: float, region: None = None) -> list[np.ndarray]: ...
+    def expected_fixations(
+        self, count: float, region: None = None
+    ) -> list[npt.NDArray[np.float32]]: ...
 
     @overload
-    def expected_fixations(self, count: float, region: Any) -> np.ndarray: ...
+    def expected_fixations(self, count: float, region: Any) -> npt.NDArray[np.float64]: ...
 
     def expected_fixations(self, count: float, region: Any = None) -> list[np.ndarray] | np.ndarray:
         """Return how many of ``count`` fixations are expected on each pixel, or in a region.
@@ -122,7 +130,7 @@ class FixationPrediction:
         rows = zip(self.maps(), weights, strict=True)
         return np.array([number * np.sum(one * weight, dtype=np.float64) for one, weight in rows])
 
-    def area(self, share: float = 0.5) -> np.ndarray:
+    def area(self, share: float = 0.5) -> npt.NDArray[np.float64]:
         """Return how much of each picture the smallest area covers that holds a share of fixations.
 
         Args:
@@ -140,7 +148,7 @@ class FixationPrediction:
         rows = zip(self.values, inside, strict=True)
         return np.array([density.covered(one[where], share) for one, where in rows])
 
-    def panels(self) -> list[Any]:
+    def panels(self) -> list[Panel]:
         """Return pictures and maps as `keras_saliency.plot.Panel`, ready to be drawn."""
         from keras_saliency.plot import Panel
 
@@ -151,18 +159,24 @@ class FixationPrediction:
             )
         ]
 
-    def plot(self, **options: Any) -> Any:
+    def plot(
+        self,
+        *,
+        percentile: float = 99.0,
+        figure: Figure | None = None,
+        shares: Sequence[float] = (0.25, 0.5, 0.75, 0.9),
+    ) -> Figure:
         """Draw each picture, the density over it, and the smallest areas that hold most fixations.
 
         Args:
-            **options: See `keras_saliency.plot.density`.
+            percentile, figure, shares: As in `keras_saliency.plot.density`.
 
         Returns:
             A ``matplotlib.figure.Figure``.
         """
         from keras_saliency import plot
 
-        return plot.density(self.panels(), **options)
+        return plot.density(self.panels(), figure, percentile, shares)
 
     def _repr_png_(self) -> bytes:
         """Return the figure as PNG, which notebooks show."""

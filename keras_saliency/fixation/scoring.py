@@ -20,6 +20,7 @@ from keras_saliency.errors import FixationError
 from keras_saliency.fixation.metrics import scores as metrics
 from keras_saliency.fixation.metrics.baselines import CentreBias, Humans, centre_bias, human_ceiling
 from keras_saliency.fixation.predict import predict_fixations
+from keras_saliency.fixation.predictor import FixationModelLike
 
 _CHUNK = 16  # pictures predicted at once; their maps are in memory together
 _READ = "help(keras_saliency.fixation.evaluate)"
@@ -28,7 +29,7 @@ _READ = "help(keras_saliency.fixation.evaluate)"
 def evaluate(
     recordings: Sequence[Any],
     training: Sequence[Any] = (),
-    model: Any = "default",
+    model: FixationModelLike = "default",
     *,
     name: str | None = None,
     mirror: bool | None = None,

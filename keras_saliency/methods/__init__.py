@@ -33,10 +33,16 @@
 `KernelShap`                 ``"kernel_shap"``: Shapley values of segments, by regression
 `ShapleySampling`            ``"shapley_sampling"``: Shapley values of segments, by orders
 ===========================  =======================================================================
+
+For a method of one's own: `Method` is its base class, `Engine` what it gets, `Attribution` what it
+returns.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from keras_saliency._engine.engine import Engine
 from keras_saliency._imports import renamed
 from keras_saliency.methods.ablation_cam import AblationCam
 from keras_saliency.methods.attention_rollout import AttentionRollout
@@ -81,6 +87,7 @@ __all__ = [
     "DeconvNet",
     "DeepLift",
     "EigenCam",
+    "Engine",
     "ExpectedGradients",
     "FinerCam",
     "FullGrad",
@@ -111,4 +118,5 @@ __all__ = [
 ]
 
 _RENAMED = {"Lrp": ("LRP", "0.2"), "Rise": ("RISE", "0.2")}
-__getattr__ = renamed(__name__, _RENAMED)
+if not TYPE_CHECKING:  # where every name would be known
+    __getattr__ = renamed(__name__, _RENAMED)

@@ -24,4 +24,5 @@ __all__ = ["class_names", "efficientnet_lite0", "sample_photo"]
 
 _LAZY = {"class_names": "imagenet", "sample_photo": "imagenet"}
 
-__getattr__, __dir__ = attach(__name__, _LAZY)
+if not TYPE_CHECKING:  # where every name would be known
+    __getattr__, __dir__ = attach(__name__, _LAZY)

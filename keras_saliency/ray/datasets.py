@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_saliency import _arguments
+from keras_saliency._inputs.preprocessing import Preprocessing
 from keras_saliency.methods import Method
 from keras_saliency.ray.calls import (
     Explaining,
@@ -16,6 +17,7 @@ from keras_saliency.ray.calls import (
     import_ray,
     ship,
 )
+from keras_saliency.targets.base import TargetLike
 
 _TURNS = 4  # micro-batches in a batch of Ray's: while one is computed, the next is prepared
 
@@ -23,11 +25,11 @@ _TURNS = 4  # micro-batches in a batch of Ray's: while one is computed, the next
 def explain(
     ds: Any,
     model: Any,
-    method: str | Method = "gradient",
+    method: str | Method | type[Method] = "gradient",
     *,
     column: str = "image",
-    target: Any = None,
-    preprocess: Any = "auto",
+    target: TargetLike | str = None,
+    preprocess: Preprocessing = "auto",
     batch_size: int = 8,
     seed: int = 0,
     frame: Frame = "model",

@@ -18,11 +18,10 @@ is taken as logits: of a softmax for several classes, of a sigmoid for one.
 from __future__ import annotations
 
 import operator
-from typing import Any
 
 from keras_saliency import _arguments
 from keras_saliency.errors import TargetError
-from keras_saliency.targets.base import READ, Output, Outputs, Score, Target
+from keras_saliency.targets.base import READ, Output, Outputs, Score, Target, TargetLike
 from keras_saliency.targets.classes import Class, Contrast, Margin, TopClass
 from keras_saliency.targets.dense import Pixel, Region
 from keras_saliency.targets.function import Function
@@ -43,7 +42,7 @@ __all__ = [
 ]
 
 
-def get(target: Any) -> Target:
+def get(target: TargetLike) -> Target:
     """Return the target for explain()'s argument.
 
     Args:
@@ -60,7 +59,7 @@ def get(target: Any) -> Target:
     if callable(target):
         return Function(target)
     if _arguments.is_integer(target):
-        return Class(operator.index(target))
+        return Class(operator.index(target))  # type: ignore[arg-type]
     if hasattr(target, "__len__") and not isinstance(target, str | bytes | dict):
         return Class(target)
     raise TargetError(

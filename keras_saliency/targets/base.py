@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, SupportsIndex
 
 import numpy as np
 
@@ -138,6 +138,10 @@ class Target(ABC):
     def for_cache(self) -> Target:
         """Return this target for a compiled function's cache, without references to a model."""
         return self
+
+
+Numbers = SupportsIndex | Sequence[SupportsIndex] | np.ndarray  # one, or one for each picture
+TargetLike = Target | Numbers | Callable[[Any], Any] | None
 
 
 def per_row(numbers: Any, count: int, name: str) -> np.ndarray:

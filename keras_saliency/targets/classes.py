@@ -13,6 +13,7 @@ from keras_saliency import _arguments
 from keras_saliency.errors import TargetError
 from keras_saliency.targets.base import (
     READ,
+    Numbers,
     Output,
     Outputs,
     Score,
@@ -74,7 +75,7 @@ class Class(Target):
 
     predicted: ClassVar[bool] = False
 
-    index: int | Sequence[int]
+    index: Numbers
 
     @property
     def static(self) -> tuple[Any, ...]:
@@ -120,8 +121,8 @@ class Margin(Target):
         other: The class to compare with, or one for each picture.
     """
 
-    index: int | Sequence[int]
-    other: int | Sequence[int]
+    index: Numbers
+    other: Numbers
 
     @property
     def static(self) -> tuple[Any, ...]:

@@ -47,4 +47,5 @@ _LAZY = {
     "write_table": "table_writer",
 }
 
-__getattr__, __dir__ = attach(__name__, _LAZY)
+if not TYPE_CHECKING:  # where every name would be known
+    __getattr__, __dir__ = attach(__name__, _LAZY)

@@ -17,4 +17,5 @@ if TYPE_CHECKING:
 
 __all__ = ["baselines", "scores"]
 
-__getattr__, __dir__ = attach(__name__, {}, __all__)
+if not TYPE_CHECKING:  # where every name would be known
+    __getattr__, __dir__ = attach(__name__, {}, __all__)

@@ -1,0 +1,123 @@
+"""The public names: docs/api.md lists them all, and arguments agree in words and order."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+import keras_saliency
+from keras_saliency import (
+    Explainer,
+    Explanation,
+    FixationPrediction,
+    FixationPredictor,
+    compare,
+    explain,
+    methods,
+    predict_fixations,
+)
+
+pytestmark = pytest.mark.no_model
+
+ROOT = Path(__file__).parents[1]
+_spec = importlib.util.spec_from_file_location("api", ROOT / "docs" / "api.py")
+api = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(api)
+
+DATA = pytest.mark.skipif(
+    importlib.util.find_spec("tensorflow_datasets") is None, reason="needs the extra 'data'"
+)
+
+
+def _listed() -> dict[str, list[str]]:
+    sections = re.split(r"^## ", (ROOT / "docs" / "api.md").read_text(encoding="utf-8"), flags=re.M)
+    return {one.split("\n")[0]: re.findall(r"^- `(\w+)`: ", one, re.M) for one in sections[1:]}
+
+
+@pytest.mark.parametrize("module", api.MODULES)
+def test_the_page_lists_what_a_module_exports(module):
+    exported = importlib.import_module(module).__all__
+    assert _listed()[module] == list(exported)
+    assert len(set(exported)) == len(exported)
+
+
+def test_every_public_module_has_a_section():
+    public = {"keras_saliency", "keras_saliency.fixation.data", "keras_saliency.fixation.metrics"}
+    for path in (ROOT / "keras_saliency").iterdir():
+        if (path.suffix == ".py" or (path / "__init__.py").exists()) and path.stem[0] != "_":
+            public.add(f"keras_saliency.{path.stem}")
+    assert set(_listed()) == set(api.MODULES) == public - {"keras_saliency.cli"}
+
+
+@DATA
+def test_the_page_is_current():
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    assert page == api.page(), "python docs/api.py writes it"
+
+
+def test_a_name_without_a_docstring_is_refused():
+    assert api.sentence(explain) == "Show where a Keras model looks."
+    with pytest.raises(ValueError, match="has none"):
+        api.sentence(lambda: None)
+    with pytest.raises(ValueError, match="has none"):
+        api.sentence(3)  # the docstring of int is not its own
+
+
+def test_authors_of_methods_find_all_they_need_in_one_place():
+    assert {"Attribution", "Engine", "Method"} <= set(methods.__all__)
+    assert methods.Engine.__doc__
+    assert set(inspect.signature(methods.Method.attribute).parameters) == {"self", "engine", "seed"}
+
+
+# ------------------------------------------------------------------ arguments
+
+PAIRS = [
+    (explain, Explainer),
+    (explain, compare),
+    (predict_fixations, FixationPredictor),
+    (explain, predict_fixations),
+    (Explainer, FixationPredictor),
+    (Explainer.__call__, FixationPredictor.__call__),
+    (Explainer.stream, FixationPredictor.stream),
+    (Explainer.write, FixationPredictor.write),
+    (Explanation.save, FixationPrediction.save),
+]
+# The default fixation model lets the picture come first.
+FIRST = {(explain, predict_fixations): {"image"}}
+
+
+@pytest.mark.parametrize(("one", "other"), PAIRS)
+def test_arguments_that_mean_the_same_come_in_the_same_order(one, other):
+    mine, theirs = inspect.signature(one).parameters, inspect.signature(other).parameters
+    common = [name for name in mine if name in theirs and name not in FIRST.get((one, other), ())]
+    assert common
+    assert common == [name for name in theirs if name in common]
+    for name in common:
+        assert mine[name].kind == theirs[name].kind, name
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [(explain, Explainer), (predict_fixations, FixationPredictor)]
+)
+def test_the_many_take_the_arguments_of_the_one(one, other):
+    mine, theirs = inspect.signature(one).parameters, inspect.signature(other).parameters
+    assert [name for name in mine if name != "image"] == list(theirs)
+    for name, parameter in theirs.items():
+        assert parameter.default == mine[name].default
+        assert parameter.annotation == mine[name].annotation
+
+
+def test_nothing_public_is_passed_or_returned_as_anything():
+    functions = [explain, predict_fixations, compare, Explainer, FixationPredictor]
+    functions += [Explanation.plot, FixationPrediction.plot, keras_saliency.Comparison.plot]
+    for function in functions:
+        signature = inspect.signature(function)
+        assert signature.return_annotation != "Any"
+        for name in ("model", "image", "images", "method", "methods", "target", "preprocess"):
+            if name in signature.parameters:
+                assert signature.parameters[name].annotation != "Any", (function, name)
