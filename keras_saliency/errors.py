@@ -40,6 +40,7 @@ __all__ = [
     "GradientError",
     "ImageError",
     "KerasSaliencyError",
+    "LawError",
     "LayerError",
     "MethodError",
     "MetricError",
@@ -82,6 +83,11 @@ class KerasSaliencyError(Exception):
         read: Where to read more, such as ``help(keras_saliency.explain)``.
     """
 
+    what: str
+    got: str
+    fix: str
+    read: str
+
     # Raised inside a layer's call, Keras would wrap it in a report of its own, of another class.
     _keras_call_info_injected = True
 
@@ -90,7 +96,7 @@ class KerasSaliencyError(Exception):
         self.what, self.got, self.fix, self.read = what, got, fix, read
         super().__init__(f"{what} {got} {fix} See {read}.")
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type[KerasSaliencyError], tuple[str, str, str, str]]:
         """Pickle by the four parts (the joined message is not the constructor's argument)."""
         return type(self), (self.what, self.got, self.fix, self.read)
 

@@ -17,9 +17,11 @@ from keras_saliency import (
     FixationPrediction,
     FixationPredictor,
     compare,
+    errors,
     explain,
     methods,
     predict_fixations,
+    ray,
 )
 
 pytestmark = pytest.mark.no_model
@@ -60,6 +62,12 @@ def test_the_page_is_current():
     assert page == api.page(), "python docs/api.py writes it"
 
 
+def test_every_error_is_public():
+    kinds = [one for _, one in inspect.getmembers(errors, inspect.isclass)]
+    known = [one.__name__ for one in kinds if issubclass(one, errors.KerasSaliencyError)]
+    assert sorted(known) == errors.__all__
+
+
 def test_a_name_without_a_docstring_is_refused():
     assert api.sentence(explain) == "Show where a Keras model looks."
     with pytest.raises(ValueError, match="has none"):
@@ -79,6 +87,9 @@ def test_authors_of_methods_find_all_they_need_in_one_place():
 PAIRS = [
     (explain, Explainer),
     (explain, compare),
+    (explain, ray.explain),
+    (predict_fixations, ray.predict_fixations),
+    (ray.explain, ray.predict_fixations),
     (predict_fixations, FixationPredictor),
     (explain, predict_fixations),
     (Explainer, FixationPredictor),
@@ -110,6 +121,16 @@ def test_the_many_take_the_arguments_of_the_one(one, other):
     for name, parameter in theirs.items():
         assert parameter.default == mine[name].default
         assert parameter.annotation == mine[name].annotation
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(explain, compare), (explain, ray.explain), (predict_fixations, ray.predict_fixations)],
+)
+def test_arguments_that_mean_the_same_have_the_same_default(one, other):
+    mine, theirs = inspect.signature(one).parameters, inspect.signature(other).parameters
+    for name in mine.keys() & theirs.keys():
+        assert mine[name].default == theirs[name].default, name
 
 
 def test_nothing_public_is_passed_or_returned_as_anything():

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_overloads
 
 import pytest
+
+from keras_saliency import Comparison, Explanation, FixationPrediction, plot
 
 pytestmark = pytest.mark.no_model
 
@@ -69,3 +73,36 @@ def test_every_planted_mistake_is_flagged_and_nothing_else(check):
     assert len(planted) > 20
     flagged = check("mistakes.py")
     assert sorted(flagged) == planted, flagged
+
+
+# ------------------------------------------------------------------ options of figures
+
+FIGURES = [
+    (Explanation.plot, "pair", plot.pair),
+    (Explanation.plot, "overlay", plot.overlay),
+    (Comparison.plot, "maps", plot.gallery),
+    (Comparison.plot, "scores", plot.scores),
+]
+
+
+def _options(function) -> dict[str, object]:
+    """Return options and their defaults, without ``note``, which a comparison writes."""
+    parameters = inspect.signature(function).parameters.items()
+    return {
+        name: one.default
+        for name, one in parameters
+        if one.default is not one.empty and name not in ("kind", "note")
+    }
+
+
+@pytest.mark.parametrize(("method", "kind", "draw"), FIGURES)
+def test_plot_takes_the_options_of_its_figure(method, kind, draw):
+    forms = {
+        inspect.signature(one).parameters["kind"].annotation: one for one in get_overloads(method)
+    }
+    (form,) = [one for words, one in forms.items() if f'"{kind}"' in words.replace("'", '"')]
+    assert _options(form) == _options(draw)
+
+
+def test_a_prediction_takes_the_options_of_its_figure():
+    assert _options(FixationPrediction.plot) == _options(plot.density)

@@ -59,12 +59,14 @@ class Engine:
         self._aux: dict[str, np.ndarray] | None = None
         self._scores: np.ndarray | None = None
         self._trace: tuple[Target | None, _graph.CallTrace | None] = None, None
-        self.target = self._chosen = target
+        self.target: Target = target
+        self._chosen: Target = target
         if source is None:
             rows = list(range(len(batch.images)))
             source = Source(batch.images, rows, target.rows(len(rows)))
             target.check(programs.output_shape(adapter, target, batch))
-        self.reference_images, self.source_indices = source.reference_images, source.indices
+        self.reference_images: np.ndarray = source.reference_images
+        self.source_indices: list[int] = source.indices
         self._target_args = source.target_args
 
     # ------------------------------------------------------------------ what is explained

@@ -25,6 +25,10 @@ class KerasModel(Protocol):
     @property
     def weights(self) -> Any: ...
 
+    def get_weights(self) -> Any: ...
+
+    def set_weights(self, weights: Any) -> Any: ...
+
 
 def walk(model: Any) -> Iterator[tuple[str, Any]]:
     """Yield ``(path, operation)`` for every layer and operation inside ``model``, each once.

@@ -193,6 +193,9 @@ class Box(NamedTuple):
     right: float
 
 
+BoxLike = Sequence[float] | Mapping[str, float] | np.ndarray  # four numbers, or their names
+
+
 class NoBox(ValueError):
     """A value that is no box: the problem and the fix; callers raise an error of their own."""
 

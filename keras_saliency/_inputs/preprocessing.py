@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from keras_saliency import _arguments
 from keras_saliency._graph import walk
@@ -137,7 +138,8 @@ def _as_they_are(pixels: np.ndarray) -> np.ndarray:
     return pixels
 
 
-Preprocessing = Literal["auto", "caffe", "tf", "torch"] | Preprocess | Callable[..., Any] | None
+PixelFunction = Callable[[npt.NDArray[np.float32]], Any]  # of pixels 0..255, (B, H, W, C)
+Preprocessing = Literal["auto", "caffe", "tf", "torch"] | Preprocess | PixelFunction | None
 
 
 def resolve(preprocess: Any, model: Any, **seen: Any) -> Preprocess | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from keras_saliency import _arguments as options
 from keras_saliency import targets
@@ -23,6 +24,7 @@ from keras_saliency._graph.adapter import Adapter
 from keras_saliency._graph.paths import KerasModel
 from keras_saliency._inputs import pictures
 from keras_saliency._inputs.batch import Batch, prepare
+from keras_saliency._inputs.geometry import BoxLike
 from keras_saliency._inputs.pictures import ModelInputs
 from keras_saliency._inputs.preprocessing import Preprocessing
 from keras_saliency._io import progress
@@ -56,9 +58,9 @@ def compare(
     preprocess: Preprocessing = "auto",
     batch_size: BatchSize = 8,
     seed: int = 0,
-    boxes: Any = None,
-    masks: Any = None,
-    baseline: Any = None,
+    boxes: Sequence[BoxLike | Sequence[BoxLike]] | np.ndarray | None = None,
+    masks: Sequence[npt.ArrayLike] | np.ndarray | None = None,
+    baseline: npt.ArrayLike | None = None,
     names: Sequence[str] | None = None,
     warm: bool = False,
     tell: Callable[[str], None] | None = None,

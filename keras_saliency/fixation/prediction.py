@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import numpy.typing as npt
 
-from keras_saliency._inputs.geometry import EMPTY, Letterbox
+from keras_saliency._inputs.geometry import EMPTY, BoxLike, Letterbox
 from keras_saliency._io import folder as files
 from keras_saliency._io.encoding import decode, encode
 from keras_saliency._io.files import local_path
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from keras_saliency.plot import Panel
+
+Region = BoxLike | Sequence[BoxLike]  # a mask is an array, too
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +42,7 @@ class FixationPrediction:
     """
 
     log_density: npt.NDArray[np.float32]
-    pictures: tuple[np.ndarray, ...]
+    pictures: tuple[npt.NDArray[np.uint8], ...]
     letterboxes: tuple[Letterbox, ...]
     names: tuple[str, ...]
     info: Mapping[str, Any]
@@ -94,9 +96,11 @@ class FixationPrediction:
     ) -> list[npt.NDArray[np.float32]]: ...
 
     @overload
-    def expected_fixations(self, count: float, region: Any) -> npt.NDArray[np.float64]: ...
+    def expected_fixations(self, count: float, region: Region) -> npt.NDArray[np.float64]: ...
 
-    def expected_fixations(self, count: float, region: Any = None) -> list[np.ndarray] | np.ndarray:
+    def expected_fixations(
+        self, count: float, region: Region | None = None
+    ) -> list[npt.NDArray[np.float32]] | npt.NDArray[np.float64]:
         """Return how many of ``count`` fixations are expected on each pixel, or in a region.
 
         Args:

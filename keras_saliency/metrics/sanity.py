@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_saliency import _graph
+from keras_saliency._graph.paths import KerasModel
 from keras_saliency.metrics import agreement, inputs
 
 __all__ = [
@@ -63,7 +64,7 @@ class RandomLabels:
 
 
 def cascading_randomization(
-    model: Any,
+    model: KerasModel,
     maps: Maps,
     *,
     how: Literal["shuffle", "draw"] = "shuffle",
@@ -225,7 +226,7 @@ def random_logit(
 
 @contextlib.contextmanager
 def randomized(
-    model: Any, *, how: Literal["shuffle", "draw"] = "shuffle", seed: int = 0
+    model: KerasModel, *, how: Literal["shuffle", "draw"] = "shuffle", seed: int = 0
 ) -> Iterator[Iterator[str]]:
     """Randomise a model layer after layer, from the output to the input, for the time of a block.
 

@@ -14,7 +14,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from keras_saliency._graph.paths import KerasModel
 from keras_saliency._imports import configured_backend, require_keras
+from keras_saliency._inputs.preprocessing import Preprocessing
 from keras_saliency.errors import (
     BackendError,
     ImageError,
@@ -24,8 +26,10 @@ from keras_saliency.errors import (
     did_you_mean,
 )
 from keras_saliency.methods import Method
+from keras_saliency.targets.base import TargetLike
 
 Batch = dict[str, Any]
+ModelSource = str | os.PathLike[str] | KerasModel | Callable[[], Any]  # called in each actor
 
 
 class Explaining:
@@ -38,12 +42,12 @@ class Explaining:
 
     def __init__(
         self,
-        model: Any,
-        method: str | Method = "gradient",
+        model: ModelSource | Shipped,
+        method: str | Method | type[Method] = "gradient",
         *,
         column: str = "image",
-        target: Any = None,
-        preprocess: Any = "auto",
+        target: TargetLike | str = None,
+        preprocess: Preprocessing = "auto",
         batch_size: int = 8,
         seed: int = 0,
         frame: Frame = "model",
@@ -56,7 +60,7 @@ class Explaining:
         self._explainer = Explainer(
             loaded(model, from_file),
             method,
-            target=None if self._targets else target,
+            target=None if self._targets else target,  # type: ignore[arg-type]
             preprocess=preprocess,
             batch_size=batch_size,
             seed=seed,
@@ -91,7 +95,7 @@ class Predicting:
 
     def __init__(
         self,
-        model: Any = "default",
+        model: ModelSource | Shipped = "default",
         *,
         column: str = "image",
         batch_size: int = 1,
@@ -210,7 +214,7 @@ class Shipped:
     backend: str
 
 
-def ship(model: Any) -> Shipped:
+def ship(model: ModelSource) -> Shipped:
     """Return a model to send to actors, with the backend of this process.
 
     Args:

@@ -11,6 +11,7 @@ from keras_saliency.methods import Method
 from keras_saliency.ray.calls import (
     Explaining,
     Frame,
+    ModelSource,
     Predicting,
     actors,
     checked,
@@ -24,7 +25,7 @@ _TURNS = 4  # micro-batches in a batch of Ray's: while one is computed, the next
 
 def explain(
     ds: Any,
-    model: Any,
+    model: ModelSource,
     method: str | Method | type[Method] = "gradient",
     *,
     column: str = "image",
@@ -73,7 +74,7 @@ def explain(
 
 def predict_fixations(
     ds: Any,
-    model: Any = "default",
+    model: ModelSource = "default",
     *,
     column: str = "image",
     batch_size: int = 1,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from keras_saliency import _arguments
 from keras_saliency.errors import TargetError
@@ -168,7 +169,7 @@ class Contrast(Target):
     index: int | Sequence[int] | None = None
     similar: int = 3
     gamma: float = 0.6
-    others: Any = None
+    others: npt.ArrayLike | None = None
 
     def __post_init__(self) -> None:
         """Check the options."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from keras_saliency import _arguments
 from keras_saliency._inputs import geometry
@@ -104,8 +105,8 @@ class Region(Target):
         reduce: ``"mean"`` or ``"sum"``.
     """
 
-    box: Any = None
-    mask: Any = None
+    box: geometry.BoxLike | None = None
+    mask: npt.ArrayLike | None = None
     channel: int | None = None
     reduce: Literal["mean", "sum"] = "mean"
 
@@ -145,7 +146,7 @@ class Region(Target):
         if mask.ndim != 3 or len(mask) not in (1, count):
             raise TargetError(
                 f"Expected a mask (h, w), or ({count}, h, w) for {count} pictures.",
-                f"Got shape {np.shape(self.mask)}.",
+                f"Got shape {mask.shape}.",
                 f"Pass (h, w), or ({count}, h, w).",
                 READ,
             )

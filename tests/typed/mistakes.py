@@ -10,6 +10,7 @@ from keras_saliency import (
     methods,
     predict_fixations,
     pretrained,
+    ray,
     targets,
 )
 
@@ -40,6 +41,16 @@ predict_fixations(photo, mirror="yes")  # mistake: True or False
 predict_fixations(3)  # mistake: no picture
 p.plot(alpha=0.5)  # mistake: no such keyword
 compare(model, photo, metrics=[3])  # mistake: a metric is a word or an object
+compare(photo, model)  # mistake: swapped
+compare(model, photo, method="gradient")  # mistake: methods
+compare(model, photo, baseline=photo)  # mistake: a baseline is a word or numbers
+targets.Region(box="0, 0, 9, 9")  # mistake: a box is numbers
+targets.Contrast(3, others=photo)  # mistake: classes are numbers
+p.expected_fixations(10, 3)  # mistake: a region is a box or a mask
+keras_saliency.layer_tree("net.keras")  # mistake: a model, no path
+ray.explain(None, 3)  # mistake: no model
+e.values = p.values  # mistake: frozen
+e.attributions.mean()  # mistake: None where a method has no channels
 Explainer(model).stream(3)  # mistake: no stream
 keras_saliency.explian  # mistake: explain
 keras_saliency.plot.overlays  # mistake: overlay

@@ -13,6 +13,7 @@ from PIL import Image
 import keras_saliency
 from keras_saliency import (
     Archive,
+    Box,
     Comparison,
     Explainer,
     Explanation,
@@ -30,6 +31,7 @@ from keras_saliency import (
 )
 from keras_saliency.errors import KerasSaliencyError
 from keras_saliency.methods import Attribution, Engine, GradCam, Method
+from keras_saliency.metrics.sanity import randomized
 
 Maps = npt.NDArray[np.float32]
 
@@ -88,6 +90,7 @@ def predicted(photo: npt.NDArray[np.uint8]) -> float:
     assert_type(p.maps(), list[Maps])
     assert_type(p.expected_fixations(10), list[Maps])
     assert_type(p.expected_fixations(10, (0, 0, 9, 9)), npt.NDArray[np.float64])
+    assert_type(p.expected_fixations(10, np.eye(9) > 0), npt.NDArray[np.float64])
     assert_type(p.plot(shares=(0.5,)), Figure)
     stream = FixationPredictor(mirror=False).stream(Path("photos").iterdir())
     assert_type(stream, Iterator[FixationPrediction])
@@ -101,6 +104,12 @@ def compared(model: keras.Model, photo: npt.NDArray[np.uint8]) -> list[str]:
     assert_type(result.values, npt.NDArray[np.float64])
     assert_type(result.explanations["gradient"], Explanation)
     assert_type(layer_tree(model), str)
+    compare(model, photo, boxes=[(1, 2, 30, 40)], masks=None, baseline=0.5, names=["a dog"])
+    explain(model, photo, target=targets.Region(box=Box(top=0, left=0, bottom=4, right=4)))
+    explain(model, photo, target=targets.Region(mask=np.eye(7), reduce="sum"))
+    explain(model, photo, target=targets.Contrast(3, others=[4, 5]))
+    with randomized(model) as layers:
+        assert_type(next(layers), str)
     return result.heads()
 
 
@@ -126,4 +135,5 @@ def main(model: keras.Model, describe: Callable[[Any], str]) -> None:
         explain(model, "dog.jpg", Ramp())
     except KerasSaliencyError as error:
         assert_type(error, KerasSaliencyError)
+        assert_type(error.fix, str)
         print(describe(error))

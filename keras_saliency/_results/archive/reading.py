@@ -98,7 +98,7 @@ class Archive:
 
     def __init__(self, folder: str | PathLike[str]) -> None:
         """Read the manifest and the keys, without the maps."""
-        self.folder = local_path(folder, _READ)
+        self.folder: Path = local_path(folder, _READ)
         self._what = f"Cannot read the archive {str(self.folder)!r}."
         self.info: Mapping[str, Any] = load(self.folder, self._what, _READ)
         self._mark = checksums.mark(self.info)

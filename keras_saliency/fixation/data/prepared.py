@@ -29,7 +29,7 @@ class Stored:
 
 
 def read_prepared(
-    builder: Any, split: str, data_dir: str | os.PathLike | None = None
+    builder: Any, split: str, data_dir: str | os.PathLike[str] | None = None
 ) -> list[Recording]:
     """Read a split that ``download_and_prepare`` has written; pictures are read at use.
 

@@ -23,7 +23,7 @@ _READ = "help(keras_saliency.fixation.data.read_table)"
 
 
 def read_table(
-    folder: str | os.PathLike,
+    folder: str | os.PathLike[str],
     dataset: str | Collection[str] | None = None,
     split: str | Collection[str] | None = None,
     degrees: Mapping[str, float] | None = None,

@@ -25,7 +25,7 @@ _COLUMNS = (
 _READ = "help(keras_saliency.fixation.data.write_table)"
 
 
-def write_table(recordings: Iterable[Recording], folder: str | os.PathLike) -> Path:
+def write_table(recordings: Iterable[Recording], folder: str | os.PathLike[str]) -> Path:
     """Write recordings as ``index.csv``, ``fixations.npz`` and one picture file each.
 
     Files are copied byte for byte; arrays become PNG. ``degree`` is ``sigma``, in pixels of the
