@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_saliency import _arguments, methods, targets
+from keras_saliency import methods, targets
 from keras_saliency._engine import programs, weights
 from keras_saliency._engine.engine import Engine
 from keras_saliency._engine.micro_batches import BatchSize
@@ -25,7 +25,7 @@ from keras_saliency._inputs.preprocessing import Preprocessing
 from keras_saliency._io.encoding import plain
 from keras_saliency._results import provenance
 from keras_saliency._results.explanation import Explanation
-from keras_saliency.errors import KerasSaliencyError, MethodError
+from keras_saliency.errors import KerasSaliencyError, MethodError, _arguments
 from keras_saliency.methods import Attribution, Method
 from keras_saliency.methods.base import ZERO
 from keras_saliency.targets.base import TargetLike

@@ -17,10 +17,10 @@ import pytest
 from PIL import Image
 
 from keras_saliency import Explainer, errors, explain, methods, targets
-from keras_saliency import _arguments as options
 from keras_saliency._inputs import pictures
 from keras_saliency._io import files
 from keras_saliency.cli import loading
+from keras_saliency.errors import _arguments as options
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
 

@@ -24,10 +24,10 @@ import keras
 import torch
 
 from keras_saliency import config
-from keras_saliency._arguments import leaves
 from keras_saliency._backend.shared import values_of
 from keras_saliency._backend.torch_purity import Guard, Purity
 from keras_saliency._backend.torch_watched import Watch, read, writes_outside
+from keras_saliency.errors._arguments import leaves
 
 # Unrecorded runs of one shape: recording takes as long as 5 to 20 of them, or 100 with a recurrent
 # layer.

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 
 from keras_saliency import _backend
-from keras_saliency._arguments import leaves
 from keras_saliency.errors import KerasSaliencyError, MethodError, ModelError
+from keras_saliency.errors._arguments import leaves
 
 BatchSize = int | Literal["auto"]
 

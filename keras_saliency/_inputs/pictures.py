@@ -10,9 +10,8 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from keras_saliency import _arguments
 from keras_saliency._io import files
-from keras_saliency.errors import ImageError
+from keras_saliency.errors import ImageError, _arguments
 
 MAX_PIXELS = 40_000_000  # a larger picture costs gigabytes and shows no more detail
 MIN_SIDE = 8  # a smaller one, enlarged to a model's input, is a blur

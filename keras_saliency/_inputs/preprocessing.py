@@ -9,7 +9,6 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from keras_saliency import _arguments
 from keras_saliency._graph import walk
 from keras_saliency._graph.adapter import Adapter
 from keras_saliency._graph.model_cache import get_or_create
@@ -17,7 +16,7 @@ from keras_saliency._inputs.geometry import Fit, Geometry
 from keras_saliency._inputs.input_scaling import scaling
 from keras_saliency._inputs.known_networks import Converter, class_names, converter, recognised
 from keras_saliency._inputs.pixel_range import PixelRange
-from keras_saliency.errors import PreprocessError
+from keras_saliency.errors import PreprocessError, _arguments
 
 __all__ = ["Preprocess", "class_names", "resolve", "unknown"]
 

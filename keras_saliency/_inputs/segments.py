@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from keras_saliency import _arguments
-from keras_saliency.errors import MethodError, did_you_mean
+from keras_saliency.errors import MethodError, _arguments, did_you_mean
 
 WAYS = ("slic", "felzenszwalb", "grid")
 SCALES = (50, 100, 150, 250, 500, 1200)

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 import numpy.typing as npt
 
-from keras_saliency import _arguments
 from keras_saliency._inputs.geometry import Geometry
 from keras_saliency._io import folder as files
 from keras_saliency._io.encoding import decode, encode
 from keras_saliency._io.files import local_path
 from keras_saliency._results import provenance
-from keras_saliency.errors import MethodError
+from keras_saliency.errors import MethodError, _arguments
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from keras_saliency import _arguments as options
 from keras_saliency import targets
 from keras_saliency._engine import programs, weights
 from keras_saliency._engine.engine import Engine
@@ -35,6 +34,7 @@ from keras_saliency.comparison import metric_inputs
 from keras_saliency.comparison.metric_inputs import MetricInputs
 from keras_saliency.comparison.result import Comparison
 from keras_saliency.errors import ImageError, MethodError, MetricError
+from keras_saliency.errors import _arguments as options
 from keras_saliency.methods import Method, SmoothGrad
 from keras_saliency.methods import get as get_method
 from keras_saliency.methods import names as method_names

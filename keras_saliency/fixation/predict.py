@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from keras_saliency import _arguments
 from keras_saliency._engine import weights
 from keras_saliency._inputs import pictures
 from keras_saliency._inputs.geometry import Letterbox
 from keras_saliency._inputs.pictures import Pictures
 from keras_saliency._io import progress
 from keras_saliency._results import provenance
-from keras_saliency.errors import FixationModelError, ImageError
+from keras_saliency.errors import FixationModelError, ImageError, _arguments
 from keras_saliency.fixation.prediction import FixationPrediction
 from keras_saliency.fixation.predictor import FixationModelLike, Predictor, predictor
 

@@ -11,12 +11,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from keras_saliency import _arguments, plot
+from keras_saliency import plot
 from keras_saliency._io import encoding, progress
 from keras_saliency._io import folder as files
 from keras_saliency._io.files import local_path, shown
 from keras_saliency._results import provenance
-from keras_saliency.errors import FixationError
+from keras_saliency.errors import FixationError, _arguments
 from keras_saliency.fixation.metrics import scores as metrics
 from keras_saliency.fixation.metrics.baselines import CentreBias, Humans, centre_bias, human_ceiling
 from keras_saliency.fixation.predict import predict_fixations

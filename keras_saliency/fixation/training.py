@@ -14,11 +14,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_saliency import _arguments as options
 from keras_saliency._io import progress
 from keras_saliency._io.files import local_path
 from keras_saliency._results import provenance
 from keras_saliency.errors import FixationModelError, SaveError
+from keras_saliency.errors import _arguments as options
 from keras_saliency.fixation import checkpoint
 from keras_saliency.fixation import checkpoint as history
 from keras_saliency.fixation.features import CachedFeatures

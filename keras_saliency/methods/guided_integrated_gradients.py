@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from keras_saliency import _arguments
 from keras_saliency._io import progress
+from keras_saliency.errors import _arguments
 from keras_saliency.methods.base import PathMethod, PathPoint, PresetMixin
 
 if TYPE_CHECKING:

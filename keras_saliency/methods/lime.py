@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_saliency import _arguments as options
 from keras_saliency._inputs import segments
+from keras_saliency.errors import _arguments as options
 from keras_saliency.methods.base import Attribution, Method
 from keras_saliency.methods.base import games as coalitions
 

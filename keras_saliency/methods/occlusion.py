@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from keras_saliency import _arguments
+from keras_saliency.errors import _arguments
 from keras_saliency.methods.base import Attribution, PresetMixin
 
 if TYPE_CHECKING:

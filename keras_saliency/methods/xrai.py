@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from keras_saliency import _arguments as options
 from keras_saliency._inputs import resampling, segments
 from keras_saliency.errors import MethodError
+from keras_saliency.errors import _arguments as options
 from keras_saliency.methods.base import Attribution, Method, PresetMixin, classes
 
 if TYPE_CHECKING:

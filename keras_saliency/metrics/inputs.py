@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_saliency import _arguments
-from keras_saliency.errors import MetricError
+from keras_saliency.errors import MetricError, _arguments
 
 _READ = "help(keras_saliency.metrics)"
 

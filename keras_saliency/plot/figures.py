@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_saliency import _arguments
-from keras_saliency.errors import ImageError, MethodError
+from keras_saliency.errors import ImageError, MethodError, _arguments
 from keras_saliency.plot.panel import (
     Panel,
     blend,

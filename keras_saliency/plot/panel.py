@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_saliency import _arguments as options
 from keras_saliency.errors import ImageError, MethodError
+from keras_saliency.errors import _arguments as options
 
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap

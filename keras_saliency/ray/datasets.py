@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from keras_saliency import _arguments
 from keras_saliency._inputs.preprocessing import Preprocessing
+from keras_saliency.errors import _arguments
 from keras_saliency.methods import Method
 from keras_saliency.ray.calls import (
     Explaining,

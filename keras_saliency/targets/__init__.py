@@ -19,8 +19,7 @@ from __future__ import annotations
 
 import operator
 
-from keras_saliency import _arguments
-from keras_saliency.errors import TargetError
+from keras_saliency.errors import TargetError, _arguments
 from keras_saliency.targets.base import READ, Output, Outputs, Score, Target, TargetLike
 from keras_saliency.targets.classes import Class, Contrast, Margin, TopClass
 from keras_saliency.targets.dense import Pixel, Region

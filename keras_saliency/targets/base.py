@@ -10,8 +10,7 @@ from typing import Any, Literal, SupportsIndex
 
 import numpy as np
 
-from keras_saliency import _arguments
-from keras_saliency.errors import TargetError, did_you_mean
+from keras_saliency.errors import TargetError, _arguments, did_you_mean
 
 Score = Literal["logit", "probability", "log_probability"]
 

@@ -10,8 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from keras_saliency import _arguments
-from keras_saliency.errors import TargetError
+from keras_saliency.errors import TargetError, _arguments
 from keras_saliency.targets.base import (
     READ,
     Numbers,

@@ -9,9 +9,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from keras_saliency import _arguments
 from keras_saliency._inputs import geometry
-from keras_saliency.errors import TargetError
+from keras_saliency.errors import TargetError, _arguments
 from keras_saliency.targets.base import (
     READ,
     Outputs,

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from keras_saliency._arguments import is_word
 from keras_saliency._io import folder as checksums
 from keras_saliency._io import folder as files
 from keras_saliency._io.files import bytes_of, regular
 from keras_saliency._results.archive.record import Record, as_row, from_row
 from keras_saliency.errors import UNREADABLE, SaveError, did_you_mean
+from keras_saliency.errors._arguments import is_word
 
 FORMATS = ("npz", "array_record")
 _NAMES = ("values", "attributions")

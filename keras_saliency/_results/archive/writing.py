@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from keras_saliency import _arguments
 from keras_saliency._inputs.prefetch import Steps, map_batched, together
 from keras_saliency._io import folder as checksums
 from keras_saliency._io import progress
@@ -23,7 +22,7 @@ from keras_saliency._results.archive import parts, reading
 from keras_saliency._results.archive.parts import SkippedRecord
 from keras_saliency._results.archive.reading import Archive, Index, index
 from keras_saliency._results.archive.record import Record
-from keras_saliency.errors import ImageError, SaveError
+from keras_saliency.errors import ImageError, SaveError, _arguments
 
 READ = "help(keras_saliency.Explainer.write)"
 _PATIENCE = 300.0  # seconds: a part is written then, even if it is not full

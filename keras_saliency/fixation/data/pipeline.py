@@ -16,9 +16,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_saliency import _arguments as options
 from keras_saliency._inputs.geometry import Letterbox
 from keras_saliency.errors import FixationError
+from keras_saliency.errors import _arguments as options
 from keras_saliency.fixation import density
 from keras_saliency.fixation.data.recording import Recording
 

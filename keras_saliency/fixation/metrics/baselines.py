@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import ndtr
 
-from keras_saliency import _arguments
-from keras_saliency.errors import FixationError
+from keras_saliency.errors import FixationError, _arguments
 from keras_saliency.fixation import density
 from keras_saliency.fixation.metrics import validation
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from keras_saliency import _arguments as options
 from keras_saliency._inputs import resampling
 from keras_saliency.errors import MethodError, did_you_mean
+from keras_saliency.errors import _arguments as options
 from keras_saliency.methods.base.spelling import resolve
 
 if TYPE_CHECKING:
