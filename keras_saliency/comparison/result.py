@@ -12,11 +12,19 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 import numpy.typing as npt
 
-from keras_saliency._io import folder as checksums
-from keras_saliency._io import folder as files
+from keras_saliency._io import folder as folders
 from keras_saliency._io.files import local_path, shown
 from keras_saliency.comparison import writing
-from keras_saliency.comparison.table import BEST, Cell, Table, interval, number, seconds
+from keras_saliency.comparison.table import (
+    Cell,
+    Table,
+    best_of,
+    interval,
+    notes_of,
+    number,
+    scores_of,
+    seconds,
+)
 from keras_saliency.errors import MethodError, MetricError
 from keras_saliency.metrics.summary import Interval, bootstrap
 
@@ -27,7 +35,6 @@ if TYPE_CHECKING:
     from keras_saliency.plot import Column, Panel
 
 _DRAWN = 6  # photos in a figure
-_FEW = 10  # pictures: with fewer, a bootstrap interval says little
 _READ = "help(keras_saliency.Comparison)"
 _ARROWS = {True: "↑", False: "↓"}
 
@@ -135,19 +142,6 @@ class Comparison:
         """
         return self.summary().text()
 
-    def picture_table(self, index: int) -> Table:
-        """Return the scores of one picture, without intervals or notes."""
-        part = self.values[:, :, index : index + 1]
-        best = best_of(part, self.higher_is_better)
-        rows = [
-            [
-                Cell(method),
-                *(Cell(number(part[m, k, 0]), bool(best[m, k])) for k in range(len(self.metrics))),
-            ]
-            for m, method in enumerate(self.methods)
-        ]
-        return Table(("method", *self.heads()), rows)
-
     def heads(self) -> list[str]:
         """Return the metrics' labels with an arrow in the direction of better."""
         both = zip(self.metrics, self.higher_is_better, strict=True)
@@ -170,35 +164,7 @@ class Comparison:
                 for k in range(len(self.metrics))
             ]
             rows.append([Cell(method), *cells, Cell(seconds(self.seconds[m]))])
-        return Table(("method", *self.heads(), "seconds"), rows, self._notes(findings))
-
-    def _notes(self, findings: bool) -> list[str]:
-        """Return the notes of the table: how to read it, failures and findings."""
-        words = "↑ higher is better, ↓ lower is better, * best."
-        if len(self) > 1:
-            words += f" Means over {len(self)} pictures and their 95% bootstrap intervals."
-        if 1 < len(self) < _FEW:
-            words += f" Of fewer than {_FEW} these say little; of two they are the two numbers."
-        notes = [words] if self.metrics else []
-        notes += [f"{name}: no map. {why}" for name, why in self.errors.items()]
-        fewer: dict[tuple[str, int], list[str]] = {}
-        for m, k in np.ndindex(*self.values.shape[:2]):
-            known = int((~np.isnan(self.values[m, k])).sum())
-            if 0 < known < len(self):
-                fewer.setdefault((self.methods[m], known), []).append(self.metrics[k])
-        notes += [
-            f"{name}, {', '.join(some)}: mean over {known} of {len(self)} pictures."
-            for (name, known), some in fewer.items()
-        ]
-        alike: dict[tuple[str, str], list[str]] = {}
-        for (name, metric), why in self.metric_errors.items():
-            alike.setdefault((name, why), []).append(metric)
-        notes += [f"{name}, {', '.join(some)}: {why}" for (name, why), some in alike.items()]
-        for name, result in self.explanations.items() if findings else ():
-            for picture, check in zip(self.names, result.checks, strict=True):
-                where = f" on {picture}" if len(self) > 1 else ""
-                notes += [f"{name}{where}: {said}." for said in check["findings"]]
-        return notes
+        return Table(("method", *self.heads(), "seconds"), rows, notes_of(self, findings))
 
     # ------------------------------------------------------------------ figures
 
@@ -212,19 +178,12 @@ class Comparison:
             for method, result in self.explanations.items():
                 one, title = result[i], f"{picture}\n{result.title(i)}"
                 took = seconds(self.seconds[self.methods.index(method)])
-                lines = [method, *self.scores_of(method, i), f"{took} s"]
+                lines = [method, *scores_of(self, method, i), f"{took} s"]
                 row.append(
                     Panel(one.pictures[0], one.maps()[0], title, "\n".join(lines), one.signed)
                 )
             rows.append(row)
         return rows
-
-    def scores_of(self, method: str, index: int) -> list[str]:
-        """Return one picture's scores as texts, such as ``"deletion ↓ 0.123"``."""
-        row = self.methods.index(method)
-        best = best_of(self.values[:, :, index : index + 1], self.higher_is_better)[row]
-        both = zip(self.heads(), self.values[row, :, index], best, strict=True)
-        return [f"{head} {number(value)}{BEST * bool(top)}" for head, value, top in both]
 
     @overload
     def plot(
@@ -319,7 +278,7 @@ class Comparison:
         Raises:
             SaveError: It cannot be written.
         """
-        return files.write_text(local_path(path, _READ), writing.csv_text(self), _READ)
+        return folders.write_text(local_path(path, _READ), writing.csv_text(self), _READ)
 
     def to_json(self, path: str | PathLike[str]) -> Path:
         """Write all numbers, intervals, errors, options and versions as JSON.
@@ -330,7 +289,7 @@ class Comparison:
         Raises:
             SaveError: It cannot be written.
         """
-        return files.write_text(local_path(path, _READ), writing.json_text(self), _READ)
+        return folders.write_text(local_path(path, _READ), writing.json_text(self), _READ)
 
     def to_html(self, path: str | PathLike[str], *, percentile: float = 99.0) -> Path:
         """Write one HTML file with photos, maps, scores and checks; it opens without a network.
@@ -349,7 +308,7 @@ class Comparison:
         """
         path = local_path(path, _READ)
         writing.check_report(path)
-        return files.write_text(path, writing.html_text(self, percentile), _READ)
+        return folders.write_text(path, writing.html_text(self, percentile), _READ)
 
     def save(self, folder: str | PathLike[str]) -> Path:
         """Write ``figure.png``, ``scores.png``, ``table.csv`` and ``table.json`` into a folder.
@@ -380,21 +339,9 @@ class Comparison:
                 (fresh / name).write_bytes(png)
             # With CSV's own line ends.
             (fresh / "table.csv").write_text(shown(table), encoding="utf-8", newline="")
-            sums = {path.name: checksums.of_file(path) for path in fresh.iterdir()}
+            sums = {path.name: folders.of_file(path) for path in fresh.iterdir()}
             text = writing.json_text(self, sums)
             (fresh / "table.json").write_text(shown(text), encoding="utf-8", newline="")
 
         what = f"Cannot save the comparison as the folder {str(folder)!r}."
-        return files.write(local_path(folder, _READ), fill, writing.OURS, what, _READ)
-
-
-def best_of(values: np.ndarray, higher_is_better: tuple[bool, ...]) -> np.ndarray:
-    """Return the methods with the best mean over pictures, (M, K) bool."""
-    result = np.zeros(values.shape[:2], bool)
-    for k, higher in enumerate(higher_is_better):
-        means = values[:, k].mean(axis=-1)  # NaN where a picture has none
-        known = np.isfinite(means)
-        if known.sum() > 1:
-            top = (np.max if higher else np.min)(means[known])
-            result[:, k] = known & np.isclose(means, top, rtol=1e-9, atol=0.0)
-    return result
+        return folders.write(local_path(folder, _READ), fill, writing.OURS, what, _READ)

@@ -1,4 +1,4 @@
-"""A table of scores as text, as HTML, and for rich; each marks the best."""
+"""Tables of scores as text, as HTML, and for rich; each marks the best."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from keras_saliency.comparison.result import Comparison
 
 NONE = "–"  # no number
 BEST = "*"
 _LINE = 110
+_FEW = 10  # pictures: with fewer, a bootstrap interval says little
 
 
 @dataclass(frozen=True)
@@ -127,3 +133,69 @@ def _html_row(row: Sequence[Cell]) -> str:
         for text, cell in zip(others, row[1:], strict=True)
     )
     return f'<th scope="row">{first}</th>{cells}'
+
+
+def of_picture(comparison: Comparison, index: int) -> Table:
+    """Return the scores of one picture, without intervals or notes."""
+    part = comparison.values[:, :, index : index + 1]
+    best = best_of(part, comparison.higher_is_better)
+    rows = [
+        [
+            Cell(method),
+            *(
+                Cell(number(part[m, k, 0]), bool(best[m, k]))
+                for k in range(len(comparison.metrics))
+            ),
+        ]
+        for m, method in enumerate(comparison.methods)
+    ]
+    return Table(("method", *comparison.heads()), rows)
+
+
+def scores_of(comparison: Comparison, method: str, index: int) -> list[str]:
+    """Return one picture's scores as texts, such as ``"deletion ↓ 0.123"``."""
+    row = comparison.methods.index(method)
+    best = best_of(comparison.values[:, :, index : index + 1], comparison.higher_is_better)[row]
+    both = zip(comparison.heads(), comparison.values[row, :, index], best, strict=True)
+    return [f"{head} {number(value)}{BEST * bool(top)}" for head, value, top in both]
+
+
+def notes_of(comparison: Comparison, findings: bool) -> list[str]:
+    """Return the notes of the table: how to read it, failures and findings."""
+    words = "↑ higher is better, ↓ lower is better, * best."
+    if len(comparison) > 1:
+        words += f" Means over {len(comparison)} pictures and their 95% bootstrap intervals."
+    if 1 < len(comparison) < _FEW:
+        words += f" Of fewer than {_FEW} these say little; of two they are the two numbers."
+    notes = [words] if comparison.metrics else []
+    notes += [f"{name}: no map. {why}" for name, why in comparison.errors.items()]
+    fewer: dict[tuple[str, int], list[str]] = {}
+    for m, k in np.ndindex(*comparison.values.shape[:2]):
+        known = int((~np.isnan(comparison.values[m, k])).sum())
+        if 0 < known < len(comparison):
+            fewer.setdefault((comparison.methods[m], known), []).append(comparison.metrics[k])
+    notes += [
+        f"{name}, {', '.join(some)}: mean over {known} of {len(comparison)} pictures."
+        for (name, known), some in fewer.items()
+    ]
+    alike: dict[tuple[str, str], list[str]] = {}
+    for (name, metric), why in comparison.metric_errors.items():
+        alike.setdefault((name, why), []).append(metric)
+    notes += [f"{name}, {', '.join(some)}: {why}" for (name, why), some in alike.items()]
+    for name, result in comparison.explanations.items() if findings else ():
+        for picture, check in zip(comparison.names, result.checks, strict=True):
+            where = f" on {picture}" if len(comparison) > 1 else ""
+            notes += [f"{name}{where}: {said}." for said in check["findings"]]
+    return notes
+
+
+def best_of(values: np.ndarray, higher_is_better: tuple[bool, ...]) -> np.ndarray:
+    """Return the methods with the best mean over pictures, (M, K) bool."""
+    result = np.zeros(values.shape[:2], bool)
+    for k, higher in enumerate(higher_is_better):
+        means = values[:, k].mean(axis=-1)  # NaN where a picture has none
+        known = np.isfinite(means)
+        if known.sum() > 1:
+            top = (np.max if higher else np.min)(means[known])
+            result[:, k] = known & np.isclose(means, top, rtol=1e-9, atol=0.0)
+    return result

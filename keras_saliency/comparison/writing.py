@@ -18,6 +18,7 @@ from keras_saliency._io import files as replacing
 from keras_saliency._io import folder as checksums
 from keras_saliency._io.files import bytes_of, regular
 from keras_saliency.comparison.page import MARK, Layer, Photo, page
+from keras_saliency.comparison.table import of_picture, scores_of
 from keras_saliency.errors import UNREADABLE, SaveError
 
 if TYPE_CHECKING:
@@ -162,12 +163,12 @@ def _photo(comparison: Comparison, i: int) -> Photo:
     for name, result in comparison.explanations.items():
         one, title = result[i], result.title(i)
         checks = {key: value for key, value in one.checks[0].items() if key != "findings"}
-        scores = comparison.scores_of(name, i)
+        scores = scores_of(comparison, name, i)
         layers.append(
             Layer(name, one.maps()[0], one.signed, scores, checks, one.checks[0]["findings"])
         )
     several = len(comparison) > 1  # the summary then has intervals and notes
-    table = comparison.picture_table(i) if several else comparison.summary(findings=False)
+    table = of_picture(comparison, i) if several else comparison.summary(findings=False)
     return Photo(comparison.names[i], title, comparison.pictures[i], layers, table)
 
 
