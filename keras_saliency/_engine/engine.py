@@ -26,7 +26,6 @@ from keras_saliency._inputs import baselines
 from keras_saliency._inputs.batch import Batch
 from keras_saliency._io import progress
 from keras_saliency._rules import Rule
-from keras_saliency.errors import LayerError
 from keras_saliency.targets import Target
 
 
@@ -230,22 +229,7 @@ class Engine:
             LayerError: No ``keras.layers.MultiHeadAttention`` leads to the output, or its tokens
                 are no grid.
         """
-        result = self._survey()
-        counts = {call.shape[1] for call in result.attentions() if len(call.shape) == 3}
-        rows = all(call.is_by_picture for call in result.attentions())
-        if rows and len(counts) == 1 and (count := counts.pop()) is not None:
-            grid = result.grid_of(count, self._measured)
-            if grid is not None:
-                return grid
-        raise LayerError(
-            f"Method {method!r} expects model {result.model!r} to attend to the picture's tokens.",
-            f"Its {len(result.attentions())} keras.layers.MultiHeadAttention take tokens that are "
-            "no picture, or not always in the same order."
-            if result.attentions()
-            else "It has no keras.layers.MultiHeadAttention on the way to the output.",
-            "Use a method that needs no attention, such as 'grad_cam'.",
-            "keras_saliency.layer_tree(model)",
-        )
+        return self._survey().attended_grid(method, self._measured)
 
     def activations(self, layer: str | None = None) -> LayerOutput:
         """Return a layer's output (B, h, w, K), without gradients; ``layer`` as above.
@@ -356,24 +340,8 @@ class Engine:
             return result.last_map(self._measured)
         name, at, number = layer.partition("@")
         path, _ = _graph.find(self._adapter.model, name)
-        if at and not number.isdigit():
-            raise LayerError(
-                f"Layer {path!r} of model {result.model!r} has no call {number!r}.",
-                "Calls are numbered from 0.",
-                f"Give {path + '@0'!r} for the first, {path!r} for the last.",
-                "keras_saliency.layer_tree(model)",
-            )
-        return result.call_of(path, int(number) if at else None, self._measured)
+        return result.call_of(path, number if at else None, self._measured)
 
     def _too_early(self, layer: str | None, call: _graph.Call) -> str:
         """Return a finding where the default layer is one of the first."""
-        share = self._survey().share_after(call) if layer is None else 0.0
-        if share < _EARLY:
-            return ""
-        return (
-            f"layer {call.name!r} is early: {share:.0%} of the kernels on the way to the score "
-            "come after it, where the picture's positions could not be followed"
-        )
-
-
-_EARLY = 0.5  # of the kernels
+        return self._survey().too_early(call) if layer is None else ""

@@ -12,7 +12,6 @@ import contextlib
 import functools
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -27,8 +26,9 @@ from keras_saliency._graph.model_cache import Using, changed_since_predict, get_
 from keras_saliency._graph.operations import Run
 from keras_saliency._inputs.batch import Batch
 from keras_saliency._rules import Rule, rectified
-from keras_saliency.errors import KerasSaliencyError, TargetError
+from keras_saliency.errors import KerasSaliencyError
 from keras_saliency.targets import Output, Outputs, Target
+from keras_saliency.targets.base import check_output, check_scores
 
 Kind = Literal[
     "scores",
@@ -141,7 +141,7 @@ def survey(
         run = watched(model, _backend.current().ancestors, using)
         ancestors = run(body, lambda: model.variables, *args)
         result = recorders[-1].survey(ancestors, adapter.channels_first)
-        return _as_of_one(result, len(images))
+        return result.of_one_picture(len(images))
 
     using = _callables(target)
     return get_or_create(
@@ -216,20 +216,6 @@ def _one_picture(batch: Batch, adapter: Adapter) -> tuple[np.ndarray, tuple[np.n
     return _first(batch.images, adapter), tuple(_first(one, adapter) for one in batch.extra_inputs)
 
 
-def _as_of_one(survey: _graph.CallTrace, rows: int) -> _graph.CallTrace:
-    """Return a survey with the shapes that calls have for one picture."""
-    if rows == 1:
-        return survey
-
-    def shape(its: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        # One row for many pictures belongs to none of them: 0 is no picture.
-        return ((1 if its[0] == rows else 0), *its[1:]) if its else its
-
-    return replace(
-        survey, calls=tuple(replace(call, shape=shape(call.shape)) for call in survey.calls)
-    )
-
-
 @contextlib.contextmanager
 def _callable(adapter: Adapter, batch: Batch) -> Iterator[None]:
     """Turn an exception of a model's call() on its first picture into a ModelError."""
@@ -282,7 +268,7 @@ def _scores(
 
         def pick(name):
             (values,) = adapter.select_output(outputs, name)
-            _check_output(values, adapter.model.name)
+            check_output(values, adapter.model.name)
             before, activation = record.of(values)
             if recorder:
                 recorder.ends(values, before)
@@ -297,7 +283,7 @@ def _scores(
             raw = keras.tree.map_structure(lambda one: recorder.part(one, record.of), outputs)
         with rectified.in_sight():  # a target's rectifiers are not the model's
             scores, aux = target.scores(Outputs(raw, pick), target_args)
-        _check_scores(scores, images)
+        check_scores(scores, images)
         return precise(scores, images), aux
 
     def precise(tensor, images):  # half precision is too coarse for a softmax or a sum
@@ -323,43 +309,3 @@ def _folded(reference: Any, function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*args)
 
     return run
-
-
-def _is_real(dtype: str) -> bool:
-    return dtype == "bool" or dtype.startswith(("float", "bfloat", "int", "uint"))
-
-
-def _check_output(values: Any, model: str) -> None:
-    import keras
-
-    dtype = keras.backend.standardize_dtype(values.dtype)
-    if not _is_real(dtype):
-        raise TargetError(
-            f"Expected real numbers as output of model {model!r}.",
-            f"Got {dtype}.",
-            "Explain a score of your own: target=lambda outputs: ..., written with keras.ops.",
-            "help(keras_saliency.targets)",
-        )
-
-
-def _check_scores(scores: Any, images: Any) -> None:
-    import keras
-
-    shape = tuple(getattr(scores, "shape", ()))
-    tensor = hasattr(scores, "shape") and hasattr(scores, "dtype")
-    if tensor and not _is_real(keras.backend.standardize_dtype(scores.dtype)):
-        raise TargetError(
-            "Expected the target to return one real number per picture.",
-            f"Got {scores.dtype}.",
-            "Return floats; of a complex tensor keras.ops.absolute or keras.ops.real.",
-            "help(keras_saliency.targets)",
-        )
-    if not tensor or shape not in ((images.shape[0],), (None,)):
-        raise TargetError(
-            "Expected the target to return one score per picture.",
-            f"Got {f'shape {shape}' if tensor else type(scores).__name__} "
-            f"for {images.shape[0]} pictures.",
-            f"Return a tensor of shape ({images.shape[0]},), written with keras.ops: reduce all "
-            "axes but the first.",
-            "help(keras_saliency.targets)",
-        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +16,7 @@ from keras_saliency.errors import LayerError
 
 READ = "keras_saliency.layer_tree(model)"
 
+_EARLY = 0.5  # of the kernels
 _ATTENTIONS = ("MultiHeadAttention", "GroupedQueryAttention")
 
 
@@ -64,6 +65,23 @@ class CallTrace:
             READ,
         )
 
+    def of_one_picture(self, rows: int) -> CallTrace:
+        """Return the trace with the shapes that calls have for one picture.
+
+        Args:
+            rows: Of the run: more than one where the model takes a fixed number.
+        """
+        if rows == 1:
+            return self
+
+        def shape(its: tuple[int | None, ...]) -> tuple[int | None, ...]:
+            # One row for many pictures belongs to none of them: 0 is no picture.
+            return ((1 if its[0] == rows else 0), *its[1:]) if its else its
+
+        return replace(
+            self, calls=tuple(replace(call, shape=shape(call.shape)) for call in self.calls)
+        )
+
     def candidates(self) -> list[Call]:
         """Return the calls that may be a feature map between the explained input and the score."""
         return list(self._candidates)
@@ -100,6 +118,16 @@ class CallTrace:
         late = [one for one in kernels if one.number > call.number]
         return len(late) / max(1, len(kernels))
 
+    def too_early(self, call: Call) -> str:
+        """Return a finding where a call that was chosen is one of the first."""
+        share = self.share_after(call)
+        if share < _EARLY:
+            return ""
+        return (
+            f"layer {call.name!r} is early: {share:.0%} of the kernels on the way to the score "
+            "come after it, where the picture's positions could not be followed"
+        )
+
     def attentions(self) -> list[Call]:
         """Return the calls of Keras' attention layers from the explained input to the score."""
         return list(self._attentions)
@@ -110,6 +138,33 @@ class CallTrace:
             call
             for call in self.calls
             if call.is_reached and call.contributes and is_attention(call.layer)
+        )
+
+    def attended_grid(self, method: str, measure: Measure) -> probing.Grid:
+        """Return the picture's grid in the tokens of Keras' attention layers.
+
+        Args:
+            method: The method's name, for the message.
+            measure: Decides whether calls whose positions cannot be followed are maps.
+
+        Raises:
+            LayerError: No attention layer leads to the output, or its tokens are no grid.
+        """
+        attentions = self._attentions
+        counts = {call.shape[1] for call in attentions if len(call.shape) == 3}
+        rows = all(call.is_by_picture for call in attentions)
+        if rows and len(counts) == 1 and (count := counts.pop()) is not None:
+            grid = self.grid_of(count, measure)
+            if grid is not None:
+                return grid
+        raise LayerError(
+            f"Method {method!r} expects model {self.model!r} to attend to the picture's tokens.",
+            f"Its {len(attentions)} keras.layers.MultiHeadAttention take tokens that are "
+            "no picture, or not always in the same order."
+            if attentions
+            else "It has no keras.layers.MultiHeadAttention on the way to the output.",
+            "Use a method that needs no attention, such as 'grad_cam'.",
+            READ,
         )
 
     def grid_of(self, count: int, measure: Measure) -> probing.Grid | None:
@@ -126,22 +181,29 @@ class CallTrace:
         """Whether a call is inside one of Keras' attention layers, where four axes are no map."""
         return any(one.begins <= call.number < one.number for one in self._attentions)
 
-    def call_of(self, path: str, index: int | None, measure: Measure) -> Call:
+    def call_of(self, path: str, number: str | None, measure: Measure) -> Call:
         """Return a call of the layer at ``path`` that is a map between explained input and score.
 
         Args:
             path: The layer's path.
-            index: Which call; None for the last that lies between.
+            number: Which call, from "0" on; None for the last that lies between.
             measure: Decides whether calls whose positions cannot be followed are maps.
 
         Raises:
             LayerError: There is no such call, or its output is no map.
         """
+        if number is not None and not number.isdigit():
+            raise LayerError(
+                f"Layer {path!r} of model {self.model!r} has no call {number!r}.",
+                "Calls are numbered from 0.",
+                f"Give {path + '@0'!r} for the first, {path!r} for the last.",
+                READ,
+            )
         calls = [call for call in self.calls if call.path == path]
-        if index is not None:
-            calls = calls[index : index + 1]
+        if number is not None:
+            calls = calls[int(number) : int(number) + 1]
         what = f"Layer {path!r} of model {self.model!r} outputs no map" + (
-            "." if index is None else f" at call {index}."
+            "." if number is None else f" at call {number}."
         )
         if not calls:
             count = sum(call.path == path for call in self.calls)

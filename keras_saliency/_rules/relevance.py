@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -231,7 +229,7 @@ class _OneRun(OneRun):
         takes = [size == max(sizes) for size in sizes]
         if step.name != "Multiply":
             takes = [made[0] or not made[1], made[1] and not made[0]]
-        _, pullback = _backend.current().vjp(_added, *step.inputs)
+        _, pullback = _backend.current().vjp(lambda *ones: sum(ones), *step.inputs)
 
         def back(relevance):
             spread = pullback(relevance / sum(takes))  # one share each, summed over repetitions
@@ -344,10 +342,6 @@ class _OneRun(OneRun):
         from keras import ops
 
         return ops.cast(ops.stack([by_biases, altogether], axis=-1), self._probe.dtype)
-
-
-def _added(*tensors: Any) -> Any:
-    return functools.reduce(operator.add, tensors)
 
 
 def _size(tensor: Any) -> int:

@@ -203,3 +203,45 @@ def take(values: Any, index: Any) -> Any:
     from keras import ops
 
     return ops.squeeze(ops.take_along_axis(values, index[:, None], axis=-1), axis=-1)
+
+
+def _is_real(dtype: str) -> bool:
+    return dtype == "bool" or dtype.startswith(("float", "bfloat", "int", "uint"))
+
+
+def check_output(values: Any, model: str) -> None:
+    """Refuse an output of a model that is no tensor of real numbers."""
+    import keras
+
+    dtype = keras.backend.standardize_dtype(values.dtype)
+    if not _is_real(dtype):
+        raise TargetError(
+            f"Expected real numbers as output of model {model!r}.",
+            f"Got {dtype}.",
+            "Explain a score of your own: target=lambda outputs: ..., written with keras.ops.",
+            "help(keras_saliency.targets)",
+        )
+
+
+def check_scores(scores: Any, images: Any) -> None:
+    """Refuse what a target returned unless it is a real number for each picture."""
+    import keras
+
+    shape = tuple(getattr(scores, "shape", ()))
+    tensor = hasattr(scores, "shape") and hasattr(scores, "dtype")
+    if tensor and not _is_real(keras.backend.standardize_dtype(scores.dtype)):
+        raise TargetError(
+            "Expected the target to return one real number per picture.",
+            f"Got {scores.dtype}.",
+            "Return floats; of a complex tensor keras.ops.absolute or keras.ops.real.",
+            "help(keras_saliency.targets)",
+        )
+    if not tensor or shape not in ((images.shape[0],), (None,)):
+        raise TargetError(
+            "Expected the target to return one score per picture.",
+            f"Got {f'shape {shape}' if tensor else type(scores).__name__} "
+            f"for {images.shape[0]} pictures.",
+            f"Return a tensor of shape ({images.shape[0]},), written with keras.ops: reduce all "
+            "axes but the first.",
+            "help(keras_saliency.targets)",
+        )
