@@ -116,6 +116,7 @@ def test_a_thread_put_aside_in_the_midst_of_an_update():
         assert halfway.wait(60)
         with pytest.raises(errors.ModelError, match="changed, or could not be read"):
             explain(model, _x(), target=1)
+        explain(_model(), _x(), target=1)  # another model's update is none of this one's
     finally:
         goes_on.set()
         thread.join()
@@ -168,6 +169,24 @@ def test_weights_that_fit_has_taken_are_refused():
 def test_the_private_attribute_that_is_read_is_there():
     variable = _model().variables[0]
     assert variable._value is not None, "keras.Variable._value moved: see read() in _backend"
+
+
+def test_an_optimizers_step_is_known_to_write_the_weights():
+    model, optimizer = _model(), keras.optimizers.SGD()
+    optimizer.build(model.trainable_variables)
+    within = []
+
+    def step():  # what another thread sees of it
+        thread = threading.Thread(
+            target=lambda: within.append(weights._are_being_written(model.variables))
+        )
+        thread.start()
+        thread.join()
+        return True
+
+    optimizer._clip_gradients = lambda grads: step() and grads
+    optimizer.apply([keras.ops.zeros(v.shape) for v in model.trainable_variables])
+    assert any(within), "keras.Optimizer._trainable_variables moved: see weights.py in _engine"
 
 
 def _hash(model):

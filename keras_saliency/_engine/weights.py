@@ -159,7 +159,7 @@ def _taken(model: Any, backend: Any, apart: bool) -> _State | None:
             if values is not None and backend.are_marked(known.marks, variables):
                 return _State(variables, known, values)
         marks = backend.marked(variables)
-        if marks is not None and not _is_being_written():
+        if marks is not None and not _are_being_written(variables):
             values = held(marks) if held else backend.read(variables, apart)
             if values is not None and backend.are_marked(marks, variables):
                 state = _State(variables, _Known(marks), values)
@@ -175,14 +175,17 @@ def _stands(state: _State, model: Any, backend: Any) -> bool:
     return backend.are_marked(state.known.marks, model.variables)
 
 
-def _is_being_written() -> bool:
-    """Whether another thread stands inside a function of Keras that writes weights in turn."""
-    updates, here = _updates(), threading.get_ident()
+def _are_being_written(variables: list[Any]) -> bool:
+    """Whether another thread stands inside a function of Keras that writes these in turn."""
+    updates, here, wanted = _updates(), threading.get_ident(), set(map(id, variables))
     for thread, frame in sys._current_frames().items():
         current: FrameType | None = None if thread == here else frame
         while current is not None:
             if current.f_code in updates:
-                return True
+                writer = current.f_locals.get("self")  # a layer, or an optimizer
+                its = getattr(writer, "variables", ()), getattr(writer, "_trainable_variables", ())
+                if any(id(one) in wanted for some in its for one in some):
+                    return True
             current = current.f_back
     return False
 
