@@ -166,6 +166,20 @@ def test_weights_that_fit_has_taken_are_refused():
     assert all(isinstance(one, errors.ModelError) == (BACKEND == "jax") for one in said[:2])
 
 
+@pytest.mark.skipif(BACKEND != "jax", reason="about JAX")
+@pytest.mark.parametrize("error", [RuntimeError, ValueError])
+def test_weights_deleted_while_they_are_copied(monkeypatch, error):
+    """JAX says so in two ways: before it runs the copy, and within it."""
+    from keras_saliency._backend import jax as backend
+
+    def deleted(value, copy):
+        value.delete()
+        raise error("Buffer has been deleted or donated.")
+
+    monkeypatch.setattr(backend.jnp, "array", deleted)
+    assert backend.read(_model().variables, apart=True) is None
+
+
 def test_the_private_attribute_that_is_read_is_there():
     variable = _model().variables[0]
     assert variable._value is not None, "keras.Variable._value moved: see read() in _backend"

@@ -49,7 +49,7 @@ def read(variables: list[Any], apart: bool = False) -> list[Any] | None:
         return values
     try:
         return [jnp.array(value, copy=True) for value in values]
-    except RuntimeError:
+    except (RuntimeError, ValueError):  # the latter where the copy itself finds one deleted
         if any(map(_is_deleted, values)):  # meanwhile
             return None
         raise
