@@ -89,10 +89,18 @@ _MOVED = {
     "boxes": "_inputs.geometry",
     "data": "fixation.data",
     "layers": "_graph.paths",
+    "metrics.baselines": "fixation.metrics.baselines",
+    "metrics.complexity": "metrics.agreement",
+    "metrics.confidence": "metrics.curves",
+    "metrics.fixation": "fixation.metrics.scores",
+    "metrics.forgetting": "metrics.sanity",
+    "metrics.mosaics": "metrics.localization",
+    "metrics.randomization": "metrics.sanity",
+    "metrics.robustness": "metrics.infidelity",
     "preprocessing": "_inputs.preprocessing",
     "segments": "_inputs.segments",
 }
-moved(__name__, _MOVED)
+moved(_MOVED)
 
 if not TYPE_CHECKING:  # where every name would be known
-    __getattr__, __dir__ = attach(__name__, _NAMES, (*_ROOMS, *_MOVED))
+    __getattr__, __dir__ = attach(__name__, _NAMES, _ROOMS)

@@ -9,15 +9,21 @@ import planted
 import pytest
 from planted import INSIDE, PIXELS, score
 
-from keras_saliency.metrics import confidence, curves, faithfulness, infidelity, inputs, road
+from keras_saliency.metrics import curves, faithfulness, infidelity, inputs, road
 
 pytestmark = pytest.mark.no_model
 
 FUNCTIONS = {
     name: getattr(module, name)
     for module, names in {
-        curves: ["deletion", "insertion", "deletion_curves", "insertion_curves"],
-        confidence: ["average_drop", "increase_in_confidence"],
+        curves: [
+            "deletion",
+            "insertion",
+            "deletion_curves",
+            "insertion_curves",
+            "average_drop",
+            "increase_in_confidence",
+        ],
         faithfulness: ["sensitivity_n", "mu_fidelity", "completeness_error"],
         infidelity: ["infidelity", "max_sensitivity"],
         road: ["road", "removals", "impute"],
@@ -321,7 +327,7 @@ MUTANTS = {
     attributions_of_nothing_miss_the_change: (
         "infidelity", lambda *a, normalize=False: infidelity.infidelity(*a) * (1 - normalize)
     ),
-    drops_are_percents_of_what_there_was: ("average_drop", _by_magnitude(confidence.average_drop)),
+    drops_are_percents_of_what_there_was: ("average_drop", _by_magnitude(curves.average_drop)),
     right_beats_noise_beats_wrong: ("road", _negated(road.road)),
     removal_is_seen_in_what_is_left: (
         "removals", lambda s, i, maps, **k: road.removals(s, i, -maps, **k)

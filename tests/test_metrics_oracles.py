@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from planted import score
 
-from keras_saliency.metrics import agreement, complexity, curves, faithfulness, infidelity, road
+from keras_saliency.metrics import agreement, curves, faithfulness, infidelity, road
 
 _FEW = arrays.arrays(np.float64, (2, 3, 4), elements=st.integers(-3, 3).map(float))
 
@@ -42,8 +42,8 @@ def _entropy(values):
 @settings(max_examples=100, deadline=None)
 def test_complexity_and_sparseness(values):
     lists = [[abs(v) for v in one.ravel().tolist()] for one in values]
-    _close(complexity.sparseness(values), [_gini(one) for one in lists])
-    _close(complexity.complexity(values), [_entropy(one) for one in lists])
+    _close(agreement.sparseness(values), [_gini(one) for one in lists])
+    _close(agreement.complexity(values), [_entropy(one) for one in lists])
 
 
 def _pearson(a, b):

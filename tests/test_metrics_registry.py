@@ -12,7 +12,7 @@ import pytest
 from planted import score
 
 from keras_saliency import errors, metrics
-from keras_saliency.metrics import agreement, complexity, curves, inputs, registry, road, summary
+from keras_saliency.metrics import agreement, curves, inputs, registry, road, summary
 
 pytestmark = pytest.mark.no_model
 
@@ -247,15 +247,15 @@ def test_complexity_and_sparseness_have_known_ends():
     one, flat = np.zeros((1, 5, 4)), np.full((1, 5, 4), -0.1)
     one[0, 2, 2] = -3
     for maps in (flat, 0 * flat):
-        np.testing.assert_allclose(complexity.complexity(maps), math.log(20))
-        assert 0 <= complexity.sparseness(maps)[0] < 1e-12
-    assert complexity.complexity(one)[0] == 0
-    np.testing.assert_allclose(complexity.sparseness(one), 1 - 1 / 20)
+        np.testing.assert_allclose(agreement.complexity(maps), math.log(20))
+        assert 0 <= agreement.sparseness(maps)[0] < 1e-12
+    assert agreement.complexity(one)[0] == 0
+    np.testing.assert_allclose(agreement.sparseness(one), 1 - 1 / 20)
 
 
 def test_complexity_and_sparseness_know_no_scale():
     maps = planted.noise()
-    for run in (complexity.complexity, complexity.sparseness):
+    for run in (agreement.complexity, agreement.sparseness):
         wanted = run(maps)
         for other in (3 * maps, -maps, 1e-310 * maps, 1e300 * maps, maps[:, ::-1], maps[..., None]):
             tolerance = 1e-3 if np.abs(other).max() < 1e-300 else 1e-12  # few digits are left there

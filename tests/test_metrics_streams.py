@@ -10,15 +10,14 @@ import planted
 import pytest
 from planted import score
 
-from keras_saliency.metrics import confidence, curves, faithfulness, infidelity, road
+from keras_saliency.metrics import curves, faithfulness, infidelity, road
 
 pytestmark = pytest.mark.no_model
 
 FUNCTIONS = {
     name: getattr(module, name)
     for module, names in {
-        curves: ["deletion", "insertion"],
-        confidence: ["average_drop", "increase_in_confidence"],
+        curves: ["deletion", "insertion", "average_drop", "increase_in_confidence"],
         faithfulness: ["sensitivity_n", "mu_fidelity", "completeness_error"],
         infidelity: ["infidelity", "max_sensitivity"],
         road: ["road"],

@@ -87,10 +87,10 @@ _ROWS = [
     Metric("insertion", "curves", True, -_ANY, _ANY, "Petsiuk et al. 2018, arXiv:1806.07421"),
     Metric("road", "road", True, -_ANY, _ANY, "Rong et al. 2022, arXiv:2202.00449"),
     Metric(
-        "average_drop", "confidence", False, 0, 100, "Chattopadhay et al. 2018, arXiv:1710.11063",
+        "average_drop", "curves", False, 0, 100, "Chattopadhay et al. 2018, arXiv:1710.11063",
     ),
     Metric(
-        "increase_in_confidence", "confidence", True, 0, 100,
+        "increase_in_confidence", "curves", True, 0, 100,
         "Chattopadhay et al. 2018, arXiv:1710.11063",
     ),
     Metric("sensitivity_n", "faithfulness", True, -1, 1, "Ancona et al. 2018, arXiv:1711.06104"),
@@ -104,8 +104,8 @@ _ROWS = [
         "Sundararajan et al. 2017, arXiv:1703.01365",
     ),
     Metric("max_sensitivity", "infidelity", False, 0, _ANY, "Yeh et al. 2019, arXiv:1901.09392"),
-    Metric("complexity", "complexity", False, 0, _ANY, "Bhatt et al. 2020, arXiv:2005.00631"),
-    Metric("sparseness", "complexity", True, 0, 1, "Chalasani et al. 2020, arXiv:1810.06583"),
+    Metric("complexity", "agreement", False, 0, _ANY, "Bhatt et al. 2020, arXiv:2005.00631"),
+    Metric("sparseness", "agreement", True, 0, 1, "Chalasani et al. 2020, arXiv:1810.06583"),
     Metric("pointing_game", "localization", True, 0, 1, "Zhang et al. 2018, arXiv:1608.00507"),
     Metric("energy_inside", "localization", True, 0, 1, "Wang et al. 2020, arXiv:1910.01279"),
     Metric("overlap", "localization", True, 0, 1, "Zhou et al. 2016, arXiv:1512.04150"),
