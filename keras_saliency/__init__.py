@@ -87,6 +87,10 @@ __all__ = [
 _MOVED = {
     "archive": "_results.archive",
     "boxes": "_inputs.geometry",
+    "cli.command": "cli",
+    "cli.info": "cli",
+    "cli.predict": "cli.explain",
+    "cli.startup": "cli.output",
     "data": "fixation.data",
     "layers": "_graph.paths",
     "metrics.baselines": "fixation.metrics.baselines",

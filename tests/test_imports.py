@@ -159,6 +159,10 @@ MOVED = [
     ("keras_saliency.preprocessing", "Preprocess", "keras_saliency"),
     ("keras_saliency.archive", "Archive", "keras_saliency"),
     ("keras_saliency.boxes", "Box", "keras_saliency"),
+    ("keras_saliency.cli.command", "main", "keras_saliency.cli"),
+    ("keras_saliency.cli.info", "_methods", "keras_saliency.cli"),
+    ("keras_saliency.cli.predict", "add_predict", "keras_saliency.cli.explain"),
+    ("keras_saliency.cli.startup", "start_keras", "keras_saliency.cli.output"),
     ("keras_saliency.segments", "of", "keras_saliency._inputs.segments"),
     ("keras_saliency.metrics.fixation", "nss", "keras_saliency.fixation.metrics.scores"),
     (
