@@ -36,8 +36,7 @@ if TYPE_CHECKING:
     from keras_saliency._results.explanation import Explanation
     from keras_saliency.comparison import Comparison
     from keras_saliency.comparison.compare import compare
-    from keras_saliency.fixation.many import FixationPredictor
-    from keras_saliency.fixation.predict import predict_fixations
+    from keras_saliency.fixation.predict import FixationPredictor, predict_fixations
     from keras_saliency.fixation.prediction import FixationPrediction
 
 _NAMES = {
@@ -47,7 +46,7 @@ _NAMES = {
     "Explainer": "_explainer",
     "Explanation": "_results.explanation",
     "FixationPrediction": "fixation.prediction",
-    "FixationPredictor": "fixation.many",
+    "FixationPredictor": "fixation.predict",
     "Preprocess": "_inputs.preprocessing",
     "compare": "comparison.compare",
     "explain": "_explain",
@@ -92,6 +91,12 @@ _MOVED = {
     "cli.predict": "cli.explain",
     "cli.startup": "cli.output",
     "data": "fixation.data",
+    "fixation.data.cat2000": "fixation.data.builders",
+    "fixation.data.mit1003": "fixation.data.builders",
+    "fixation.data.salicon": "fixation.data.builders",
+    "fixation.features": "fixation.checkpoint",
+    "fixation.losses": "fixation.layers",
+    "fixation.many": "fixation.predict",
     "layers": "_graph.paths",
     "metrics.baselines": "fixation.metrics.baselines",
     "metrics.complexity": "metrics.agreement",
@@ -101,8 +106,13 @@ _MOVED = {
     "metrics.mosaics": "metrics.localization",
     "metrics.randomization": "metrics.sanity",
     "metrics.robustness": "metrics.infidelity",
+    "pretrained.imagenet": "pretrained",
+    "pretrained.lite0_layers": "pretrained.efficientnet_lite0",
     "preprocessing": "_inputs.preprocessing",
+    "ray.datasets": "ray",
     "segments": "_inputs.segments",
+    "targets.function": "targets",
+    "testing.laws": "testing.check",
 }
 moved(_MOVED)
 

@@ -17,8 +17,8 @@ from recordings import disc
 
 from keras_saliency import errors
 from keras_saliency.fixation import FixationModel, checkpoint, data, load_model, train
-from keras_saliency.fixation import features as feature_files
-from keras_saliency.fixation.features import CachedFeatures
+from keras_saliency.fixation import checkpoint as feature_files
+from keras_saliency.fixation.checkpoint import CachedFeatures
 from keras_saliency.fixation.model import PRESETS, Preset, Stage, find
 
 CANVAS = (64, 96)
@@ -289,7 +289,7 @@ def test_features_are_those_of_this_encoder_and_these_pictures(tmp_path):
 @pytest.mark.any_backend
 def test_features_are_not_computed_twice(tmp_path, monkeypatch):
     features(tmp_path / "f")
-    monkeypatch.setattr("keras_saliency.fixation.features._compute", None)
+    monkeypatch.setattr("keras_saliency.fixation.checkpoint._compute", None)
     features(tmp_path / "f")
 
 

@@ -103,7 +103,7 @@ class Predicting:
         frame: Frame = "picture",
     ) -> None:
         """Load the model."""
-        from keras_saliency.fixation.many import FixationPredictor
+        from keras_saliency.fixation.predict import FixationPredictor
 
         self._column, self._frame = column, checked(frame)
         # A path stays one: the folder's manifest has canvas and mirror beside the weights.
