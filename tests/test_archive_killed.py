@@ -117,7 +117,7 @@ def test_everything_is_on_the_disk_before_it_is_moved(tmp_path, monkeypatch):
 WRITER = """
 import os, signal, sys
 import numpy as np
-from keras_saliency._io import files as replacing
+from keras_saliency._io import files
 from keras_saliency._results.archive import WriteConfig, Record, parts as formats, write
 from keras_saliency._inputs.geometry import Geometry
 from keras_saliency._inputs.prefetch import Steps
@@ -149,7 +149,7 @@ if place == "maps half written":
 elif place == "before the move":
     before(os, "rename", 2)  # the first part, the second
 elif place == "before the sync":
-    before(replacing, "sync", 2 + 3 + 1 + 1)  # the manifest, the first part, its folder; the second
+    before(files, "sync", 2 + 3 + 1 + 1)  # the manifest, the first part, its folder; the second
 elif place == "before the manifest":
     before(os, "replace", 1)
 

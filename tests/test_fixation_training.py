@@ -17,7 +17,6 @@ from recordings import disc
 
 from keras_saliency import errors
 from keras_saliency.fixation import FixationModel, checkpoint, data, load_model, train
-from keras_saliency.fixation import checkpoint as feature_files
 from keras_saliency.fixation.checkpoint import CachedFeatures
 from keras_saliency.fixation.model import PRESETS, Preset, Stage, find
 
@@ -296,13 +295,13 @@ def test_features_are_not_computed_twice(tmp_path, monkeypatch):
 @pytest.mark.any_backend
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_under_features_is_told(tmp_path, monkeypatch):
-    begun = feature_files._begun
+    begun = checkpoint._begun
 
     def full(path, count, tap):
         begun(path, count, tap).close()
         return open("/dev/full", "wb", buffering=0)
 
-    monkeypatch.setattr(feature_files, "_begun", full)
+    monkeypatch.setattr(checkpoint, "_begun", full)
     with pytest.raises(errors.SaveError, match="No space left"):
         features(tmp_path / "f")
 

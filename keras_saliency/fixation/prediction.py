@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_saliency._inputs.geometry import EMPTY, BoxLike, Letterbox
-from keras_saliency._io import folder as files
+from keras_saliency._io import folders
 from keras_saliency._io.encoding import decode, encode
 from keras_saliency._io.files import local_path
 from keras_saliency._results import provenance
@@ -253,10 +253,10 @@ def write(folder: Path, prediction: Any, figure: bytes) -> Path:
 
     def fill(fresh: Path) -> None:
         (fresh / _FIGURE).write_bytes(figure)
-        files.seal(fresh, _MANIFEST, manifest, arrays, _ARRAYS)
+        folders.seal(fresh, _MANIFEST, manifest, arrays, _ARRAYS)
 
     what = f"Cannot save a prediction as the folder {str(folder)!r}."
-    return files.write(folder, fill, (_ARRAYS, _MANIFEST, _FIGURE), what, READ)
+    return folders.write(folder, fill, (_ARRAYS, _MANIFEST, _FIGURE), what, READ)
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -267,7 +267,7 @@ def read(folder: Path) -> dict[str, Any]:
     """
     what = f"Cannot load a prediction from the folder {str(folder)!r}."
     fix = "Name a folder written by FixationPrediction.save."
-    return files.read(folder, _MANIFEST, _ARRAYS, SCHEMA_VERSION, _fields, what, fix, READ)
+    return folders.read(folder, _MANIFEST, _ARRAYS, SCHEMA_VERSION, _fields, what, fix, READ)
 
 
 def _fields(manifest: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:

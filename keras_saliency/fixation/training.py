@@ -17,8 +17,7 @@ import numpy as np
 from keras_saliency._io import progress
 from keras_saliency._io.files import local_path
 from keras_saliency._results import provenance
-from keras_saliency.errors import FixationModelError, SaveError
-from keras_saliency.errors import _arguments as options
+from keras_saliency.errors import FixationModelError, SaveError, _arguments
 from keras_saliency.fixation import checkpoint
 from keras_saliency.fixation.checkpoint import CachedFeatures
 from keras_saliency.fixation.layers import FixationLoss
@@ -73,7 +72,7 @@ def train(
         ...                                augment=data.Augment(), shuffle=True)  # doctest: +SKIP
         >>> train("default", batches, validation, "run")  # doctest: +SKIP
     """
-    seed = options.seed(seed, FixationModelError, _READ, high=2**32 - 1)
+    seed = _arguments.seed(seed, FixationModelError, _READ, high=2**32 - 1)
     name, preset = (preset, find(preset)) if isinstance(preset, str) else ("own", preset)
     data = [one.fingerprint() for one in (batches, validation)]
     run = _Run(name, preset, data, local_path(folder, _READ), seed, weights, every, tell)

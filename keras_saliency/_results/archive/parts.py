@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_saliency._io import folder as checksums
-from keras_saliency._io import folder as files
+from keras_saliency._io import folders
 from keras_saliency._io.files import bytes_of, regular
 from keras_saliency._results.archive.record import Record, as_row, from_row
 from keras_saliency.errors import UNREADABLE, SaveError, did_you_mean
@@ -71,13 +70,13 @@ def read_arrays(
     if form == "npz":
         data = bytes_of(folder / "maps.npz")
         if sums is not None:
-            checksums.check_bytes(data, "maps.npz", sums)
+            folders.check_bytes(data, "maps.npz", sums)
         with np.load(io.BytesIO(data), allow_pickle=False) as stored:
             return _apart(dict(stored), count)
     path = folder / "maps.array_record"
     with regular(path):  # the library's error for a missing file depends on its version
         pass
-    if sums is not None and checksums.of_file(path) != sums.get(path.name):
+    if sums is not None and folders.of_file(path) != sums.get(path.name):
         raise ValueError(f"the checksum of {path.name} does not match: the file has changed")
     try:
         reader = _array_record().ArrayRecordReader(str(path))
@@ -219,11 +218,11 @@ def write(
     def fill(fresh: Path) -> None:
         if written:
             write_arrays(fresh, form, [record for record, _ in written])
-        sums = {path.name: checksums.of_file(path) for path in fresh.iterdir()}
-        text = json.dumps(checksums.sealed(rows, sums), allow_nan=True)
+        sums = {path.name: folders.of_file(path) for path in fresh.iterdir()}
+        text = json.dumps(folders.sealed(rows, sums), allow_nan=True)
         (fresh / _ROWS).write_text(text + "\n", encoding="utf-8")
 
-    files.write(path_of(folder, number), fill, (), what, read)
+    folders.write(path_of(folder, number), fill, (), what, read)
 
 
 def rows(folder: Path, number: int, mark: str, what: str, read: str) -> dict[str, Any]:
@@ -234,13 +233,13 @@ def rows(folder: Path, number: int, mark: str, what: str, read: str) -> dict[str
     """
     try:
         content = json.loads(bytes_of(path_of(folder, number) / _ROWS))
-        if "schema_version" in content or checksums.FIELD in content:
-            content, sums = checksums.opened(content)
+        if "schema_version" in content or folders.FIELD in content:
+            content, sums = folders.opened(content)
             if content["schema_version"] > SCHEMA_VERSION:
                 raise ValueError(
                     f"schema version {content['schema_version']}: upgrade keras-saliency"
                 )
-            content = {**content, checksums.FIELD: sums}
+            content = {**content, folders.FIELD: sums}
         if content.get(_ARCHIVE, mark) != mark:
             raise ValueError("it belongs to another archive")
         for name in ("rows", "left_out"):
@@ -258,7 +257,7 @@ def records(folder: Path, number: int, form: str, mark: str, what: str, read: st
         SaveError: It is broken.
     """
     whole = rows(folder, number, mark, what, read)
-    content, sums = whole["rows"], whole.get(checksums.FIELD)
+    content, sums = whole["rows"], whole.get(folders.FIELD)
     if not content:
         return []
     try:

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_saliency._io import files
-from keras_saliency._io import folder as checksums
+from keras_saliency._io import files, folders
 from keras_saliency._io.files import bytes_of, local_path
 from keras_saliency._results import provenance
 from keras_saliency._results.archive import parts
@@ -101,7 +100,7 @@ class Archive:
         self.folder: Path = local_path(folder, _READ)
         self._what = f"Cannot read the archive {str(self.folder)!r}."
         self.info: Mapping[str, Any] = load(self.folder, self._what, _READ)
-        self._mark = checksums.mark(self.info)
+        self._mark = folders.mark(self.info)
         result = index(self.folder, self._mark, self._what, _READ)
         self._where = result.where
         self.left_out: Mapping[str, str] = result.left_out
@@ -216,7 +215,7 @@ def write_or_check_manifest(
     """
     if not (folder / NAME).exists():
         content = {"schema_version": SCHEMA_VERSION, **identity, **about}
-        text = json.dumps(checksums.sealed(content), indent=2, allow_nan=True) + "\n"
+        text = json.dumps(folders.sealed(content), indent=2, allow_nan=True) + "\n"
         (folder / _BESIDE).write_text(text, encoding="utf-8")
         files.sync(folder / _BESIDE)
         os.replace(folder / _BESIDE, folder / NAME)
@@ -249,8 +248,8 @@ def load(folder: Path, what: str, read: str) -> dict[str, Any]:
         content = json.loads(bytes_of(folder / NAME))
         version = content["schema_version"]
         newer = version > SCHEMA_VERSION
-        if not newer and (version != 1 or checksums.FIELD in content):
-            content, _ = checksums.opened(content)
+        if not newer and (version != 1 or folders.FIELD in content):
+            content, _ = folders.opened(content)
         if type(version) is not int or version < 1:
             raise ValueError(f"its schema version is {version!r}")
         content["holds"], content["format"]

@@ -15,8 +15,7 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from keras_saliency._inputs.prefetch import Steps, map_batched, together
-from keras_saliency._io import folder as checksums
-from keras_saliency._io import progress
+from keras_saliency._io import folders, progress
 from keras_saliency._io.files import local_path
 from keras_saliency._results.archive import parts, reading
 from keras_saliency._results.archive.parts import SkippedRecord
@@ -101,7 +100,7 @@ def write(
     with held(folder, what, READ):
         parts.sweep(folder)
         identity = {**order.identity, "format": order.format}
-        mark = checksums.mark(
+        mark = folders.mark(
             reading.write_or_check_manifest(folder, identity, order.about, what, READ)
         )
         done = index(folder, mark, what, READ)

@@ -17,8 +17,7 @@ import keras
 import numpy as np
 
 from keras_saliency._inputs.geometry import Letterbox
-from keras_saliency.errors import FixationError
-from keras_saliency.errors import _arguments as options
+from keras_saliency.errors import FixationError, _arguments
 from keras_saliency.fixation import density
 from keras_saliency.fixation.data.recording import Recording
 
@@ -79,8 +78,8 @@ class FixationBatches(keras.utils.PyDataset):
                 "help(keras_saliency.fixation.data.FixationBatches)",
             )
         read = "help(keras_saliency.fixation.data.FixationBatches)"
-        batch_size = options.integer(batch_size, "batch_size", FixationError, read)
-        seed = options.seed(seed, FixationError, read)
+        batch_size = _arguments.integer(batch_size, "batch_size", FixationError, read)
+        seed = _arguments.seed(seed, FixationError, read)
         lengths = [length for canvas in canvases for length in canvas]
         if not lengths or any(length < 32 or length % 32 for length in lengths):
             raise FixationError(

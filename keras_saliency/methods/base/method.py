@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from keras_saliency._inputs import resampling
-from keras_saliency.errors import MethodError, did_you_mean
-from keras_saliency.errors import _arguments as options
+from keras_saliency.errors import MethodError, _arguments, did_you_mean
 from keras_saliency.methods.base.spelling import resolve
 
 if TYPE_CHECKING:
@@ -165,13 +164,13 @@ class Method(ABC):
     def _require_count(self, option: str) -> None:
         """Raise MethodError unless an option is a whole number above 0; store it as an int."""
         value = getattr(self, option)
-        self._require(options.is_count(value), option, "a whole number above 0")
+        self._require(_arguments.is_count(value), option, "a whole number above 0")
         object.__setattr__(self, option, operator.index(value))
 
     def _require_share(self, option: str, *, zero: bool = False) -> None:
         """Raise MethodError unless an option is a finite number above 0, or 0 where it may be."""
         value = getattr(self, option)
-        good = options.is_number(value) and (value > 0 or (zero and value == 0))
+        good = _arguments.is_number(value) and (value > 0 or (zero and value == 0))
         self._require(good, option, "a number, 0 or more" if zero else "a number above 0")
 
 
