@@ -29,7 +29,7 @@ from keras_saliency import (
 )
 from keras_saliency._io import files, folders
 from keras_saliency._io.encoding import same
-from keras_saliency._results.archive import parts
+from keras_saliency._results import archive_parts
 
 pytestmark = pytest.mark.any_backend
 
@@ -61,7 +61,7 @@ def saved(tmp_path_factory):
     compare(net, models.pictures(2), ["gradient"], ["sparseness"]).save(room / "comparison")
     for form in FORMS:
         try:
-            parts.check_format(form)
+            archive_parts.check_format(form)
         except errors.SaveError:
             continue
         place = room / f"archive {form}"

@@ -1,23 +1,97 @@
-"""One part of an archive, all or nothing: its rows, and the maps as npz or array_record."""
+"""Records of pictures, and the part of an archive that holds some: written all or not at all."""
 
 from __future__ import annotations
 
 import io
 import json
 import re
-import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from keras_saliency._inputs.geometry import Geometry, Letterbox
 from keras_saliency._io import folders
+from keras_saliency._io.encoding import decode, encode
 from keras_saliency._io.files import bytes_of, regular
-from keras_saliency._results.archive.record import Record, as_row, from_row
 from keras_saliency.errors import UNREADABLE, SaveError, did_you_mean
 from keras_saliency.errors._arguments import is_word
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """One picture of an `Archive`.
+
+    Attributes:
+        key: Its path, its position in the stream, or the key passed for it.
+        values: (H, W) float32 in the model's frame: the map; for fixations the log density on the
+            canvas, -10000 around the picture.
+        geometry: How the picture was fitted to the model.
+        score: The explained score; None for fixations.
+        probability: Of the explained class; None where the target is no class.
+        target: The explained target.
+        label: The class's name; ``""`` where there is no class.
+        checks: Numbers such as ``completeness_error``, and ``findings``: what looks wrong.
+        attributions: (H, W, C) float32 where they were stored and the method has any.
+    """
+
+    key: str
+    values: np.ndarray
+    geometry: Geometry | Letterbox
+    score: float | None = None
+    probability: float | None = None
+    target: Any = None
+    label: str = ""
+    checks: Mapping[str, Any] = field(default_factory=lambda: {"findings": ()})
+    attributions: np.ndarray | None = None
+
+    def map(self) -> np.ndarray:
+        """Return the map in the picture's own frame, (H0, W0) float32.
+
+        For fixations it is a density, summing to 1.
+        """
+        if isinstance(self.geometry, Geometry):
+            return self.geometry.undo(self.values)
+        height, width = self.geometry.window[2:]
+        log_density = self.geometry.undo(self.values, (round(height), round(width)))
+        return np.exp(log_density).astype(np.float32)
+
+    def __repr__(self) -> str:
+        """Return one line: key, size, label and score."""
+        score = "" if self.score is None else f", score {self.score:.3g}"
+        label = f", {self.label}" if self.label else ""
+        return f"<Record {self.key!r} {self.values.shape}{label}{score}>"
+
+
+def as_row(record: Record) -> dict[str, Any]:
+    """Return a record without its arrays, as JSON content."""
+    frame = "geometry" if isinstance(record.geometry, Geometry) else "letterbox"
+    names = ("key", "score", "probability", "target", "label")
+    checks = {**record.checks, "findings": list(record.checks["findings"])}
+    return {
+        **{name: encode(getattr(record, name), None) for name in names},
+        "checks": encode(checks, None),
+        frame: asdict(record.geometry),
+    }
+
+
+def from_row(row: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Record:
+    """Return the record of a row and its arrays."""
+    kind: Any = Geometry if "geometry" in row else Letterbox
+    frame = row["geometry" if kind is Geometry else "letterbox"]
+    names = ("key", "score", "probability", "target", "label")
+    checks = decode(row["checks"])
+    checks = {**checks, "findings": tuple(checks["findings"])}
+    return Record(
+        **{name: decode(row[name]) for name in names},
+        geometry=kind(**{name: tuple(value) for name, value in frame.items()}),
+        checks=checks,
+        values=arrays["values"],
+        attributions=arrays.get("attributions"),
+    )
+
 
 FORMATS = ("npz", "array_record")
 _NAMES = ("values", "attributions")
@@ -93,7 +167,7 @@ def _as_arrays(records: Sequence[Record]) -> dict[str, np.ndarray]:
     """Return the arrays of an npz: (n, H, W) where all have one size, else ``values_0``, ..."""
     arrays = {
         "keys": np.array([record.key for record in records], dtype=np.str_),
-        "scores": np.array([_number(record.score) for record in records], np.float64),
+        "scores": np.array([record.score for record in records], np.float64),
     }
     for name in _NAMES:
         result = {i: getattr(record, name) for i, record in enumerate(records)}
@@ -122,7 +196,7 @@ def _as_bytes(record: Record) -> bytes:
     row = json.dumps(as_row(record), allow_nan=True)
     arrays: dict[str, Any] = {
         "key": np.array(record.key, dtype=np.str_),
-        "score": np.array(_number(record.score), np.float64),
+        "score": np.array(record.score, np.float64),
         "row": np.array(row, dtype=np.str_),
     }
     for name in _NAMES:
@@ -135,10 +209,6 @@ def _as_bytes(record: Record) -> bytes:
 def _from_bytes(data: bytes) -> dict[str, np.ndarray]:
     with np.load(io.BytesIO(data), allow_pickle=False) as stored:
         return {name: stored[name].copy() for name in _NAMES if name in stored.files}
-
-
-def _number(score: float | None) -> float:
-    return np.nan if score is None else score
 
 
 def _array_record() -> Any:
@@ -155,7 +225,6 @@ def _array_record() -> Any:
 
 
 _NAME = re.compile(r"part-(\d+)")
-_UNFINISHED = re.compile(r"\.part-\d+\..*")  # the temporary names of folder.write
 _ROWS = "rows.json"
 _ARCHIVE = "archive"  # absent from the oldest parts
 SCHEMA_VERSION = 2  # 1 had no checksums, and no version in its rows
@@ -267,18 +336,6 @@ def records(folder: Path, number: int, form: str, mark: str, what: str, read: st
         if isinstance(error, SaveError):
             raise
         raise _broken(folder, number, error, what, read) from error
-
-
-def sweep(folder: Path) -> None:
-    """Remove unfinished parts of killed processes."""
-    for path in folder.iterdir():
-        if _UNFINISHED.fullmatch(path.name):
-            shutil.rmtree(path)
-
-
-def is_ours(name: str) -> bool:
-    """Whether a file of this name is an unfinished part."""
-    return _UNFINISHED.fullmatch(name) is not None
 
 
 def _broken(folder: Path, number: int, error: Exception, what: str, read: str) -> SaveError:
