@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     )
     from keras_saliency._explain import explain
     from keras_saliency._explainer import Explainer
-    from keras_saliency._graph.paths import layer_tree
+    from keras_saliency._graph.configuration import layer_tree
     from keras_saliency._inputs.geometry import Box
     from keras_saliency._inputs.preprocessing import Preprocess
     from keras_saliency._results.archive import Archive
@@ -50,7 +50,7 @@ _NAMES = {
     "Preprocess": "_inputs.preprocessing",
     "compare": "comparison.compare",
     "explain": "_explain",
-    "layer_tree": "_graph.paths",
+    "layer_tree": "_graph.configuration",
     "predict_fixations": "fixation.predict",
 }
 _ROOMS = (
@@ -97,7 +97,7 @@ _MOVED = {
     "fixation.features": "fixation.checkpoint",
     "fixation.losses": "fixation.layers",
     "fixation.many": "fixation.predict",
-    "layers": "_graph.paths",
+    "layers": "_graph.configuration",
     "metrics.baselines": "fixation.metrics.baselines",
     "metrics.complexity": "metrics.agreement",
     "metrics.confidence": "metrics.curves",

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from keras_saliency import _backend, _graph
-from keras_saliency._backend.shared import differentiated
+from keras_saliency._backend import differentiated
 from keras_saliency._engine import folding
 from keras_saliency._engine.layer_programs import ANSWERS, AT_A_LAYER, weakened
 from keras_saliency._graph import logits
