@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_saliency.fixation import FixationLoss, density, layers
+from keras_saliency.fixation import FixationLoss, layers, maps
 from keras_saliency.fixation.layers import EMPTY
 from keras_saliency.fixation.metrics import scores
 
@@ -18,8 +18,8 @@ def case(seed=0, fixations=20):
     logits = rng.normal(size=SIZE)
     log_density = logits - np.log(np.exp(logits).sum())
     y, x = (rng.uniform(0, side, fixations) for side in SIZE)
-    blurred = density.blurred(y, x, SIZE, 2.0)
-    counts = density.counts(y, x, SIZE) / fixations
+    blurred = maps.blurred(y, x, SIZE, 2.0)
+    counts = maps.counts(y, x, SIZE) / fixations
     return log_density, y, x, blurred, np.stack([blurred, counts], -1)
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from keras_saliency import errors
-from keras_saliency.fixation import density
+from keras_saliency.fixation import maps
 from keras_saliency.fixation.metrics import scores
 
 # Sums of some hundred float64 in another order.
@@ -36,7 +36,7 @@ def _scene(seed=0, size=(9, 14), n=25):
     logs = [np.log(d / d.sum()) for d in rng.uniform(0.1, 1, (2, *size))]
     return SimpleNamespace(
         size=size, s=rng.integers(0, 12, size) / 4.0, y=y, x=x, others=points(60),
-        truth=density.blurred(y, x, size, 1.0), logs=logs,
+        truth=maps.blurred(y, x, size, 1.0), logs=logs,
     )  # fmt: skip
 
 
@@ -63,7 +63,7 @@ def uniform_density_tells_nothing(m):
 
 def perfect_map_is_best(m):
     y, x = np.full(6, 3.5), np.full(6, 8.5)  # six times the same pixel
-    perfect = density.counts(y, x, (9, 14))
+    perfect = maps.counts(y, x, (9, 14))
     _close(m.auc(perfect, y, x), 1 - 0.5 / (9 * 14))  # its own pixel is a negative, tied
     assert m.shuffled_auc(perfect, y, x, [0, 1, 2], [0, 1, 2]) == 1.0
     _close(m.nss(perfect, y, x), math.sqrt(9 * 14 - 1))
@@ -201,7 +201,7 @@ def _values(s, y, x, to_pixel=np.floor):
 
 def _unfixated(s, y, x):
     s = np.asarray(s, float)
-    return s[density.counts(y, x, s.shape) == 0]
+    return s[maps.counts(y, x, s.shape) == 0]
 
 
 def _by_a_std_of_zero(s, y, x):
@@ -533,8 +533,8 @@ def test_what_is_no_log_density_is_refused():
     assert abs(scores.log_likelihood(_LOG.astype(np.float32), [0], [0])) < 1e-6
     _refused("sum to 1.002", scores.log_likelihood, _LOG + 0.002, [0], [0])
     _refused("sum to .*inf", scores.log_likelihood, _LOG + 1e5, [0], [0])
-    for maps in ((_MAP, _LOG), (_LOG, np.exp(_LOG))):
-        _refused("natural logarithm", scores.information_gain, *maps, [0], [0])
+    for both in ((_MAP, _LOG), (_LOG, np.exp(_LOG))):
+        _refused("natural logarithm", scores.information_gain, *both, [0], [0])
     _refused("the baseline to have the shape", scores.information_gain, _LOG, _LOG.T, [0], [0])
 
 

@@ -114,7 +114,7 @@ def test_the_plain_decoder():
 
 def test_pixels_prepare_as_keras_applications_do():
     from keras_saliency.fixation.encoder_decoder import ENCODERS
-    from keras_saliency.pretrained.efficientnet_lite0 import preprocess_input
+    from keras_saliency.pretrained import preprocess_input
 
     applications = keras.applications
     wanted = {

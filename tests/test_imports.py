@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import keras_saliency
-from keras_saliency import errors, methods
+from keras_saliency import errors, methods, pretrained
 
 pytestmark = pytest.mark.any_backend  # processes of their own
 
@@ -170,11 +170,11 @@ MOVED = [
     ("keras_saliency.fixation.losses", "FixationLoss", "keras_saliency.fixation.layers"),
     ("keras_saliency.fixation.many", "FixationPredictor", "keras_saliency.fixation.predict"),
     ("keras_saliency.pretrained.imagenet", "class_names", "keras_saliency.pretrained"),
-    (
-        "keras_saliency.pretrained.lite0_layers",
-        "blocks",
-        "keras_saliency.pretrained.efficientnet_lite0",
-    ),
+    ("keras_saliency.pretrained.lite0_layers", "blocks", "keras_saliency.pretrained"),
+    ("keras_saliency.methods.base.spelling", "resolve", "keras_saliency.methods.base.method"),
+    ("keras_saliency.metrics.summary", "bootstrap", "keras_saliency.metrics.registry"),
+    ("keras_saliency.fixation.density", "blurred", "keras_saliency.fixation.maps"),
+    ("keras_saliency.fixation.metrics.validation", "pixels", "keras_saliency.fixation.maps"),
     ("keras_saliency.ray.datasets", "explain", "keras_saliency.ray"),
     ("keras_saliency.targets.function", "Function", "keras_saliency.targets"),
     ("keras_saliency.testing.laws", "LAWS", "keras_saliency.testing.check"),
@@ -204,8 +204,16 @@ def test_an_old_module_still_works_and_warns(old, name, new):
         assert getattr(getattr(importlib.import_module(package), module), name) is wanted
 
 
+def test_an_old_module_with_the_name_of_a_function_still_works_and_warns():
+    old = importlib.import_module("keras_saliency.pretrained.efficientnet_lite0")
+    with pytest.warns(DeprecationWarning, match="preprocess_input has moved"):
+        assert old.preprocess_input is pretrained.preprocess_input
+    assert pretrained.efficientnet_lite0 is not old
+
+
 def test_the_table_of_moved_modules_is_whole():
     moved = {f"keras_saliency.{name}" for name in keras_saliency._MOVED}
+    moved.remove("keras_saliency.pretrained.efficientnet_lite0")
     assert moved == {old for old, _, _ in MOVED}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from keras_saliency import _graph
-from keras_saliency._engine import measuring, micro_batches, programs, weights
+from keras_saliency._engine import micro_batches, programs, weights
 from keras_saliency._engine.layer_programs import (
     Backward,
     LayerGradient,
@@ -323,7 +323,7 @@ class Engine:
 
     def _measured(self, calls: list[_graph.Call]) -> dict[int, _graph.Measured]:
         size = self._size("answers")
-        return measuring.maps(
+        return micro_batches.measured_maps(
             calls,
             self._adapter,
             self._chosen,

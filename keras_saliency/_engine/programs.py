@@ -25,7 +25,7 @@ from keras_saliency._graph.adapter import Adapter, InputLayout
 from keras_saliency._graph.model_cache import Using, changed_since_predict, get_or_create, watched
 from keras_saliency._graph.operations import Run
 from keras_saliency._inputs.batch import Batch
-from keras_saliency._rules import Rule, rectified
+from keras_saliency._rules import Rule, gradients
 from keras_saliency.errors import KerasSaliencyError
 from keras_saliency.targets import Output, Outputs, Target
 from keras_saliency.targets.base import check_output, check_scores
@@ -281,7 +281,7 @@ def _scores(
         raw = outputs if rule is None else keras.tree.map_structure(rule.at_output, outputs)
         if recorder:
             raw = keras.tree.map_structure(lambda one: recorder.part(one, record.of), outputs)
-        with rectified.in_sight():  # a target's rectifiers are not the model's
+        with gradients.in_sight():  # a target's rectifiers are not the model's
             scores, aux = target.scores(Outputs(raw, pick), target_args)
         check_scores(scores, images)
         return precise(scores, images), aux

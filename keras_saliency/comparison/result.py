@@ -26,7 +26,7 @@ from keras_saliency.comparison.table import (
     seconds,
 )
 from keras_saliency.errors import MethodError, MetricError
-from keras_saliency.metrics.summary import Interval, bootstrap
+from keras_saliency.metrics.registry import Interval, bootstrap
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -17,7 +17,7 @@ from keras_saliency._io import folders
 from keras_saliency._io.encoding import decode, encode
 from keras_saliency._io.files import local_path
 from keras_saliency._results import provenance
-from keras_saliency.fixation import density
+from keras_saliency.fixation import maps
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -127,10 +127,10 @@ class FixationPrediction:
             >>> both.shape, round(float(both[0]), 3)
             ((1,), 10.0)
         """
-        number = density.checked_count(count)
+        number = maps.checked_count(count)
         if region is None:
             return [np.float32(number) * one for one in self.maps()]
-        weights = density.weights(region, [picture.shape[:2] for picture in self.pictures])
+        weights = maps.weights(region, [picture.shape[:2] for picture in self.pictures])
         rows = zip(self.maps(), weights, strict=True)
         return np.array([number * np.sum(one * weight, dtype=np.float64) for one, weight in rows])
 
@@ -147,10 +147,10 @@ class FixationPrediction:
         Raises:
             FixationError: The share is out of range.
         """
-        density.checked_share(share)
+        maps.checked_share(share)
         inside = self.log_density > EMPTY
         rows = zip(self.values, inside, strict=True)
-        return np.array([density.covered(one[where], share) for one, where in rows])
+        return np.array([maps.covered(one[where], share) for one, where in rows])
 
     def panels(self) -> list[Panel]:
         """Return pictures and maps as `keras_saliency.plot.Panel`, ready to be drawn."""

@@ -15,8 +15,8 @@ Metrics that need a model take it as a function.
                     class
 `agreement`         rank correlation and structural similarity of two maps; entropy and Gini
                     index: how few pixels a map highlights
-`summary`           the mean over pictures and its bootstrap interval
-`registry`          all of these in a table: what each needs, and which way is better
+`registry`          all of these in a table: what each needs, and which way is better; the mean
+                    over pictures and its bootstrap interval
 ==================  =============================================================================
 
 For agreement with human fixations see `keras_saliency.fixation.metrics`.
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
         registry,
         road,
         sanity,
-        summary,
     )
 
 __all__ = [
@@ -52,7 +51,6 @@ __all__ = [
     "registry",
     "road",
     "sanity",
-    "summary",
 ]
 
 if not TYPE_CHECKING:  # where every name would be known
