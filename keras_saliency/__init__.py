@@ -108,6 +108,7 @@ _MOVED = {
     "metrics.mosaics": "metrics.localization",
     "metrics.randomization": "metrics.sanity",
     "metrics.robustness": "metrics.infidelity",
+    "plot.comparison": "plot",
     "pretrained.efficientnet_lite0": "pretrained",
     "pretrained.imagenet": "pretrained",
     "pretrained.lite0_layers": "pretrained",

@@ -55,9 +55,9 @@ class Rewritten:
             counted(jax_cpu, "_products")
             counted(jax_cpu, "_maxima")
         elif BACKEND == "tensorflow":
-            from keras_saliency._engine import folding
+            from keras_saliency._engine import layer_programs
 
-            counted(folding, "_is_worth_it")
+            counted(layer_programs, "_is_worth_it")
         else:
             from keras_saliency._backend import torch_layers
 

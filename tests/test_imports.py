@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import keras_saliency
-from keras_saliency import errors, methods, pretrained
+from keras_saliency import errors, methods, plot, pretrained
 
 pytestmark = pytest.mark.any_backend  # processes of their own
 
@@ -209,11 +209,15 @@ def test_an_old_module_with_the_name_of_a_function_still_works_and_warns():
     with pytest.warns(DeprecationWarning, match="preprocess_input has moved"):
         assert old.preprocess_input is pretrained.preprocess_input
     assert pretrained.efficientnet_lite0 is not old
+    old = importlib.import_module("keras_saliency.plot.comparison")
+    with pytest.warns(DeprecationWarning, match="Column has moved"):
+        assert old.Column is plot.Column
+    assert plot.comparison is not old
 
 
 def test_the_table_of_moved_modules_is_whole():
     moved = {f"keras_saliency.{name}" for name in keras_saliency._MOVED}
-    moved.remove("keras_saliency.pretrained.efficientnet_lite0")
+    moved -= {"keras_saliency.plot.comparison", "keras_saliency.pretrained.efficientnet_lite0"}
     assert moved == {old for old, _, _ in MOVED}
 
 

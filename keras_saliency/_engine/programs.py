@@ -18,7 +18,7 @@ import numpy as np
 
 from keras_saliency import _backend, _graph
 from keras_saliency._backend import differentiated
-from keras_saliency._engine import folding
+from keras_saliency._engine import layer_programs
 from keras_saliency._engine.layer_programs import ANSWERS, AT_A_LAYER, weakened
 from keras_saliency._graph import logits
 from keras_saliency._graph.adapter import Adapter, InputLayout
@@ -305,7 +305,24 @@ def _folded(reference: Any, function: Callable[..., Any]) -> Callable[..., Any]:
     """The same in fewer steps."""
 
     def run(*args):
-        with folding.folded(reference()):
+        with layer_programs.folded(reference()):
             return function(*args)
 
     return run
+
+
+@contextlib.contextmanager
+def recorded_at_once() -> Iterator[None]:
+    """Have PyTorch record a run the first time it comes; the other backends always compile."""
+    import keras
+
+    if keras.config.backend() != "torch":
+        yield
+        return
+    from keras_saliency._backend import torch_recorded
+
+    after, torch_recorded.AFTER = torch_recorded.AFTER, 0
+    try:
+        yield
+    finally:
+        torch_recorded.AFTER = after

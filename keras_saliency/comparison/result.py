@@ -209,7 +209,7 @@ class Comparison:
             kind: ``"maps"``: each map over its picture (the first six pictures), its scores and
                 the method's seconds above; ``"scores"``: an axis for each metric, a line for each
                 method.
-            **options: See `keras_saliency.plot.figures` and `keras_saliency.plot.comparison`.
+            **options: See `keras_saliency.plot.grid` and `keras_saliency.plot.scores`.
 
         Returns:
             A ``matplotlib.figure.Figure``.
@@ -253,7 +253,7 @@ class Comparison:
         return " ".join(said)
 
     def columns(self) -> list[Column]:
-        """Return the metrics as `keras_saliency.plot.comparison` draws them."""
+        """Return the metrics as `keras_saliency.plot.scores` draws them."""
         from keras_saliency.plot import Column
 
         return [
