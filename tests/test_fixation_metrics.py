@@ -20,8 +20,8 @@ from keras_saliency.fixation.metrics import scores
 _ROUNDING = 1e-10
 
 
-def _close(found, wanted, tolerance=_ROUNDING):
-    assert found == pytest.approx(wanted, rel=tolerance, abs=tolerance)
+def _close(result, wanted, tolerance=_ROUNDING):
+    assert result == pytest.approx(wanted, rel=tolerance, abs=tolerance)
 
 
 def _scene(seed=0, size=(9, 14), n=25):
@@ -120,8 +120,8 @@ def monotone_transforms_keep_the_ranking(m):
 def the_opposite_map_has_the_opposite_area(m):
     c = _scene()
     _close(m.auc(-c.s, c.y, c.x), 1 - m.auc(c.s, c.y, c.x))
-    found = m.shuffled_auc(c.s, c.y, c.x, *c.others)
-    _close(m.shuffled_auc(-c.s, c.y, c.x, *c.others), 1 - found)
+    result = m.shuffled_auc(c.s, c.y, c.x, *c.others)
+    _close(m.shuffled_auc(-c.s, c.y, c.x, *c.others), 1 - result)
 
 
 def people_look_alike_everywhere(m):
@@ -185,8 +185,8 @@ def mirrored_scenes_score_alike(m):
     flip = (slice(None), slice(None, None, -1))
     _close(m.auc(c.s[flip], c.y, back), m.auc(c.s, c.y, c.x))
     _close(m.nss(c.s[flip], c.y, back), m.nss(c.s, c.y, c.x))
-    found = m.shuffled_auc(c.s[flip], c.y, back, oy, c.size[1] - ox)
-    _close(found, m.shuffled_auc(c.s, c.y, c.x, oy, ox))
+    result = m.shuffled_auc(c.s[flip], c.y, back, oy, c.size[1] - ox)
+    _close(result, m.shuffled_auc(c.s, c.y, c.x, oy, ox))
     _close(m.cc(c.s[flip], c.truth[flip]), m.cc(c.s, c.truth))
 
 
@@ -301,8 +301,8 @@ class _Twins:
 
     def nss(self, y, x):
         values, width = self.standardised(), len(self.rows[0])
-        found = [values[math.floor(b) * width + math.floor(a)] for b, a in zip(y, x, strict=True)]
-        return sum(found) / len(found)
+        result = [values[math.floor(b) * width + math.floor(a)] for b, a in zip(y, x, strict=True)]
+        return sum(result) / len(result)
 
     def cc(self, truth):
         pairs = zip(self.standardised(), _Twins(truth).standardised(), strict=True)
@@ -549,8 +549,8 @@ def test_everything_is_computed_in_float64(dtype):
     for name, args in (("auc", (c.y, c.x)), ("nss", (c.y, c.x)), ("cc", (truth,)),
                        ("similarity", (truth,)), ("kl_divergence", (truth,))):  # fmt: skip
         wide = [a.astype(np.float64) for a in args]
-        found = getattr(scores, name)(s, *args)
-        assert type(found) is float
-        assert found == getattr(scores, name)(s.astype(np.float64), *wide)
+        result = getattr(scores, name)(s, *args)
+        assert type(result) is float
+        assert result == getattr(scores, name)(s.astype(np.float64), *wide)
     np.testing.assert_array_equal(s, kept[0])
     np.testing.assert_array_equal(truth, kept[1])

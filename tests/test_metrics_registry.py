@@ -50,12 +50,12 @@ def test_a_row_tells_the_truth(metric):
     assert set(metric.options) <= set(metric.takes)
     images = planted.pictures()
     for maps in MAPS.values():
-        found = _run(metric, _given(images, maps))
-        assert found.shape == (3,)
-        assert found.dtype == np.float64
-        assert np.isfinite(found).all()
-        assert (found >= metric.low).all()
-        assert (found <= metric.high).all()
+        result = _run(metric, _given(images, maps))
+        assert result.shape == (3,)
+        assert result.dtype == np.float64
+        assert np.isfinite(result).all()
+        assert (result >= metric.low).all()
+        assert (result <= metric.high).all()
 
 
 def test_the_direction_is_that_of_belief():
