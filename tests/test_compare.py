@@ -18,7 +18,7 @@ from keras_saliency import compare, errors, explain, methods, plot, targets
 from keras_saliency.comparison import labelled
 from keras_saliency.comparison.result import best_of
 from keras_saliency.methods import Attribution, Method
-from keras_saliency.metrics import complexity, curves, faithfulness, infidelity, registry, sanity
+from keras_saliency.metrics import agreement, curves, faithfulness, infidelity, registry, sanity
 
 pytestmark = pytest.mark.any_backend
 
@@ -71,11 +71,11 @@ def test_the_numbers_are_those_of_explain_and_the_metrics():
         e = explain(network(), IMAGES, name)
         np.testing.assert_array_equal(own.explanations[name].values, e.values)
         score = probability(e.targets)
-        blurred = keras_saliency._inputs.baselines.fill("blur", IMAGES, None)
+        blurred = keras_saliency._inputs.resampling.fill("blur", IMAGES, None)
         by_hand = [
             curves.deletion(score, IMAGES, e.values, 0.0),
             curves.insertion(score, IMAGES, e.values, blurred),
-            complexity.sparseness(e.values),
+            agreement.sparseness(e.values),
         ]
         np.testing.assert_allclose(own.values[m, :3], by_hand, rtol=1e-4)
         assert np.ptp(own.values[m, :3], axis=1).min() > 1e-4  # the pictures differ

@@ -13,7 +13,7 @@ from keras import layers, ops
 
 from keras_saliency import config, explain
 from keras_saliency.cli import doctor
-from keras_saliency.testing import laws
+from keras_saliency.testing import check
 
 BACKEND = keras.config.backend()
 
@@ -55,9 +55,9 @@ class Rewritten:
             counted(jax_cpu, "_products")
             counted(jax_cpu, "_maxima")
         elif BACKEND == "tensorflow":
-            from keras_saliency._engine import folding
+            from keras_saliency._engine import layer_programs
 
-            counted(folding, "_is_worth_it")
+            counted(layer_programs, "_is_worth_it")
         else:
             from keras_saliency._backend import torch_layers
 
@@ -119,7 +119,7 @@ def test_the_doctor_says_so(monkeypatch, off):
     assert "KERAS_SALIENCY_REWRITING" in doctor.text(report)
 
 
-_LAWS = [laws.image_sized_finite_float32, laws.batch_is_singles]
+_LAWS = [check.image_sized_finite_float32, check.batch_is_singles]
 
 
 @pytest.mark.filterwarnings("ignore:picture")

@@ -12,7 +12,7 @@ from cases import CASES
 
 from keras_saliency import Explanation, explain, methods
 from keras_saliency.methods import Attribution
-from keras_saliency.testing import LAWS, Case, laws
+from keras_saliency.testing import LAWS, Case, check
 from keras_saliency.testing.case import Inapplicable
 
 
@@ -24,7 +24,7 @@ def _runner(method):
 @pytest.mark.filterwarnings("ignore:picture")
 @pytest.mark.parametrize(
     ("law", "case"),
-    [(law, case) for law in LAWS.values() for case in CASES if not laws.skip_reason(law, case)],
+    [(law, case) for law in LAWS.values() for case in CASES if not check.skip_reason(law, case)],
     ids=lambda one: getattr(one, "__name__", None) or str(one),
 )
 def test_law(law, case):
@@ -171,24 +171,24 @@ class _Remembers(_Mutant):
 
 
 _MUTANTS = [
-    (laws.image_sized_finite_float32, _NotFinite()),
-    (laws.same_seed_same_map, _Unseeded()),
-    (laws.another_seed_another_map_if_stochastic, _IgnoresItsSeed()),
-    (laws.batch_is_singles, _ScaledByTheBatch()),
-    (laws.micro_batch_changes_nothing, _CountsMicroBatches()),
-    (laws.model_left_as_found, _Touches()),
-    (laws.nested_is_flat, _CountsLayers()),
-    (laws.exact_on_linear, _TenPercent()),
-    (laws.dead_pixel_gets_zero, _NeverZero()),
-    (laws.complete_where_claimed, _TenPercentComplete(steps=24, baseline=0.0)),
-    (laws.unsigned_is_non_negative, _Negative()),
-    (laws.gradient_free_where_claimed, _SecretGradient()),
-    (laws.channels_first_is_channels_last, _Transposed()),
-    (laws.save_and_load_round_trip, None),
-    (laws.foreign_inputs_change_nothing, _LastCalled()),
-    (laws.layer_is_reached_and_reaches, _Named(layer="tower")),
-    (laws.layer_is_reached_and_reaches, _Named(layer="aux")),
-    (laws.another_run_is_a_fresh_run, _Remembers()),
+    (check.image_sized_finite_float32, _NotFinite()),
+    (check.same_seed_same_map, _Unseeded()),
+    (check.another_seed_another_map_if_stochastic, _IgnoresItsSeed()),
+    (check.batch_is_singles, _ScaledByTheBatch()),
+    (check.micro_batch_changes_nothing, _CountsMicroBatches()),
+    (check.model_left_as_found, _Touches()),
+    (check.nested_is_flat, _CountsLayers()),
+    (check.exact_on_linear, _TenPercent()),
+    (check.dead_pixel_gets_zero, _NeverZero()),
+    (check.complete_where_claimed, _TenPercentComplete(steps=24, baseline=0.0)),
+    (check.unsigned_is_non_negative, _Negative()),
+    (check.gradient_free_where_claimed, _SecretGradient()),
+    (check.channels_first_is_channels_last, _Transposed()),
+    (check.save_and_load_round_trip, None),
+    (check.foreign_inputs_change_nothing, _LastCalled()),
+    (check.layer_is_reached_and_reaches, _Named(layer="tower")),
+    (check.layer_is_reached_and_reaches, _Named(layer="aux")),
+    (check.another_run_is_a_fresh_run, _Remembers()),
 ]
 
 
@@ -201,7 +201,7 @@ def test_every_law_has_a_mutant():
 def test_law_rejects_its_mutant(law, mutant):
     run = _forgetful if mutant is None else _runner(mutant)
     case = Case(mutant or methods.Gradient(), on_linear=CASES[0].on_linear)
-    sane = next(one for one in CASES if not laws.skip_reason(law, one))
+    sane = next(one for one in CASES if not check.skip_reason(law, one))
     law(_runner(sane.method), sane)  # the law itself can be kept
     with pytest.raises((AssertionError, ValueError)):
         law(run, case)

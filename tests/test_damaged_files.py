@@ -27,10 +27,9 @@ from keras_saliency import (
     explain,
     predict_fixations,
 )
-from keras_saliency._io import files as replacing
-from keras_saliency._io import folder
+from keras_saliency._io import files, folders
 from keras_saliency._io.encoding import same
-from keras_saliency._results.archive import parts
+from keras_saliency._results import archive_parts
 
 pytestmark = pytest.mark.any_backend
 
@@ -62,7 +61,7 @@ def saved(tmp_path_factory):
     compare(net, models.pictures(2), ["gradient"], ["sparseness"]).save(room / "comparison")
     for form in FORMS:
         try:
-            parts.check_format(form)
+            archive_parts.check_format(form)
         except errors.SaveError:
             continue
         place = room / f"archive {form}"
@@ -125,8 +124,8 @@ def test_the_law_rejects_its_mutant(saved, kind, monkeypatch):
         sums = {name: one for name, one in content["checksums"].items() if name != "this file"}
         return {name: one for name, one in content.items() if name != "checksums"}, sums
 
-    monkeypatch.setattr(folder, "opened", unchecked)
-    monkeypatch.setattr(folder, "check_bytes", lambda *_: None)
+    monkeypatch.setattr(folders, "opened", unchecked)
+    monkeypatch.setattr(folders, "check_bytes", lambda *_: None)
     anything = (Exception,)
     assert any(one.startswith("wrong") for one in _verdicts(READ[kind], place, anything))
 
@@ -282,7 +281,7 @@ def test_a_killed_save_leaves_the_old_or_the_new(tmp_path, exchange, there):
         child = os.fork()
         if not child:
             if not exchange:
-                replacing._exchange = lambda one, other: False
+                files._exchange = lambda one, other: False
             _die_at(fatal)
             try:
                 ready.save(place)
@@ -300,9 +299,9 @@ def test_a_killed_save_leaves_the_old_or_the_new(tmp_path, exchange, there):
 def test_what_another_process_is_writing_is_not_swept(tmp_path):
     old, _ = _pair(tmp_path)
     place = tmp_path / "place"
-    with replacing.fresh(place) as made:
+    with files.fresh(place) as made:
         Explanation.load(old).save(place)
-        assert made.exists() or replacing.fcntl is None
+        assert made.exists() or files.fcntl is None
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
@@ -318,25 +317,25 @@ def test_a_removed_result_stays_removed(tmp_path):
 @pytest.mark.parametrize("exchange", [True, False])
 def test_two_that_save_to_one_place_at_once(tmp_path, monkeypatch, exchange):
     if not exchange:
-        monkeypatch.setattr(replacing, "_exchange", lambda one, other: False)
+        monkeypatch.setattr(files, "_exchange", lambda one, other: False)
     place, wrong = tmp_path / "place", []
 
     def fill_with(number):
         def fill(fresh):
             arrays = {"x": np.full(5, number)}
-            folder.seal(fresh, "m.json", {"schema_version": 2, "n": number}, arrays, "a.npz")
+            folders.seal(fresh, "m.json", {"schema_version": 2, "n": number}, arrays, "a.npz")
 
         return fill
 
     def save(number):
         try:
             for _ in range(25):
-                folder.write(place, fill_with(number), ("m.json", "a.npz"), "A.", "help")
+                folders.write(place, fill_with(number), ("m.json", "a.npz"), "A.", "help")
         except errors.SaveError as error:
             wrong.append(error)
 
     def read():
-        return folder.read(
+        return folders.read(
             place, "m.json", "a.npz", 2, lambda told, arrays: {**told, **arrays}, "A.", "F.", "W"
         )
 

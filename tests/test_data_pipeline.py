@@ -8,7 +8,7 @@ from recordings import disc
 
 from keras_saliency._inputs.geometry import Letterbox
 from keras_saliency.errors import FixationError
-from keras_saliency.fixation import density
+from keras_saliency.fixation import maps
 from keras_saliency.fixation.data import Augment, FixationBatches
 from keras_saliency.fixation.data.pipeline import View, largest_on
 
@@ -138,9 +138,9 @@ def test_fixations_stay_on_what_was_looked_at(seed):
 def test_the_truth_of_the_whole_picture_is_the_density_of_the_moved_points():
     one, letterbox = disc(0, (60, 80)), Letterbox.fitted((60, 80), (120, 160))
     truth = View(0, letterbox).truth(one.y, one.x, one.sigma)
-    wanted = density.blurred(one.y * 2, one.x * 2, (120, 160), one.sigma * 2)
+    wanted = maps.blurred(one.y * 2, one.x * 2, (120, 160), one.sigma * 2)
     np.testing.assert_allclose(truth[..., 0], wanted, atol=1e-8)
-    counted = density.counts(one.y * 2, one.x * 2, (120, 160)) / len(one.y)
+    counted = maps.counts(one.y * 2, one.x * 2, (120, 160)) / len(one.y)
     np.testing.assert_allclose(truth[..., 1], counted, atol=1e-8)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from keras_saliency import _imports, methods
-from keras_saliency.cli import doctor, main, startup
+from keras_saliency.cli import doctor, main, output
 from keras_saliency.methods import Attribution
 
 pytestmark = pytest.mark.any_backend
@@ -129,15 +129,15 @@ def test_a_broken_backend(monkeypatch, capsys):
 
 def test_what_tensorflow_says_at_import_is_held(monkeypatch, capfd):
     monkeypatch.setattr(sys, "modules", {n: m for n, m in sys.modules.items() if n != "tensorflow"})
-    monkeypatch.setattr(startup, "_show_all", False)
-    with startup.held_stderr():
+    monkeypatch.setattr(output, "_show_all", False)
+    with output.held_stderr():
         os.write(2, b"oneDNN custom operations are on\n")
     assert capfd.readouterr().err == ""
-    with contextlib.suppress(ImportError), startup.held_stderr():
+    with contextlib.suppress(ImportError), output.held_stderr():
         os.write(2, b"no AVX\n")
         raise ImportError
     assert capfd.readouterr().err == "no AVX\n"
-    monkeypatch.setattr(startup, "_show_all", True)
-    with startup.held_stderr():
+    monkeypatch.setattr(output, "_show_all", True)
+    with output.held_stderr():
         os.write(2, b"oneDNN custom operations are on\n")
     assert "oneDNN" in capfd.readouterr().err

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_saliency import errors
-from keras_saliency.fixation import density
+from keras_saliency.fixation import maps
 from keras_saliency.fixation.metrics import baselines, scores
 
 pytestmark = pytest.mark.no_model
@@ -224,7 +224,7 @@ def test_what_has_no_halves_is_refused(subject, match):
 def test_points_under_a_half_are_points_of_its_map():
     a, b = baselines.halves(_crowd()[0])[0]
     for sigma in (2.0, 6.0):
-        wanted = density.blurred(a.y, a.x, a.size, sigma)[
+        wanted = maps.blurred(a.y, a.x, a.size, sigma)[
             np.floor(b.y).astype(int), np.floor(b.x).astype(int)
         ]
         found = baselines._under_half(a, b, sigma) / (60 * 80)
@@ -236,7 +236,7 @@ def test_the_log_density_is_the_mixture_that_was_fitted():
     bias = baselines.centre_bias(_crowd())
     (half, _), _ = baselines.halves(_crowd()[0])
     found = baselines.Humans(bias, 1.7, (0.6, 0.3, 0.1)).log_density(half)
-    blurred = density.blurred(half.y, half.x, half.size, 1.7 * half.sigma)
+    blurred = maps.blurred(half.y, half.x, half.size, 1.7 * half.sigma)
     wanted = 0.6 * blurred + 0.3 * bias.density(half.size) + 0.1 / blurred.size
     np.testing.assert_allclose(found, np.log(wanted), rtol=1e-12)
 
@@ -263,7 +263,7 @@ def test_humans_who_agree_tell_more_than_the_centre_bias():
         ]
         for a, b in humans.halves(one):
             np.testing.assert_array_equal(
-                humans.saliency(a), density.blurred(a.y, a.x, a.size, a.sigma)
+                humans.saliency(a), maps.blurred(a.y, a.x, a.size, a.sigma)
             )
             log = humans.log_density(a)
             gains.append(scores.information_gain(log, bias.log_density(a.size), b.y, b.x))
@@ -325,20 +325,20 @@ def test_osie_is_as_published(osie):
     for i, one in enumerate(scored):
         others = scores.others(scored, i)
         log = bias.log_density(one.size)
-        truth = density.blurred(one.y, one.x, one.size, one.sigma)
+        truth = maps.blurred(one.y, one.x, one.size, one.sigma)
         centre.append([
             scores.nss(np.exp(log), one.y, one.x),
             scores.shuffled_auc(log, one.y, one.x, *others),
             scores.cc(np.exp(log), truth),
         ])  # fmt: skip
         pairs = humans.halves(one)
-        maps = [humans.saliency(a) for a, _ in pairs]
+        blurs = [humans.saliency(a) for a, _ in pairs]
         ceiling.append(np.mean([[
             scores.nss(own, b.y, b.x),
             scores.shuffled_auc(own, b.y, b.x, *others),
             scores.cc(own, other),
             scores.information_gain(humans.log_density(a), log, b.y, b.x),
-        ] for (a, b), own, other in zip(pairs, maps, maps[::-1], strict=True)], 0))  # fmt: skip
+        ] for (a, b), own, other in zip(pairs, blurs, blurs[::-1], strict=True)], 0))  # fmt: skip
     for found, wanted in ((centre, [0.86, 0.50, 0.31]), (ceiling, [3.58, 0.87, 0.88, 2.05])):
         found = np.array(found)
         error = found.std(axis=0, ddof=1) / math.sqrt(len(found))

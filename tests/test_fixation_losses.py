@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_saliency.fixation import FixationLoss, density, losses
+from keras_saliency.fixation import FixationLoss, layers, maps
 from keras_saliency.fixation.layers import EMPTY
 from keras_saliency.fixation.metrics import scores
 
@@ -18,8 +18,8 @@ def case(seed=0, fixations=20):
     logits = rng.normal(size=SIZE)
     log_density = logits - np.log(np.exp(logits).sum())
     y, x = (rng.uniform(0, side, fixations) for side in SIZE)
-    blurred = density.blurred(y, x, SIZE, 2.0)
-    counts = density.counts(y, x, SIZE) / fixations
+    blurred = maps.blurred(y, x, SIZE, 2.0)
+    counts = maps.counts(y, x, SIZE) / fixations
     return log_density, y, x, blurred, np.stack([blurred, counts], -1)
 
 
@@ -35,16 +35,16 @@ def value(part, log_density, truth):
 
 TABLE = {
     "kl_divergence": (
-        losses.kl_divergence,
+        layers.kl_divergence,
         lambda z, y, x, q: scores.kl_divergence(np.exp(z), q),
     ),
-    "correlation": (losses.correlation, lambda z, y, x, q: scores.cc(np.exp(z), q)),
+    "correlation": (layers.correlation, lambda z, y, x, q: scores.cc(np.exp(z), q)),
     "scanpath_saliency": (
-        losses.scanpath_saliency,
+        layers.scanpath_saliency,
         lambda z, y, x, q: scores.nss(np.exp(z), y, x),
     ),
     "log_likelihood": (
-        losses.log_likelihood,
+        layers.log_likelihood,
         lambda z, y, x, q: scores.log_likelihood(z, y, x) * np.log(2) - np.log(z.size),
     ),
 }

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from keras_saliency import errors
-from keras_saliency.fixation import density
+from keras_saliency.fixation import maps
 from keras_saliency.fixation.metrics import scores
 
 # Sums of some hundred float64 in another order.
 _ROUNDING = 1e-10
 
 
-def _close(found, wanted, tolerance=_ROUNDING):
-    assert found == pytest.approx(wanted, rel=tolerance, abs=tolerance)
+def _close(result, wanted, tolerance=_ROUNDING):
+    assert result == pytest.approx(wanted, rel=tolerance, abs=tolerance)
 
 
 def _scene(seed=0, size=(9, 14), n=25):
@@ -36,7 +36,7 @@ def _scene(seed=0, size=(9, 14), n=25):
     logs = [np.log(d / d.sum()) for d in rng.uniform(0.1, 1, (2, *size))]
     return SimpleNamespace(
         size=size, s=rng.integers(0, 12, size) / 4.0, y=y, x=x, others=points(60),
-        truth=density.blurred(y, x, size, 1.0), logs=logs,
+        truth=maps.blurred(y, x, size, 1.0), logs=logs,
     )  # fmt: skip
 
 
@@ -63,7 +63,7 @@ def uniform_density_tells_nothing(m):
 
 def perfect_map_is_best(m):
     y, x = np.full(6, 3.5), np.full(6, 8.5)  # six times the same pixel
-    perfect = density.counts(y, x, (9, 14))
+    perfect = maps.counts(y, x, (9, 14))
     _close(m.auc(perfect, y, x), 1 - 0.5 / (9 * 14))  # its own pixel is a negative, tied
     assert m.shuffled_auc(perfect, y, x, [0, 1, 2], [0, 1, 2]) == 1.0
     _close(m.nss(perfect, y, x), math.sqrt(9 * 14 - 1))
@@ -120,8 +120,8 @@ def monotone_transforms_keep_the_ranking(m):
 def the_opposite_map_has_the_opposite_area(m):
     c = _scene()
     _close(m.auc(-c.s, c.y, c.x), 1 - m.auc(c.s, c.y, c.x))
-    found = m.shuffled_auc(c.s, c.y, c.x, *c.others)
-    _close(m.shuffled_auc(-c.s, c.y, c.x, *c.others), 1 - found)
+    result = m.shuffled_auc(c.s, c.y, c.x, *c.others)
+    _close(m.shuffled_auc(-c.s, c.y, c.x, *c.others), 1 - result)
 
 
 def people_look_alike_everywhere(m):
@@ -185,8 +185,8 @@ def mirrored_scenes_score_alike(m):
     flip = (slice(None), slice(None, None, -1))
     _close(m.auc(c.s[flip], c.y, back), m.auc(c.s, c.y, c.x))
     _close(m.nss(c.s[flip], c.y, back), m.nss(c.s, c.y, c.x))
-    found = m.shuffled_auc(c.s[flip], c.y, back, oy, c.size[1] - ox)
-    _close(found, m.shuffled_auc(c.s, c.y, c.x, oy, ox))
+    result = m.shuffled_auc(c.s[flip], c.y, back, oy, c.size[1] - ox)
+    _close(result, m.shuffled_auc(c.s, c.y, c.x, oy, ox))
     _close(m.cc(c.s[flip], c.truth[flip]), m.cc(c.s, c.truth))
 
 
@@ -201,7 +201,7 @@ def _values(s, y, x, to_pixel=np.floor):
 
 def _unfixated(s, y, x):
     s = np.asarray(s, float)
-    return s[density.counts(y, x, s.shape) == 0]
+    return s[maps.counts(y, x, s.shape) == 0]
 
 
 def _by_a_std_of_zero(s, y, x):
@@ -301,8 +301,8 @@ class _Twins:
 
     def nss(self, y, x):
         values, width = self.standardised(), len(self.rows[0])
-        found = [values[math.floor(b) * width + math.floor(a)] for b, a in zip(y, x, strict=True)]
-        return sum(found) / len(found)
+        result = [values[math.floor(b) * width + math.floor(a)] for b, a in zip(y, x, strict=True)]
+        return sum(result) / len(result)
 
     def cc(self, truth):
         pairs = zip(self.standardised(), _Twins(truth).standardised(), strict=True)
@@ -533,8 +533,8 @@ def test_what_is_no_log_density_is_refused():
     assert abs(scores.log_likelihood(_LOG.astype(np.float32), [0], [0])) < 1e-6
     _refused("sum to 1.002", scores.log_likelihood, _LOG + 0.002, [0], [0])
     _refused("sum to .*inf", scores.log_likelihood, _LOG + 1e5, [0], [0])
-    for maps in ((_MAP, _LOG), (_LOG, np.exp(_LOG))):
-        _refused("natural logarithm", scores.information_gain, *maps, [0], [0])
+    for both in ((_MAP, _LOG), (_LOG, np.exp(_LOG))):
+        _refused("natural logarithm", scores.information_gain, *both, [0], [0])
     _refused("the baseline to have the shape", scores.information_gain, _LOG, _LOG.T, [0], [0])
 
 
@@ -549,8 +549,8 @@ def test_everything_is_computed_in_float64(dtype):
     for name, args in (("auc", (c.y, c.x)), ("nss", (c.y, c.x)), ("cc", (truth,)),
                        ("similarity", (truth,)), ("kl_divergence", (truth,))):  # fmt: skip
         wide = [a.astype(np.float64) for a in args]
-        found = getattr(scores, name)(s, *args)
-        assert type(found) is float
-        assert found == getattr(scores, name)(s.astype(np.float64), *wide)
+        result = getattr(scores, name)(s, *args)
+        assert type(result) is float
+        assert result == getattr(scores, name)(s.astype(np.float64), *wide)
     np.testing.assert_array_equal(s, kept[0])
     np.testing.assert_array_equal(truth, kept[1])

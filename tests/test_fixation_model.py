@@ -9,7 +9,7 @@ import tiny_encoder
 from initializers import no_random_kernels
 
 from keras_saliency import errors
-from keras_saliency._io import folder as checksums
+from keras_saliency._io import folders
 from keras_saliency.fixation import FixationModel, load_model, save_model
 from keras_saliency.fixation.layers import EMPTY, CentreBias, LogDensity, Pixels, Smoothing
 
@@ -114,7 +114,7 @@ def test_the_plain_decoder():
 
 def test_pixels_prepare_as_keras_applications_do():
     from keras_saliency.fixation.encoder_decoder import ENCODERS
-    from keras_saliency.pretrained.efficientnet_lite0 import preprocess_input
+    from keras_saliency.pretrained import preprocess_input
 
     applications = keras.applications
     wanted = {
@@ -224,9 +224,9 @@ def test_what_is_no_model_is_told(model, tmp_path, broken):
         (folder / "model.json").write_text(text.replace('"filters": 16', '"filters": 24'))
         told = "checksum does not match"
     elif broken == "another":  # a manifest that is whole, beside weights that it does not describe
-        content, sums = checksums.opened(json.loads(text))
+        content, sums = folders.opened(json.loads(text))
         content["build"]["filters"] = 24
-        (folder / "model.json").write_text(json.dumps(checksums.sealed(content, sums)))
+        (folder / "model.json").write_text(json.dumps(folders.sealed(content, sums)))
         told = "another model's"
     elif broken == "schema":
         later = {**json.loads(text), "schema_version": 99}

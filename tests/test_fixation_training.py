@@ -17,8 +17,7 @@ from recordings import disc
 
 from keras_saliency import errors
 from keras_saliency.fixation import FixationModel, checkpoint, data, load_model, train
-from keras_saliency.fixation import features as feature_files
-from keras_saliency.fixation.features import CachedFeatures
+from keras_saliency.fixation.checkpoint import CachedFeatures
 from keras_saliency.fixation.model import PRESETS, Preset, Stage, find
 
 CANVAS = (64, 96)
@@ -289,20 +288,20 @@ def test_features_are_those_of_this_encoder_and_these_pictures(tmp_path):
 @pytest.mark.any_backend
 def test_features_are_not_computed_twice(tmp_path, monkeypatch):
     features(tmp_path / "f")
-    monkeypatch.setattr("keras_saliency.fixation.features._compute", None)
+    monkeypatch.setattr("keras_saliency.fixation.checkpoint._compute", None)
     features(tmp_path / "f")
 
 
 @pytest.mark.any_backend
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_under_features_is_told(tmp_path, monkeypatch):
-    begun = feature_files._begun
+    begun = checkpoint._begun
 
     def full(path, count, tap):
         begun(path, count, tap).close()
         return open("/dev/full", "wb", buffering=0)
 
-    monkeypatch.setattr(feature_files, "_begun", full)
+    monkeypatch.setattr(checkpoint, "_begun", full)
     with pytest.raises(errors.SaveError, match="No space left"):
         features(tmp_path / "f")
 

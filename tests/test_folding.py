@@ -6,7 +6,7 @@ import pytest
 from keras import layers, ops
 
 from keras_saliency import _backend, _hooks, explain, methods
-from keras_saliency._engine import folding
+from keras_saliency._engine import layer_programs
 
 BACKEND = _backend.current()
 SHAPE = (9, 8, 3)
@@ -41,13 +41,13 @@ def graph(*parts):
 def both(make, monkeypatch, method="gradient", times=None):
     """Explain without folds and with them; check that as many were made as were to be."""
     found, made = [], []
-    worth = folding._is_worth_it
+    worth = layer_programs._is_worth_it
 
     def counted(output, layer):
         made.extend([layer.name] * worth(output, layer))
         return worth(output, layer)
 
-    monkeypatch.setattr(folding, "_is_worth_it", counted)
+    monkeypatch.setattr(layer_programs, "_is_worth_it", counted)
     for folds in (False, True):
         monkeypatch.setattr(BACKEND, "FOLDS", folds)
         found.append(explain(make(), X, method, target=[0, 1], preprocess=None))

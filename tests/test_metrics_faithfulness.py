@@ -9,15 +9,21 @@ import planted
 import pytest
 from planted import INSIDE, PIXELS, score
 
-from keras_saliency.metrics import confidence, curves, faithfulness, infidelity, inputs, road
+from keras_saliency.metrics import curves, faithfulness, infidelity, inputs, road
 
 pytestmark = pytest.mark.no_model
 
 FUNCTIONS = {
     name: getattr(module, name)
     for module, names in {
-        curves: ["deletion", "insertion", "deletion_curves", "insertion_curves"],
-        confidence: ["average_drop", "increase_in_confidence"],
+        curves: [
+            "deletion",
+            "insertion",
+            "deletion_curves",
+            "insertion_curves",
+            "average_drop",
+            "increase_in_confidence",
+        ],
         faithfulness: ["sensitivity_n", "mu_fidelity", "completeness_error"],
         infidelity: ["infidelity", "max_sensitivity"],
         road: ["road", "removals", "impute"],
@@ -29,8 +35,8 @@ REAL = SimpleNamespace(**FUNCTIONS)
 FACTORS = 1 + np.arange(3)  # of the planted score, by row
 
 
-def _close(found, wanted, tolerance=1e-10):
-    np.testing.assert_allclose(found, wanted, rtol=tolerance, atol=tolerance)
+def _close(result, wanted, tolerance=1e-10):
+    np.testing.assert_allclose(result, wanted, rtol=tolerance, atol=tolerance)
 
 
 # ------------------------------------------------------------------------------------------- laws
@@ -39,13 +45,13 @@ def _close(found, wanted, tolerance=1e-10):
 def areas_are_known(m):
     images, x = planted.pictures(), {"steps": PIXELS}
     early = INSIDE / PIXELS / 2  # the score falls evenly while the first pixels go
-    for maps, found, area in (
+    for maps, result, area in (
         (planted.right(), m.deletion, early),
         (planted.wrong(), m.deletion, 1 - early),
         (planted.right(), m.insertion, 1 - early),
         (planted.wrong(), m.insertion, early),
     ):
-        _close(found(score, images, maps, 0.0, **x), FACTORS * area)
+        _close(result(score, images, maps, 0.0, **x), FACTORS * area)
 
 
 def curves_start_and_end_where_they_should(m):
@@ -74,8 +80,8 @@ def a_step_replaces_the_highest(m):
 def unequal_steps_count_by_their_width(m):
     # 10 pixels in 4 steps: 2, 3, 3, 2 of them (0, 2, 5, 8, 10).
     images = np.ones((1, 1, 10, 1))
-    found = m.deletion(lambda i, _: i.sum(axis=(1, 2, 3)), images, images[..., 0], 0.0, steps=4)
-    _close(found, 5.0)
+    result = m.deletion(lambda i, _: i.sum(axis=(1, 2, 3)), images, images[..., 0], 0.0, steps=4)
+    _close(result, 5.0)
 
 
 def monotone_maps_are_one(m):
@@ -96,9 +102,9 @@ def scaled_maps_are_one(m):
             _close(run(score, images, scaled, 0.0), run(score, images, maps, 0.0))
         _close(m.average_drop(score, images, scaled, 0.0), m.average_drop(score, images, maps, 0.0))
     for factor in (3.0, 1e-20):
-        found = m.infidelity(score, images, factor * maps, 0.0, normalize=True)
-        _close(found, m.infidelity(score, images, maps, 0.0, normalize=True))
-        assert (found > 0).all()
+        result = m.infidelity(score, images, factor * maps, 0.0, normalize=True)
+        _close(result, m.infidelity(score, images, maps, 0.0, normalize=True))
+        assert (result > 0).all()
 
 
 def ties_go_in_no_order_of_place(m):
@@ -217,9 +223,9 @@ def right_beats_noise_beats_wrong(m):
 
 def removal_is_seen_in_what_is_left(m):
     images = planted.pictures(channels=1)
-    found = m.removals(score, images, planted.right(), removed=(INSIDE / PIXELS * 100,), noise=0)
-    _close(found.least_first[:, 0], FACTORS)  # nothing of the patch was touched
-    assert (found.most_first[:, 0] < 0.8 * FACTORS).all()
+    result = m.removals(score, images, planted.right(), removed=(INSIDE / PIXELS * 100,), noise=0)
+    _close(result.least_first[:, 0], FACTORS)  # nothing of the patch was touched
+    assert (result.most_first[:, 0] < 0.8 * FACTORS).all()
     _close(m.road(score, images, planted.right(), removed=(50, 10), noise=0.0),
            m.road(score, images, planted.right(), removed=(10, 50), noise=0.0))  # fmt: skip
 
@@ -243,10 +249,10 @@ def the_largest_change_of_the_map_counts(m):
         calls.append(given)
         return given[..., 0] * 5
 
-    found = m.max_sensitivity(linear, images, radius=0.1, samples=6, seed=3)
+    result = m.max_sensitivity(linear, images, radius=0.1, samples=6, seed=3)
     assert len(calls) == 7
     norms = [np.linalg.norm((c - images).reshape(3, -1), axis=1) for c in calls]
-    _close(found, np.max(norms, axis=0) / np.linalg.norm(images.reshape(3, -1), axis=1))
+    _close(result, np.max(norms, axis=0) / np.linalg.norm(images.reshape(3, -1), axis=1))
     span = np.ptp(images, axis=(1, 2, 3))
     furthest = np.max([np.abs(c - images).max(axis=(1, 2, 3)) for c in calls], axis=0)
     assert (furthest <= 0.1 * span).all()
@@ -321,7 +327,7 @@ MUTANTS = {
     attributions_of_nothing_miss_the_change: (
         "infidelity", lambda *a, normalize=False: infidelity.infidelity(*a) * (1 - normalize)
     ),
-    drops_are_percents_of_what_there_was: ("average_drop", _by_magnitude(confidence.average_drop)),
+    drops_are_percents_of_what_there_was: ("average_drop", _by_magnitude(curves.average_drop)),
     right_beats_noise_beats_wrong: ("road", _negated(road.road)),
     removal_is_seen_in_what_is_left: (
         "removals", lambda s, i, maps, **k: road.removals(s, i, -maps, **k)

@@ -18,8 +18,8 @@ SHARE = planted.INSIDE / planted.PIXELS
 MASKS = np.stack([planted.PATCH] * 3)
 
 
-def _close(found, wanted, tolerance=1e-12):
-    np.testing.assert_allclose(found, wanted, rtol=tolerance, atol=tolerance)
+def _close(result, wanted, tolerance=1e-12):
+    np.testing.assert_allclose(result, wanted, rtol=tolerance, atol=tolerance)
 
 
 def _dots(*places, size=(12, 12)):
@@ -105,8 +105,8 @@ def monotone_maps_are_one(m):
     maps = planted.noise()
     for grown in (np.exp(maps), maps**3, 1e6 * maps - 5):
         _close(m.overlap(grown, MASKS), m.overlap(maps, MASKS))
-        found, wanted = (m.pointing_game(x, MASKS, tolerance=1) for x in (grown, maps))
-        _close(found, wanted)
+        result, wanted = (m.pointing_game(x, MASKS, tolerance=1) for x in (grown, maps))
+        _close(result, wanted)
     for grown in (3 * maps, 1e-300 * maps, 1e300 * maps):
         _close(m.energy_inside(grown, MASKS), m.energy_inside(maps, MASKS))
         _close(m.overlap(grown, MASKS, level=0.3), m.overlap(maps, MASKS, level=0.3))
@@ -115,13 +115,13 @@ def monotone_maps_are_one(m):
 
 
 def boxes_hold_the_centres_in_them(m):
-    found = m.box_masks([(0, 1, 2, 3), (0.5, 0.5, 1.5, 1.5), (1, -9, 99, 99)], (3, 4))
-    assert found.dtype == bool
-    assert [np.argwhere(one).tolist() for one in found[:2]] == [
+    result = m.box_masks([(0, 1, 2, 3), (0.5, 0.5, 1.5, 1.5), (1, -9, 99, 99)], (3, 4))
+    assert result.dtype == bool
+    assert [np.argwhere(one).tolist() for one in result[:2]] == [
         [[0, 1], [0, 2], [1, 1], [1, 2]],
         [[0, 0]],
     ]
-    assert found[2].tolist() == [[False] * 4, [True] * 4, [True] * 4]
+    assert result[2].tolist() == [[False] * 4, [True] * 4, [True] * 4]
     two = m.box_masks([[(0, 0, 1, 1), (2, 3, 3, 4)]], (3, 4))
     assert np.argwhere(two[0]).tolist() == [[0, 0], [2, 3]]
 
@@ -158,12 +158,12 @@ def a_batch_is_its_singles(m):
 
 def a_mosaic_goes_row_by_row(m):
     images = np.random.default_rng(0).random((9, 4, 5, 3)).astype(np.float32)
-    found = m.mosaic(images)
-    assert found.shape == (12, 15, 3)
-    assert found.dtype == np.float32
+    result = m.mosaic(images)
+    assert result.shape == (12, 15, 3)
+    assert result.dtype == np.float32
     for number, image in enumerate(images):
         top, left = number // 3 * 4, number % 3 * 5
-        np.testing.assert_array_equal(found[top : top + 4, left : left + 5], image)
+        np.testing.assert_array_equal(result[top : top + 4, left : left + 5], image)
 
 
 def a_cell_is_where_its_picture_is(m):

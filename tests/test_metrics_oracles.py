@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from planted import score
 
-from keras_saliency.metrics import agreement, complexity, curves, faithfulness, infidelity, road
+from keras_saliency.metrics import agreement, curves, faithfulness, infidelity, road
 
 _FEW = arrays.arrays(np.float64, (2, 3, 4), elements=st.integers(-3, 3).map(float))
 
 
-def _close(found, wanted, tolerance=1e-9):
-    np.testing.assert_allclose(found, wanted, rtol=tolerance, atol=tolerance)
+def _close(result, wanted, tolerance=1e-9):
+    np.testing.assert_allclose(result, wanted, rtol=tolerance, atol=tolerance)
 
 
 # ------------------------------------------------------------------------------------- slow twins
@@ -42,8 +42,8 @@ def _entropy(values):
 @settings(max_examples=100, deadline=None)
 def test_complexity_and_sparseness(values):
     lists = [[abs(v) for v in one.ravel().tolist()] for one in values]
-    _close(complexity.sparseness(values), [_gini(one) for one in lists])
-    _close(complexity.complexity(values), [_entropy(one) for one in lists])
+    _close(agreement.sparseness(values), [_gini(one) for one in lists])
+    _close(agreement.complexity(values), [_entropy(one) for one in lists])
 
 
 def _pearson(a, b):
@@ -149,15 +149,15 @@ def test_road():
                 filled[missing] += 0.05 * np.ptp(images[row]) * noise[missing]
                 wanted[row, which, at] = score(filled[None], [row])[0]
     options = {"removed": (30, 70), "noise": 0.05, "seed": 4}
-    found = road.removals(score, images, maps, **options)
-    _close(found.most_first, wanted[:, 0])
-    _close(found.least_first, wanted[:, 1])
+    result = road.removals(score, images, maps, **options)
+    _close(result.most_first, wanted[:, 0])
+    _close(result.least_first, wanted[:, 1])
     _close(road.road(score, images, maps, **options), (wanted[:, 1] - wanted[:, 0]).mean(1) / 2)
 
 
 def test_curves():
     images, maps = planted.pictures(2), planted.noise(2)
-    found = curves.deletion_curves(score, images, maps, 0.5, steps=5)
+    result = curves.deletion_curves(score, images, maps, 0.5, steps=5)
     for row in range(2):
         order = sorted(range(144), key=lambda i: -maps[row].ravel()[i])
         heights = []
@@ -166,10 +166,10 @@ def test_curves():
             for pixel in order[:count]:
                 now[pixel] = 0.5
             heights.append(score(now.reshape(1, 12, 12, 2), [row])[0])
-        _close(found.scores[row], heights)
+        _close(result.scores[row], heights)
         widths = np.diff([0, 29, 58, 86, 115, 144]) / 144
         area = sum(w * (a + b) / 2 for w, a, b in zip(widths, heights, heights[1:], strict=False))
-        _close(found.areas[row], area)
+        _close(result.areas[row], area)
 
 
 def _masked(images, maps, baseline, masks):
@@ -190,8 +190,8 @@ def test_sensitivity_n_and_mu_fidelity():
     for mask in masks:
         mask[draw.choice(144, 30, replace=False)] = True
     pairs = zip(*_masked(images, maps, 0.2, masks.reshape(15, 12, 12)), strict=True)
-    found = faithfulness.sensitivity_n(score, images, maps, 0.2, n=30, samples=15, seed=9)
-    _close(found, [_pearson(*pair) for pair in pairs])
+    result = faithfulness.sensitivity_n(score, images, maps, 0.2, n=30, samples=15, seed=9)
+    _close(result, [_pearson(*pair) for pair in pairs])
 
     draw = np.random.default_rng(9)
     cells = np.zeros((15, 25), bool)
@@ -199,8 +199,8 @@ def test_sensitivity_n_and_mu_fidelity():
         one[draw.choice(25, 5, replace=False)] = True
     which = [[y * 5 // 12 * 5 + x * 5 // 12 for x in range(12)] for y in range(12)]
     pairs = zip(*_masked(images, maps, 0.2, cells[:, which]), strict=True)
-    found = faithfulness.mu_fidelity(score, images, maps, 0.2, grid_size=5, samples=15, seed=9)
-    _close(found, [_pearson(*pair) for pair in pairs])
+    result = faithfulness.mu_fidelity(score, images, maps, 0.2, grid_size=5, samples=15, seed=9)
+    _close(result, [_pearson(*pair) for pair in pairs])
 
 
 @pytest.mark.parametrize("contributions", [False, True])
@@ -221,10 +221,10 @@ def test_infidelity_in_squares(contributions):
             happened = score(images[row][None], [row])[0] - score(changed[None], [row])[0]
             total[row] += (said - happened) ** 2
     assert seen == {1, 2, 3, 4, 5, 6}
-    found = infidelity.infidelity(
+    result = infidelity.infidelity(
         score, images, maps, 0.2, contributions=contributions, samples=40, seed=2
     )
-    _close(found, total / 40)
+    _close(result, total / 40)
 
 
 # ----------------------------------------------------------------------------------------- captum
@@ -282,11 +282,11 @@ def test_captum_agrees_on_infidelity(normalize, kind):
         forward, perturb, torch.tensor(images), torch.tensor(values), n_perturb_samples=samples,
         normalize=normalize,
     )  # fmt: skip
-    found = infidelity.infidelity(
+    result = infidelity.infidelity(
         ours, images, values, 0.1, perturbation=own if kind == "own" else kind,
         contributions=kind == "square", normalize=normalize, samples=samples, seed=7,
     )  # fmt: skip
-    _close(found, wanted.numpy(), 1e-9)
+    _close(result, wanted.numpy(), 1e-9)
 
 
 @captum_only
@@ -306,8 +306,8 @@ def test_captum_agrees_on_max_sensitivity():
     wanted = metrics.sensitivity_max(
         explain, torch.tensor(images), lambda x: torch.tensor(near), n_perturb_samples=samples
     )
-    found = infidelity.max_sensitivity(
+    result = infidelity.max_sensitivity(
         lambda x: explain(torch.tensor(x))[0].numpy(), images, radius=0.1, samples=samples, seed=6
     )
-    _close(found, wanted.numpy())
-    assert found.min() > 0.01
+    _close(result, wanted.numpy())
+    assert result.min() > 0.01

@@ -12,7 +12,7 @@ import pytest
 from planted import score
 
 from keras_saliency import errors, metrics
-from keras_saliency.metrics import agreement, complexity, curves, inputs, registry, road, summary
+from keras_saliency.metrics import agreement, curves, inputs, registry, road
 
 pytestmark = pytest.mark.no_model
 
@@ -50,12 +50,12 @@ def test_a_row_tells_the_truth(metric):
     assert set(metric.options) <= set(metric.takes)
     images = planted.pictures()
     for maps in MAPS.values():
-        found = _run(metric, _given(images, maps))
-        assert found.shape == (3,)
-        assert found.dtype == np.float64
-        assert np.isfinite(found).all()
-        assert (found >= metric.low).all()
-        assert (found <= metric.high).all()
+        result = _run(metric, _given(images, maps))
+        assert result.shape == (3,)
+        assert result.dtype == np.float64
+        assert np.isfinite(result).all()
+        assert (result >= metric.low).all()
+        assert (result <= metric.high).all()
 
 
 def test_the_direction_is_that_of_belief():
@@ -247,15 +247,15 @@ def test_complexity_and_sparseness_have_known_ends():
     one, flat = np.zeros((1, 5, 4)), np.full((1, 5, 4), -0.1)
     one[0, 2, 2] = -3
     for maps in (flat, 0 * flat):
-        np.testing.assert_allclose(complexity.complexity(maps), math.log(20))
-        assert 0 <= complexity.sparseness(maps)[0] < 1e-12
-    assert complexity.complexity(one)[0] == 0
-    np.testing.assert_allclose(complexity.sparseness(one), 1 - 1 / 20)
+        np.testing.assert_allclose(agreement.complexity(maps), math.log(20))
+        assert 0 <= agreement.sparseness(maps)[0] < 1e-12
+    assert agreement.complexity(one)[0] == 0
+    np.testing.assert_allclose(agreement.sparseness(one), 1 - 1 / 20)
 
 
 def test_complexity_and_sparseness_know_no_scale():
     maps = planted.noise()
-    for run in (complexity.complexity, complexity.sparseness):
+    for run in (agreement.complexity, agreement.sparseness):
         wanted = run(maps)
         for other in (3 * maps, -maps, 1e-310 * maps, 1e300 * maps, maps[:, ::-1], maps[..., None]):
             tolerance = 1e-3 if np.abs(other).max() < 1e-300 else 1e-12  # few digits are left there
@@ -268,14 +268,14 @@ def test_a_bootstrap_interval_holds_the_mean_as_often_as_it_says():
     generator, held = np.random.default_rng(0), 0
     for seed in range(200):
         values = generator.normal(2.0, 1.0, 40)
-        mean, low, high = summary.bootstrap(values, seed=seed, samples=200, level=0.8)
+        mean, low, high = registry.bootstrap(values, seed=seed, samples=200, level=0.8)
         assert mean == values.mean()
         held += low <= 2.0 <= high
     assert 0.7 < held / 200 < 0.88
-    wide = summary.bootstrap(values, level=0.99)
-    assert wide.low < summary.bootstrap(values, level=0.5).low
-    assert summary.bootstrap(values, seed=1) == summary.bootstrap(values, seed=1)
-    assert summary.bootstrap(values, seed=1) != summary.bootstrap(values, seed=2)
+    wide = registry.bootstrap(values, level=0.99)
+    assert wide.low < registry.bootstrap(values, level=0.5).low
+    assert registry.bootstrap(values, seed=1) == registry.bootstrap(values, seed=1)
+    assert registry.bootstrap(values, seed=1) != registry.bootstrap(values, seed=2)
 
 
 def test_a_bootstrap_is_that_of_one_draw_after_the_other(monkeypatch):
@@ -283,18 +283,18 @@ def test_a_bootstrap_is_that_of_one_draw_after_the_other(monkeypatch):
     generator = np.random.default_rng(3)
     means = [values[generator.integers(7, size=7)].mean() for _ in range(1000)]
     wanted = (values.mean(), *np.quantile(means, [0.025, 0.975]))
-    assert summary.bootstrap(values, seed=3) == pytest.approx(wanted, rel=1e-12)
-    monkeypatch.setattr(summary, "_AT_ONCE", 50)  # seven samples at once
-    assert summary.bootstrap(values, seed=3) == pytest.approx(wanted, rel=1e-12)
+    assert registry.bootstrap(values, seed=3) == pytest.approx(wanted, rel=1e-12)
+    monkeypatch.setattr(registry, "_AT_ONCE", 50)  # seven samples at once
+    assert registry.bootstrap(values, seed=3) == pytest.approx(wanted, rel=1e-12)
 
 
 def test_a_bootstrap_of_little():
-    assert summary.bootstrap([3.0]) == (3.0, 3.0, 3.0)
-    assert summary.bootstrap([3.0, np.nan]) == (3.0, 3.0, 3.0)
-    assert np.isnan(summary.bootstrap([])).all()
-    assert np.isnan(summary.bootstrap([np.nan])).all()
-    assert type(summary.bootstrap([1, 2]).low) is float
+    assert registry.bootstrap([3.0]) == (3.0, 3.0, 3.0)
+    assert registry.bootstrap([3.0, np.nan]) == (3.0, 3.0, 3.0)
+    assert np.isnan(registry.bootstrap([])).all()
+    assert np.isnan(registry.bootstrap([np.nan])).all()
+    assert type(registry.bootstrap([1, 2]).low) is float
     for values in ([[1.0]], 3.0, [1.0, np.inf]):
-        _refused(r"Expected one number per picture, \(B,\)", summary.bootstrap, values)
-    _refused("samples=0", summary.bootstrap, [1.0], samples=0)
-    _refused("level=2", summary.bootstrap, [1.0], level=2)
+        _refused(r"Expected one number per picture, \(B,\)", registry.bootstrap, values)
+    _refused("samples=0", registry.bootstrap, [1.0], samples=0)
+    _refused("level=2", registry.bootstrap, [1.0], level=2)

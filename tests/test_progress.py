@@ -39,21 +39,21 @@ def test_what_is_soon_over_shows_no_bar(monkeypatch):
 def test_what_was_done_before_is_counted(monkeypatch):
     class Bar:
         def add_task(self, label, total, completed):
-            told.append((total, completed))
+            reported.append((total, completed))
 
         def start(self):
             pass
 
         def update(self, task, completed):
-            told.append(completed)
+            reported.append(completed)
 
         stop = start
 
-    told = []
+    reported = []
     monkeypatch.setattr(sys, "stderr", _Terminal())
     monkeypatch.setattr(progress, "_bar", Bar)
     assert list(progress.track("ab", 7, "resumed", wait=0, done=5)) == ["a", "b"]
-    assert told == [(7, 6), 6, 7]
+    assert reported == [(7, 6), 6, 7]
 
 
 def test_a_bar_ends_with_an_exception(monkeypatch):

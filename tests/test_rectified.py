@@ -10,7 +10,7 @@ import pytest
 from keras import layers, ops
 
 from keras_saliency import _hooks, explain, methods
-from keras_saliency._rules import rectified as hidden
+from keras_saliency._rules import gradients as hidden
 from keras_saliency.errors import MethodError
 
 GUIDED, DECONV = methods.GuidedBackprop(), methods.DeconvNet()

@@ -20,7 +20,7 @@ from keras_saliency import Explainer, errors, explain, methods, targets
 from keras_saliency._inputs import pictures
 from keras_saliency._io import files
 from keras_saliency.cli import loading
-from keras_saliency.errors import _arguments as options
+from keras_saliency.errors import _arguments
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
 
@@ -270,7 +270,7 @@ def test_whole_numbers_are_whole_numbers(small, kind):
     method = methods.IntegratedGradients(steps=kind(5))
     assert method.steps == 5
     assert type(method.steps) is int
-    assert options.integer(kind(3), "x", errors.MethodError, "y") == 3
+    assert _arguments.integer(kind(3), "x", errors.MethodError, "y") == 3
 
 
 @pytest.mark.parametrize("make", [

@@ -202,9 +202,9 @@ def judge(read: Read, place: Path, allowed: list[Any]) -> str:
 _SAVER = """
 import sys, pathlib
 from keras_saliency import Explanation
-from keras_saliency._io import files as replacing
+from keras_saliency._io import files
 if sys.argv[3] == "moves":
-    replacing._exchange = lambda one, other: False
+    files._exchange = lambda one, other: False
 ready = [Explanation.load(pathlib.Path(sys.argv[1]) / name) for name in ("old", "new")]
 from keras_saliency import plot
 plot.render_png(plot.pair, ready[0].panels())

@@ -18,8 +18,8 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.custom_derivatives import SymbolicZero
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
+from keras_saliency._backend import not_differentiable, switched, values_of
 from keras_saliency._backend.jax_cpu import rewritten
-from keras_saliency._backend.shared import not_differentiable, switched, values_of
 
 COMPILES = True
 FOLDS = False

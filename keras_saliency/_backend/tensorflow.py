@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_saliency._backend.shared import not_differentiable, switched, values_of
+from keras_saliency._backend import not_differentiable, switched, values_of
 
 COMPILES = True
 FOLDS = True

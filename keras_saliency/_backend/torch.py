@@ -12,8 +12,7 @@ import torch
 from torch._C import _functorch
 from torch.utils import _pytree
 
-from keras_saliency._backend import torch_layers
-from keras_saliency._backend.shared import not_differentiable, values_of
+from keras_saliency._backend import not_differentiable, torch_layers, values_of
 from keras_saliency._backend.torch_recorded import Recorded
 from keras_saliency._backend.torch_watched import are_marked, content, marked, read
 

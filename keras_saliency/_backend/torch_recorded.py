@@ -24,7 +24,7 @@ import keras
 import torch
 
 from keras_saliency import config
-from keras_saliency._backend.shared import values_of
+from keras_saliency._backend import values_of
 from keras_saliency._backend.torch_purity import Guard, Purity
 from keras_saliency._backend.torch_watched import Watch, read, writes_outside
 from keras_saliency.errors._arguments import leaves

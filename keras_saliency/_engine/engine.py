@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from keras_saliency import _graph
-from keras_saliency._engine import measuring, micro_batches, programs, weights
+from keras_saliency._engine import micro_batches, programs, weights
 from keras_saliency._engine.layer_programs import (
     Backward,
     LayerGradient,
@@ -22,7 +22,7 @@ from keras_saliency._engine.micro_batches import BatchSize, MeasuredSize, Size
 from keras_saliency._graph.adapter import Adapter
 from keras_saliency._graph.model_cache import get_or_create
 from keras_saliency._graph.probing import Grid
-from keras_saliency._inputs import baselines
+from keras_saliency._inputs import resampling
 from keras_saliency._inputs.batch import Batch
 from keras_saliency._io import progress
 from keras_saliency._rules import Rule
@@ -108,8 +108,8 @@ class Engine:
         return dict(_graph.walk(self._adapter.model))
 
     def fill(self, value: Any) -> np.ndarray:
-        """Return pictures without content; see `keras_saliency._inputs.baselines.fill`."""
-        return baselines.fill(value, self.images, self._batch.preprocess)
+        """Return pictures without content; see `keras_saliency._inputs.resampling.fill`."""
+        return resampling.fill(value, self.images, self._batch.preprocess)
 
     def with_images(self, rows: list[int], images: np.ndarray) -> Engine:
         """Return an engine with other pictures and the target chosen on these.
@@ -323,7 +323,7 @@ class Engine:
 
     def _measured(self, calls: list[_graph.Call]) -> dict[int, _graph.Measured]:
         size = self._size("answers")
-        return measuring.maps(
+        return micro_batches.measured_maps(
             calls,
             self._adapter,
             self._chosen,

@@ -17,15 +17,15 @@ from typing import Any, Literal
 import numpy as np
 
 from keras_saliency import _backend, _graph
-from keras_saliency._backend.shared import differentiated
-from keras_saliency._engine import folding
+from keras_saliency._backend import differentiated
+from keras_saliency._engine import layer_programs
 from keras_saliency._engine.layer_programs import ANSWERS, AT_A_LAYER, weakened
 from keras_saliency._graph import logits
 from keras_saliency._graph.adapter import Adapter, InputLayout
 from keras_saliency._graph.model_cache import Using, changed_since_predict, get_or_create, watched
 from keras_saliency._graph.operations import Run
 from keras_saliency._inputs.batch import Batch
-from keras_saliency._rules import Rule, rectified
+from keras_saliency._rules import Rule, gradients
 from keras_saliency.errors import KerasSaliencyError
 from keras_saliency.targets import Output, Outputs, Target
 from keras_saliency.targets.base import check_output, check_scores
@@ -281,7 +281,7 @@ def _scores(
         raw = outputs if rule is None else keras.tree.map_structure(rule.at_output, outputs)
         if recorder:
             raw = keras.tree.map_structure(lambda one: recorder.part(one, record.of), outputs)
-        with rectified.in_sight():  # a target's rectifiers are not the model's
+        with gradients.in_sight():  # a target's rectifiers are not the model's
             scores, aux = target.scores(Outputs(raw, pick), target_args)
         check_scores(scores, images)
         return precise(scores, images), aux
@@ -305,7 +305,24 @@ def _folded(reference: Any, function: Callable[..., Any]) -> Callable[..., Any]:
     """The same in fewer steps."""
 
     def run(*args):
-        with folding.folded(reference()):
+        with layer_programs.folded(reference()):
             return function(*args)
 
     return run
+
+
+@contextlib.contextmanager
+def recorded_at_once() -> Iterator[None]:
+    """Have PyTorch record a run the first time it comes; the other backends always compile."""
+    import keras
+
+    if keras.config.backend() != "torch":
+        yield
+        return
+    from keras_saliency._backend import torch_recorded
+
+    after, torch_recorded.AFTER = torch_recorded.AFTER, 0
+    try:
+        yield
+    finally:
+        torch_recorded.AFTER = after

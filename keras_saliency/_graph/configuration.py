@@ -1,4 +1,4 @@
-"""A model's configuration as plain values: which layers it has, and what their attributes are.
+"""A model's layers by path, and its configuration as plain values: layers and their attributes.
 
 A compiled program is one of a structure and of numbers that Python read while it was traced: a
 slope, an epsilon, strides, a list of layers, a NumPy array, a function's closure, an attribute of a
@@ -13,9 +13,8 @@ import functools
 import operator
 import types
 from collections.abc import Callable, Iterator, Set
-from typing import Any
+from typing import Any, Protocol
 
-from keras_saliency._graph import walk
 from keras_saliency._graph.attribute_values import (
     PLAIN,
     Reader,
@@ -26,6 +25,114 @@ from keras_saliency._graph.attribute_values import (
     serial,
     variable,
 )
+from keras_saliency.errors import LayerError, ModelError, did_you_mean
+
+
+class KerasModel(Protocol):
+    """What a type checker asks of a Keras 3 model; Keras itself has no types that mypy reads.
+
+    `Adapter` checks at run time that it is one.
+    """
+
+    name: Any
+    built: Any
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+    @property
+    def layers(self) -> Any: ...
+
+    @property
+    def weights(self) -> Any: ...
+
+    def get_weights(self) -> Any: ...
+
+    def set_weights(self, weights: Any) -> Any: ...
+
+
+def walk(model: Any) -> Iterator[tuple[str, Any]]:
+    """Yield ``(path, operation)`` for every layer and operation inside ``model``, each once.
+
+    A nested layer's path holds the names of the layers around it: ``"backbone/conv5_out"``.
+    """
+    seen: set[int] = {id(model)}
+    yield from _walk(model, "", seen)
+
+
+def _walk(parent: Any, prefix: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    # Layer._flatten_layers is private, but the only list that also holds the sublayers of a
+    # subclassed layer; `operations` adds what a Functional graph holds beside layers (ops.relu).
+    children = [*getattr(parent, "operations", []), *_children(parent)]
+    for child in children:
+        if id(child) in seen:
+            continue
+        seen.add(id(child))
+        path = prefix + child.name
+        yield path, child
+        yield from _walk(child, path + "/", seen)
+
+
+def _children(parent: Any) -> list[Any]:
+    import keras
+
+    flatten = getattr(parent, "_flatten_layers", None)
+    if flatten is None and isinstance(parent, keras.layers.Layer):
+        raise ModelError(
+            "Expected Keras' private method Layer._flatten_layers, which lists sublayers.",
+            f"Keras {keras.__version__} does not have it.",
+            "Use a version of Keras that this package was tested with.",
+            "keras-saliency doctor",
+        )
+    return flatten(include_self=False, recursive=False) if flatten else []
+
+
+def layer_tree(model: KerasModel) -> str:
+    """Return the paths of all layers, one a line, with their class names.
+
+    Example:
+        >>> print(layer_tree(model))
+        image                      InputLayer
+        backbone                   Functional
+        backbone/pixels            InputLayer
+        backbone/conv5_block3_out  Conv2D
+        pool                       GlobalAveragePooling2D
+        classes                    Dense
+    """
+    rows = [(path, type(layer).__name__) for path, layer in walk(model)]
+    width = max((len(path) for path, _ in rows), default=0)
+    return "\n".join(f"{path:<{width}}  {kind}" for path, kind in rows)
+
+
+def find(model: Any, name: str) -> tuple[str, Any]:
+    """Return the ``(path, layer)`` of ``name``: a whole path, or an ending of just one path.
+
+    Raises:
+        LayerError: No path ends so, or several do.
+    """
+    known = dict(walk(model))
+    if name in known:
+        return name, known[name]
+    ends = [path for path in known if path.endswith("/" + name)]
+    if len(ends) == 1:
+        return ends[0], known[ends[0]]
+    if ends:
+        raise LayerError(
+            f"The layer name {name!r} is ambiguous in model {model.name!r}.",
+            f"It matches {', '.join(map(repr, ends))}.",
+            "Give the whole path.",
+            "keras_saliency.layer_tree(model)",
+        )
+    raise LayerError(
+        f"No layer is called {name!r} in model {model.name!r}.",
+        f"It has {len(known)} layers.",
+        did_you_mean(name, [*known, *(path.rsplit("/", 1)[-1] for path in known)])
+        or "Give the path of one of them.",
+        "keras_saliency.layer_tree(model)",
+    )
+
+
+tree = layer_tree  # until version 0.2: keras_saliency.layers.tree
+
 
 Entries = dict[tuple[Any, str], Any]  # (serial of the owner, attribute) -> its value as a token
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from keras_saliency._graph import calls as following
 from keras_saliency._graph.calls import Call, Followed
-from keras_saliency._graph.paths import walk
+from keras_saliency._graph.configuration import walk
 from keras_saliency._graph.survey import CallTrace
 from keras_saliency._hooks import intercept, intercept_functions, is_builtin_keras_layer
 

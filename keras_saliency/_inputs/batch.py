@@ -11,7 +11,7 @@ import numpy as np
 from keras_saliency._graph.adapter import Adapter, Input, InputLayout
 from keras_saliency._inputs import pictures, preprocessing
 from keras_saliency._inputs.geometry import Geometry
-from keras_saliency._inputs.pixel_range import check_uint8
+from keras_saliency._inputs.pictures import check_uint8
 from keras_saliency._inputs.preprocessing import Preprocess
 from keras_saliency.errors import ImageError, ModelError, PreprocessError, did_you_mean
 from keras_saliency.errors import _arguments as arrays

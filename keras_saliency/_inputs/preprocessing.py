@@ -15,7 +15,7 @@ from keras_saliency._graph.model_cache import get_or_create
 from keras_saliency._inputs.geometry import Fit, Geometry
 from keras_saliency._inputs.input_scaling import scaling
 from keras_saliency._inputs.known_networks import Converter, class_names, converter, recognised
-from keras_saliency._inputs.pixel_range import PixelRange
+from keras_saliency._inputs.pictures import PixelRange
 from keras_saliency.errors import PreprocessError, _arguments
 
 __all__ = ["Preprocess", "class_names", "resolve", "unknown"]
@@ -247,7 +247,7 @@ def _of_network(module: str) -> Preprocess:
     import keras
 
     if module == "efficientnet_lite0":
-        from keras_saliency.pretrained.efficientnet_lite0 import preprocess_input
+        from keras_saliency.pretrained import preprocess_input
 
         return Preprocess(preprocess_input, name="efficientnet_lite0 (known by its layers)")
     function = getattr(keras.applications, module).preprocess_input

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_saliency._inputs.geometry import Geometry
-from keras_saliency._io import folder as files
+from keras_saliency._io import folders
 from keras_saliency._io.encoding import decode, encode
 from keras_saliency._io.files import local_path
 from keras_saliency._results import provenance
@@ -217,10 +217,10 @@ def write(folder: Path, explanation: Any, figure: bytes) -> Path:
         (fresh / _FIGURE).write_bytes(figure)
         arrays = _arrays(explanation)
         manifest = _manifest(explanation, arrays)
-        files.seal(fresh, _MANIFEST, manifest, arrays, _ARRAYS)
+        folders.seal(fresh, _MANIFEST, manifest, arrays, _ARRAYS)
 
     what = f"Cannot save the explanation as the folder {str(folder)!r}."
-    return files.write(folder, fill, (_ARRAYS, _MANIFEST, _FIGURE), what, READ)
+    return folders.write(folder, fill, (_ARRAYS, _MANIFEST, _FIGURE), what, READ)
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -231,7 +231,7 @@ def read(folder: Path) -> dict[str, Any]:
     """
     what = f"Cannot read the explanation in {str(folder)!r}."
     fix = "Name a folder written by Explanation.save."
-    return files.read(folder, _MANIFEST, _ARRAYS, SCHEMA_VERSION, _fields, what, fix, READ)
+    return folders.read(folder, _MANIFEST, _ARRAYS, SCHEMA_VERSION, _fields, what, fix, READ)
 
 
 def _arrays(explanation: Any) -> dict[str, np.ndarray]:

@@ -8,9 +8,8 @@ rectifiers, relevance, or contributions against a baseline.
 from __future__ import annotations
 
 from keras_saliency._rules.base import Rule
-from keras_saliency._rules.collected import Attention, Biases, WeightedAttention
+from keras_saliency._rules.gradients import Attention, Biases, Rectified, WeightedAttention
 from keras_saliency._rules.multipliers import DeepLiftRule
-from keras_saliency._rules.rectified import Rectified
 from keras_saliency._rules.relevance import Relevance
 
 __all__ = [

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_saliency import _backend
-from keras_saliency._graph import operations
+from keras_saliency._graph import linear_steps, operations
 from keras_saliency._graph.linear_steps import precise
 from keras_saliency._graph.operations import Run, Step, is_float
-from keras_saliency._rules import norms
 from keras_saliency._rules.base import Rule, Scores
 from keras_saliency._rules.one_run import OneRun, as_rows, casts, tensors
 
@@ -121,7 +120,7 @@ class _OneRun(OneRun):
             return Step.run if alone else self._bilinear
         if name in operations.SOFTMAXES:
             return _softmax
-        if name in norms.NAMES and alone:
+        if name in linear_steps.NORMS and alone:
             return self._norm
         if alone and (name in operations.ELEMENTWISE | operations.CURVES or " of " in name):
             return self._rescaled
@@ -132,7 +131,7 @@ class _OneRun(OneRun):
         shared as products are."""
         from keras import ops
 
-        parts = norms.norm(step)
+        parts = linear_steps.norm(step)
         if parts is None:
             return self.without_rule(step, "only of its usual form a rule is known")
         self.norms += 1

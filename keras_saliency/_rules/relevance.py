@@ -10,7 +10,7 @@ from keras_saliency import _backend
 from keras_saliency._graph import CallTrace, linear_steps, operations
 from keras_saliency._graph.linear_steps import Linear
 from keras_saliency._graph.operations import Run, Step
-from keras_saliency._rules import norms, sharing
+from keras_saliency._rules import sharing
 from keras_saliency._rules.base import Rule, Scores
 from keras_saliency._rules.one_run import Notes, OneRun, as_rows, casts, tensors
 from keras_saliency._rules.sharing import LRPRule
@@ -162,7 +162,7 @@ class _OneRun(OneRun):
             return Step.run  # the true gradient moves relevance as it moves gradients
         if name in operations.PRODUCTS:
             return self._product
-        if name in norms.NAMES:
+        if name in linear_steps.NORMS:
             return self._norm
         if operations.is_nothing(name) or name in operations.SCALINGS:
             return self._pass
@@ -259,7 +259,7 @@ class _OneRun(OneRun):
         return self._redirect(step, step.inputs, back)
 
     def _norm(self, step: Step) -> Any:
-        parts = norms.norm(step)
+        parts = linear_steps.norm(step)
         if parts is None or sum(map(self.knows, step.inputs)) > 1:
             return self.without_rule(step, "only of its usual form a rule is known")
         self.norms += 1

@@ -42,11 +42,11 @@ def add(verbs: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from keras_saliency._io import folder
+    from keras_saliency._io import folders
     from keras_saliency.comparison import writing
 
     what = f"Cannot save a comparison as the folder {str(args.out)!r}."
-    folder.check(args.out, writing.OURS, what, _READ)  # now rather than after an hour
+    folders.check(args.out, writing.OURS, what, _READ)  # now rather than after an hour
     result, broken = run(args, "comparing methods on")
     if result is None:
         return 1

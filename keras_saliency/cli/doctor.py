@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from keras_saliency import config
-from keras_saliency.cli import startup
+from keras_saliency.cli import output
 from keras_saliency.errors import BackendError, KerasSaliencyError
 
 _PACKAGES = (
@@ -50,7 +50,7 @@ def examine() -> dict[str, Any]:
         "ok": False,
     }
     try:
-        report["backend"], report["backend_chosen_by"] = startup.start_keras()
+        report["backend"], report["backend_chosen_by"] = output.start_keras()
     except BackendError as error:
         report["error"] = str(error)
         return report

@@ -1,22 +1,82 @@
-"""Output of the command: folders, lines on stderr, rows of JSON."""
+"""What the process shows: Keras started in silence, lines on stderr, folders, rows of JSON."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
 import math
+import os
 import sys
+import tempfile
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keras_saliency import _imports
 from keras_saliency._io.files import shown
-from keras_saliency.errors import KerasSaliencyError, SaveError
+from keras_saliency.errors import BackendError, KerasSaliencyError, SaveError
 
 if TYPE_CHECKING:
     from keras_saliency._results.explanation import Explanation
+
+_show_all = "TF_CPP_MIN_LOG_LEVEL" in os.environ
+
+
+def start_keras() -> tuple[str, str]:
+    """Choose a backend for this process and import Keras.
+
+    Returns:
+        The backend's name, and why it was chosen.
+
+    Raises:
+        BackendError: None is installed, or the configured one is not or is broken.
+    """
+    configured, why = _imports.configured_backend()
+    name = _imports.usable_backend()
+    if name != configured:
+        why = f"{why} names {configured!r}, which is not installed"
+    if "keras" in sys.modules:
+        return name, why
+    os.environ["KERAS_BACKEND"] = name
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        with held_stderr():
+            _imports.require_keras()
+    except ImportError as error:
+        raise BackendError(
+            f"Cannot import Keras with the backend {name!r} ({why}).",
+            f"It is installed, but broken: {error}.",
+            "Install it again, or choose another: set KERAS_BACKEND.",
+            "keras-saliency doctor",
+        ) from error
+    return name, why
+
+
+@contextlib.contextmanager
+def held_stderr() -> Iterator[None]:
+    """Drop TensorFlow's messages on stderr while it is imported.
+
+    Its C++ writes past ``sys.stderr``, and at that moment past TF_CPP_MIN_LOG_LEVEL too. With that
+    variable set everything is shown; so it is if the import fails.
+    """
+    if "tensorflow" in sys.modules or _show_all:
+        yield
+        return
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held:
+        real = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except ImportError:
+            held.seek(0)
+            os.write(real, held.read())
+            raise
+        finally:
+            os.dup2(real, 2)
+            os.close(real)
 
 
 def say(line: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_saliency.cli import startup
+from keras_saliency.cli import output
 from keras_saliency.cli.output import printable, quiet, say
 from keras_saliency.errors import FixationError, FixationModelError
 
@@ -57,7 +57,7 @@ def _run(args: argparse.Namespace) -> int:
     checked = read(args.data, args.val_split, args.datasets)
     say(f"learning from {described(learned)}")
     say(f"validating on {described(checked)}")
-    backend, why = startup.start_keras()
+    backend, why = output.start_keras()
     say(f"{why}: using {backend}" if why.endswith("not installed") else f"on {backend}")
     if args.data_parallel and backend != "jax":
         raise FixationModelError(
@@ -139,7 +139,7 @@ def _run_evaluate(args: argparse.Namespace) -> int:
     scored = read(args.data, args.val_split, args.datasets)
     fitted = read_for_baseline(args.data, args.train_split, args.datasets)
     say(f"scoring on {described(scored)}")
-    backend, why = startup.start_keras()
+    backend, why = output.start_keras()
     if why.endswith("not installed"):
         say(f"{why}: using {backend}")
     with quiet():

@@ -20,7 +20,7 @@ from keras_saliency._engine.engine import Engine
 from keras_saliency._engine.micro_batches import BatchSize
 from keras_saliency._explain import attributed, check_batch_size, check_seed
 from keras_saliency._graph.adapter import Adapter
-from keras_saliency._graph.paths import KerasModel
+from keras_saliency._graph.configuration import KerasModel
 from keras_saliency._inputs import pictures
 from keras_saliency._inputs.batch import Batch, prepare
 from keras_saliency._inputs.geometry import BoxLike
@@ -33,8 +33,7 @@ from keras_saliency._results.explanation import Explanation
 from keras_saliency.comparison import metric_inputs
 from keras_saliency.comparison.metric_inputs import MetricInputs
 from keras_saliency.comparison.result import Comparison
-from keras_saliency.errors import ImageError, MethodError, MetricError
-from keras_saliency.errors import _arguments as options
+from keras_saliency.errors import ImageError, MethodError, MetricError, _arguments
 from keras_saliency.methods import Method, SmoothGrad
 from keras_saliency.methods import get as get_method
 from keras_saliency.methods import names as method_names
@@ -188,7 +187,7 @@ def _methods(methods: Any) -> list[Method]:
     if methods is None:
         quick = ["guided_backprop", "lrp", "deep_lift", "grad_cam", "layer_cam", "hires_cam"]
         methods = ["gradient", SmoothGrad(samples=25), "integrated_gradients", *quick, "occlusion"]
-    elif options.is_word(methods, ("all",)):
+    elif _arguments.is_word(methods, ("all",)):
         methods = method_names()
     return [get_method(one) for one in _listed(methods, MethodError)]
 

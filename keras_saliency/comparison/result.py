@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 import numpy.typing as npt
 
-from keras_saliency._io import folder as folders
+from keras_saliency._io import folders
 from keras_saliency._io.files import local_path, shown
 from keras_saliency.comparison import writing
 from keras_saliency.comparison.table import (
@@ -26,7 +26,7 @@ from keras_saliency.comparison.table import (
     seconds,
 )
 from keras_saliency.errors import MethodError, MetricError
-from keras_saliency.metrics.summary import Interval, bootstrap
+from keras_saliency.metrics.registry import Interval, bootstrap
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -209,7 +209,7 @@ class Comparison:
             kind: ``"maps"``: each map over its picture (the first six pictures), its scores and
                 the method's seconds above; ``"scores"``: an axis for each metric, a line for each
                 method.
-            **options: See `keras_saliency.plot.figures` and `keras_saliency.plot.comparison`.
+            **options: See `keras_saliency.plot.grid` and `keras_saliency.plot.scores`.
 
         Returns:
             A ``matplotlib.figure.Figure``.
@@ -253,7 +253,7 @@ class Comparison:
         return " ".join(said)
 
     def columns(self) -> list[Column]:
-        """Return the metrics as `keras_saliency.plot.comparison` draws them."""
+        """Return the metrics as `keras_saliency.plot.scores` draws them."""
         from keras_saliency.plot import Column
 
         return [

@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_saliency._io import encoding
-from keras_saliency._io import files as replacing
-from keras_saliency._io import folder as checksums
+from keras_saliency._io import encoding, files, folders
 from keras_saliency._io.files import bytes_of, regular
 from keras_saliency.comparison.page import MARK, Layer, Photo, page
 from keras_saliency.comparison.table import of_picture, scores_of
@@ -43,15 +41,15 @@ def csv_text(comparison: Comparison) -> str:
     return buffer.getvalue()
 
 
-def json_text(comparison: Comparison, files: Mapping[str, str] | None = None) -> str:
+def json_text(comparison: Comparison, sums: Mapping[str, str] | None = None) -> str:
     """Return the whole comparison as JSON with checksums; null where there is no number.
 
     Args:
         comparison: The comparison.
-        files: SHA-256 of the files beside it, by name.
+        sums: SHA-256 of the files beside it, by name.
     """
     whole = json.loads(json.dumps(as_json(comparison), allow_nan=False, default=repr))
-    return json.dumps(checksums.sealed(whole, files), indent=2, allow_nan=False) + "\n"
+    return json.dumps(folders.sealed(whole, sums), indent=2, allow_nan=False) + "\n"
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -63,11 +61,11 @@ def read(folder: Path) -> dict[str, Any]:
     what = f"Cannot read the comparison in {str(folder)!r}."
     where = "help(keras_saliency.Comparison.save)"
     try:
-        current = replacing.where(Path(os.path.realpath(folder)))
+        current = files.where(Path(os.path.realpath(folder)))
         whole = json.loads(bytes_of(current / "table.json"))
-        result, sums = checksums.opened(whole)
+        result, sums = folders.opened(whole)
         for name, one in sums.items():
-            if checksums.of_file(current / name) != one:
+            if folders.of_file(current / name) != one:
                 raise ValueError(f"the checksum of {name} does not match: the file has changed")
         return {**result, "rows": encoding.read(current / "table.csv")}
     except UNREADABLE as error:

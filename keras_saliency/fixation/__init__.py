@@ -13,10 +13,9 @@ from keras_saliency._imports import attach
 
 if TYPE_CHECKING:
     from keras_saliency.fixation import data, metrics
-    from keras_saliency.fixation.losses import FixationLoss
-    from keras_saliency.fixation.many import FixationPredictor
+    from keras_saliency.fixation.layers import FixationLoss
     from keras_saliency.fixation.model import FixationModel
-    from keras_saliency.fixation.predict import predict_fixations
+    from keras_saliency.fixation.predict import FixationPredictor, predict_fixations
     from keras_saliency.fixation.prediction import FixationPrediction
     from keras_saliency.fixation.scoring import Evaluation, evaluate
     from keras_saliency.fixation.trained import load_model, save_model
@@ -39,10 +38,10 @@ __all__ = [
 
 _NAMES = {
     "Evaluation": "scoring",
-    "FixationLoss": "losses",
+    "FixationLoss": "layers",
     "FixationModel": "model",
     "FixationPrediction": "prediction",
-    "FixationPredictor": "many",
+    "FixationPredictor": "predict",
     "evaluate": "scoring",
     "load_model": "trained",
     "predict_fixations": "predict",

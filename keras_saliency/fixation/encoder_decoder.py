@@ -13,8 +13,7 @@ from keras import layers
 
 from keras_saliency.errors import FixationModelError, ModelFileError
 from keras_saliency.fixation.layers import Bilinear, CentreBias, Logarithm, Smoothing
-from keras_saliency.pretrained import efficientnet_lite0
-from keras_saliency.pretrained.lite0_layers import apply_features, restore_initializers
+from keras_saliency.pretrained import apply_features, efficientnet_lite0, restore_initializers
 
 BLANK = "blank"  # weights that are filled in later: drawing random ones takes JAX half a minute
 _READ = "help(keras_saliency.fixation.FixationModel)"

@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_saliency._inputs.geometry import EMPTY, BoxLike, Letterbox
-from keras_saliency._io import folder as files
+from keras_saliency._io import folders
 from keras_saliency._io.encoding import decode, encode
 from keras_saliency._io.files import local_path
 from keras_saliency._results import provenance
-from keras_saliency.fixation import density
+from keras_saliency.fixation import maps
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -127,10 +127,10 @@ class FixationPrediction:
             >>> both.shape, round(float(both[0]), 3)
             ((1,), 10.0)
         """
-        number = density.checked_count(count)
+        number = maps.checked_count(count)
         if region is None:
             return [np.float32(number) * one for one in self.maps()]
-        weights = density.weights(region, [picture.shape[:2] for picture in self.pictures])
+        weights = maps.weights(region, [picture.shape[:2] for picture in self.pictures])
         rows = zip(self.maps(), weights, strict=True)
         return np.array([number * np.sum(one * weight, dtype=np.float64) for one, weight in rows])
 
@@ -147,10 +147,10 @@ class FixationPrediction:
         Raises:
             FixationError: The share is out of range.
         """
-        density.checked_share(share)
+        maps.checked_share(share)
         inside = self.log_density > EMPTY
         rows = zip(self.values, inside, strict=True)
-        return np.array([density.covered(one[where], share) for one, where in rows])
+        return np.array([maps.covered(one[where], share) for one, where in rows])
 
     def panels(self) -> list[Panel]:
         """Return pictures and maps as `keras_saliency.plot.Panel`, ready to be drawn."""
@@ -253,10 +253,10 @@ def write(folder: Path, prediction: Any, figure: bytes) -> Path:
 
     def fill(fresh: Path) -> None:
         (fresh / _FIGURE).write_bytes(figure)
-        files.seal(fresh, _MANIFEST, manifest, arrays, _ARRAYS)
+        folders.seal(fresh, _MANIFEST, manifest, arrays, _ARRAYS)
 
     what = f"Cannot save a prediction as the folder {str(folder)!r}."
-    return files.write(folder, fill, (_ARRAYS, _MANIFEST, _FIGURE), what, READ)
+    return folders.write(folder, fill, (_ARRAYS, _MANIFEST, _FIGURE), what, READ)
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -267,7 +267,7 @@ def read(folder: Path) -> dict[str, Any]:
     """
     what = f"Cannot load a prediction from the folder {str(folder)!r}."
     fix = "Name a folder written by FixationPrediction.save."
-    return files.read(folder, _MANIFEST, _ARRAYS, SCHEMA_VERSION, _fields, what, fix, READ)
+    return folders.read(folder, _MANIFEST, _ARRAYS, SCHEMA_VERSION, _fields, what, fix, READ)
 
 
 def _fields(manifest: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:

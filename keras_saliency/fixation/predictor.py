@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from keras_saliency import _backend
-from keras_saliency._engine import folding
+from keras_saliency._engine import layer_programs
+from keras_saliency._graph.configuration import KerasModel
 from keras_saliency._graph.model_cache import get_or_create, watched
-from keras_saliency._graph.paths import KerasModel
 from keras_saliency._imports import require_keras
 from keras_saliency._inputs.geometry import EMPTY
 from keras_saliency.errors import FixationModelError, ModelError, ModelFileError
@@ -109,7 +109,7 @@ class Predictor:
 
         def run(images: Any) -> Any:
             model: Any = reference()
-            with folding.folded(model):
+            with layer_programs.folded(model):
                 return model(images, training=False)
 
         def variables() -> list[Any]:

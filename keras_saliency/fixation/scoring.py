@@ -12,8 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from keras_saliency import plot
-from keras_saliency._io import encoding, progress
-from keras_saliency._io import folder as files
+from keras_saliency._io import encoding, folders, progress
 from keras_saliency._io.files import local_path, shown
 from keras_saliency._results import provenance
 from keras_saliency.errors import FixationError, _arguments
@@ -281,7 +280,7 @@ class Evaluation:
                 (fresh / _FIGURE).write_bytes(figure)
 
         what = f"Cannot save an evaluation as the folder {str(folder)!r}."
-        return files.write(
+        return folders.write(
             local_path(folder, _READ), fill, (_JSON, _CSV, _TEXT, _FIGURE), what, _READ
         )
 

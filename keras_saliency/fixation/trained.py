@@ -11,9 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_saliency._io import files as replacing
-from keras_saliency._io import folder as checksums
-from keras_saliency._io import folder as files
+from keras_saliency._io import files, folders
 from keras_saliency._io.files import bytes_of, local_path, unpacks_to
 from keras_saliency.errors import UNREADABLE, FixationModelError, KerasSaliencyError, ModelFileError
 from keras_saliency.fixation.encoder_decoder import BLANK
@@ -72,9 +70,9 @@ def read_manifest(source: str | os.PathLike[str] = "default") -> dict[str, Any]:
     try:
         manifest = json.loads(bytes_of(place / MANIFEST))
         newer = manifest["schema_version"] > SCHEMA_VERSION
-        if not newer and (manifest["schema_version"] != 1 or checksums.FIELD in manifest):
-            content, sums = checksums.opened(manifest)
-            manifest = {**content, checksums.FIELD: sums}
+        if not newer and (manifest["schema_version"] != 1 or folders.FIELD in manifest):
+            content, sums = folders.opened(manifest)
+            manifest = {**content, folders.FIELD: sums}
         manifest["build"], manifest["name"], manifest["parameters"]
     except FileNotFoundError:
         result = f"No such file: {str(place / MANIFEST)!r}."
@@ -133,18 +131,18 @@ def save_model(
 
     def fill(fresh: Path) -> None:
         np.savez_compressed(fresh / WEIGHTS, **arrays)
-        sums = {WEIGHTS: checksums.of_file(fresh / WEIGHTS)}
-        text = json.dumps(checksums.sealed(manifest, sums), indent=2)
+        sums = {WEIGHTS: folders.of_file(fresh / WEIGHTS)}
+        text = json.dumps(folders.sealed(manifest, sums), indent=2)
         (fresh / MANIFEST).write_text(text + "\n", encoding="utf-8")
         (fresh / CARD).write_text(card or f"# {model.name}\n", encoding="utf-8")
 
     what = f"Cannot save a fixation model as the folder {str(place)!r}."
-    return files.write(place, fill, (WEIGHTS, MANIFEST, CARD), what, _READ)
+    return folders.write(place, fill, (WEIGHTS, MANIFEST, CARD), what, _READ)
 
 
 def _place(source: str | os.PathLike[str]) -> Path:
     path = local_path(source, _READ, ModelFileError, "the name or folder of a fixation model")
-    return EMBEDDED / "default" if str(path) == "default" else replacing.where(path)
+    return EMBEDDED / "default" if str(path) == "default" else files.where(path)
 
 
 def _named(model: keras.Model) -> dict[str, Any]:
@@ -157,8 +155,8 @@ def _fill(model: keras.Model, path: Path, manifest: dict[str, Any]) -> None:
     variables = _named(model)
     try:
         data = bytes_of(path)
-        if checksums.FIELD in manifest:
-            checksums.check_bytes(data, path.name, manifest[checksums.FIELD])
+        if folders.FIELD in manifest:
+            folders.check_bytes(data, path.name, manifest[folders.FIELD])
         with np.load(io.BytesIO(data), allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
     except UNREADABLE as error:

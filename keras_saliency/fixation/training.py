@@ -17,12 +17,10 @@ import numpy as np
 from keras_saliency._io import progress
 from keras_saliency._io.files import local_path
 from keras_saliency._results import provenance
-from keras_saliency.errors import FixationModelError, SaveError
-from keras_saliency.errors import _arguments as options
+from keras_saliency.errors import FixationModelError, SaveError, _arguments
 from keras_saliency.fixation import checkpoint
-from keras_saliency.fixation import checkpoint as history
-from keras_saliency.fixation.features import CachedFeatures
-from keras_saliency.fixation.losses import FixationLoss
+from keras_saliency.fixation.checkpoint import CachedFeatures
+from keras_saliency.fixation.layers import FixationLoss
 from keras_saliency.fixation.model import FixationModel, Preset, Stage, find
 from keras_saliency.fixation.trained import save_model
 
@@ -74,7 +72,7 @@ def train(
         ...                                augment=data.Augment(), shuffle=True)  # doctest: +SKIP
         >>> train("default", batches, validation, "run")  # doctest: +SKIP
     """
-    seed = options.seed(seed, FixationModelError, _READ, high=2**32 - 1)
+    seed = _arguments.seed(seed, FixationModelError, _READ, high=2**32 - 1)
     name, preset = (preset, find(preset)) if isinstance(preset, str) else ("own", preset)
     data = [one.fingerprint() for one in (batches, validation)]
     run = _Run(name, preset, data, local_path(folder, _READ), seed, weights, every, tell)
@@ -213,7 +211,7 @@ class _Run:
         self.state.update(epoch=epoch + 1, step=0, sum=0.0)
         self._tell(f"{label}: loss {learned:.4f}, validation {result:.4f}")
         self._save(model.optimizer)
-        history.write(self.folder, self.state["history"])
+        checkpoint.write(self.folder, self.state["history"])
 
     def _validate(self, model: Any, stage: Stage, validation: Any) -> float:
         """Return the validation loss; store the weights where they are the best so far."""
@@ -256,7 +254,7 @@ class _Run:
     def finish(self, about: dict[str, Any]) -> Path:
         """Write the history, and the model with its card."""
         if self.state["history"]:  # again: a kill may have come between checkpoint and history
-            history.write(self.folder, self.state["history"])
+            checkpoint.write(self.folder, self.state["history"])
         training = {
             "preset": self.state["preset"],
             "recipe": self.state["recipe"],
@@ -275,7 +273,7 @@ class _Run:
             side=self.preset.side,
             mirror=self.preset.mirror,
             training=training,
-            card=history.card(self.model.name, self.preset.about, training),
+            card=checkpoint.card(self.model.name, self.preset.about, training),
         )
 
 

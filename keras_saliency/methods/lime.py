@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_saliency._inputs import segments
-from keras_saliency.errors import _arguments as options
+from keras_saliency.errors import _arguments
 from keras_saliency.methods.base import Attribution, Method
 from keras_saliency.methods.base import games as coalitions
 
@@ -33,7 +33,7 @@ class Lime(Method):
         segments: ``"slic"``, ``"felzenszwalb"``, ``"grid"``, about how many, or labels (H, W); see
             `keras_saliency._inputs.segments.of`.
         samples: Number of pictures with covered segments.
-        fill: What covers; see `keras_saliency._inputs.baselines.fill`.
+        fill: What covers; see `keras_saliency._inputs.resampling.fill`.
         kernel_width: A smaller width gives more weight to samples that are close to the picture.
         ridge: Penalty on squared coefficients; 0 for none.
 
@@ -64,7 +64,7 @@ class Lime(Method):
         self._require(segments.possible(self.segments), "segments", coalitions.WANTED)
         self._require_count("samples")
         self._require_share("kernel_width")
-        good = options.is_number(self.ridge) and self.ridge >= 0
+        good = _arguments.is_number(self.ridge) and self.ridge >= 0
         self._require(good, "ridge", "0 or a number above")
 
     def attribute(self, engine: Engine, seed: int) -> Attribution:

@@ -11,7 +11,6 @@ import numpy as np
 
 from keras_saliency._graph import operations
 from keras_saliency._rules import Relevance, one_run, sharing
-from keras_saliency._rules import sharing as layer_rules
 from keras_saliency.errors import MethodError
 from keras_saliency.methods.base import Attribution, PresetMixin, relative_error
 
@@ -117,7 +116,7 @@ class LRP(PresetMixin):
         self._require_share("gamma")
         self._require(isinstance(self.absolute, bool), "absolute", "True or False")
         sharing.AlphaBeta(self.alpha, self.beta)  # refuses others
-        object.__setattr__(self, "rules", layer_rules.checked(self.rules or (), _SINGLE))
+        object.__setattr__(self, "rules", sharing.checked(self.rules or (), _SINGLE))
         self._require_bounds()
 
     def _require_bounds(self) -> None:
@@ -144,13 +143,13 @@ class LRP(PresetMixin):
     def parameters(self) -> dict[str, Any]:
         """Return the options, for a manifest; rules of single layers as text."""
         names = super().parameters()
-        rules = {layer_rules.text_of(at): layer_rules.text_of(rule) for at, rule in self.rules}
+        rules = {sharing.text_of(at): sharing.text_of(rule) for at, rule in self.rules}
         return {**names, "rules": rules}
 
     def attribute(self, engine: Engine, seed: int) -> Attribution:
         convolution, dense, *first = map(self._named, _COMPOSITES[self.rule])
         layers = engine.layers_by_path if self.rules else {}
-        chosen = layer_rules.resolved(self.rules, layers)
+        chosen = sharing.resolved(self.rules, layers)
         rule = Relevance(
             self._named(self.first) if self.first else next(iter(first), None),
             convolution,
@@ -173,7 +172,7 @@ class LRP(PresetMixin):
                 scores, reached / size[:, 0], lost, strict=True
             )
         ]
-        names = {path: layer_rules.text_of(one) for path, one in chosen.items()}
+        names = {path: sharing.text_of(one) for path, one in chosen.items()}
         return Attribution(values, checks, {"rules": names} if names else {}, findings)
 
     def _named(self, rule: str | sharing.LRPRule) -> sharing.LRPRule:

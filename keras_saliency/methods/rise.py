@@ -31,7 +31,7 @@ class RISE(Method):
         masks: Number of masks.
         cells: Cells per side of the small grid.
         keep: Probability that a cell stays visible.
-        fill: What covers; see `keras_saliency._inputs.baselines.fill`.
+        fill: What covers; see `keras_saliency._inputs.resampling.fill`.
 
     Example:
         >>> e = explain(model, img, methods.RISE(masks=500, cells=4), seed=1)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from keras_saliency._inputs import resampling, segments
-from keras_saliency.errors import MethodError
-from keras_saliency.errors import _arguments as options
+from keras_saliency.errors import MethodError, _arguments
 from keras_saliency.methods.base import Attribution, Method, PresetMixin, classes
 
 if TYPE_CHECKING:
@@ -92,9 +91,9 @@ class Xrai(PresetMixin):
         self._require(self.channels in ("base", "max"), "channels", "'base' or 'max'")
         scales = self.scales
         several = isinstance(scales, list | tuple) and len(scales) > 0
-        good = several and all(options.is_number(one) and one > 0 for one in scales)
+        good = several and all(_arguments.is_number(one) and one > 0 for one in scales)
         self._require(good, "scales", "a tuple of numbers above 0")
-        good = options.is_integer(self.dilation) and self.dilation >= 0
+        good = _arguments.is_integer(self.dilation) and self.dilation >= 0
         self._require(good, "dilation", "a whole number, 0 or more")
         self._require_count("min_area")
         self._require_count("steps")

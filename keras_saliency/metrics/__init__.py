@@ -3,20 +3,20 @@
 Metrics that need a model take it as a function.
 
 ==================  =============================================================================
-`curves`            deletion and insertion: the score as pixels change in the map's order
+`curves`            deletion and insertion: the score as pixels change in the map's order; the
+                    score of the masked picture: average drop, increase in confidence
 `road`              deletion with missing pixels imputed from their neighbours
-`confidence`        the score of the masked picture: average drop, increase in confidence
 `faithfulness`      sensitivity-n, muFidelity, completeness: do attributions add up?
 `infidelity`        do attributions predict what a change does to the score? Max-sensitivity: how
                     much a map changes when the picture hardly does
-`complexity`        entropy and Gini index: how few pixels a map highlights
 `localization`      pointing game, energy inside, overlap: against boxes and masks; the grid
                     pointing game: against mosaics of pictures
 `sanity`            randomised weights (for custom comparisons too), random labels, another
                     class
-`agreement`         rank correlation and structural similarity of two maps
-`summary`           the mean over pictures and its bootstrap interval
-`registry`          all of these in a table: what each needs, and which way is better
+`agreement`         rank correlation and structural similarity of two maps; entropy and Gini
+                    index: how few pixels a map highlights
+`registry`          all of these in a table: what each needs, and which way is better; the mean
+                    over pictures and its bootstrap interval
 ==================  =============================================================================
 
 For agreement with human fixations see `keras_saliency.fixation.metrics`.
@@ -28,13 +28,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keras_saliency._imports import attach, moved
+from keras_saliency._imports import attach
 
 if TYPE_CHECKING:
     from keras_saliency.metrics import (
         agreement,
-        complexity,
-        confidence,
         curves,
         faithfulness,
         infidelity,
@@ -42,13 +40,10 @@ if TYPE_CHECKING:
         registry,
         road,
         sanity,
-        summary,
     )
 
 __all__ = [
     "agreement",
-    "complexity",
-    "confidence",
     "curves",
     "faithfulness",
     "infidelity",
@@ -56,19 +51,7 @@ __all__ = [
     "registry",
     "road",
     "sanity",
-    "summary",
 ]
 
-# Until version 0.2, under the old name, with a DeprecationWarning.
-_MOVED = {
-    "forgetting": "metrics.sanity",
-    "randomization": "metrics.sanity",
-    "robustness": "metrics.infidelity",
-    "baselines": "fixation.metrics.baselines",
-    "fixation": "fixation.metrics.scores",
-    "mosaics": "metrics.localization",
-}
-moved(__name__, _MOVED)
-
 if not TYPE_CHECKING:  # where every name would be known
-    __getattr__, __dir__ = attach(__name__, {}, (*__all__, *_MOVED))
+    __getattr__, __dir__ = attach(__name__, {}, __all__)

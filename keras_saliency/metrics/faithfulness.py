@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_saliency.metrics import agreement, inputs
-from keras_saliency.metrics import inputs as variants
 from keras_saliency.metrics.inputs import Score
 
 __all__ = ["completeness_error", "mu_fidelity", "sensitivity_n"]
@@ -177,8 +176,8 @@ def completeness_error(
     images = inputs.pictures(images)
     baselines = inputs.baselines(baselines, images)
     values = inputs.attributions(attributions, images)
-    whole = variants.of_pictures(score, images, batch_size)
-    behind = variants.of_pictures(score, baselines, batch_size)
+    whole = inputs.of_pictures(score, images, batch_size)
+    behind = inputs.of_pictures(score, baselines, batch_size)
     gap, values = whole - behind, values.reshape(len(values), -1)
     sums, size = values.sum(axis=1), np.abs(whole) + np.abs(behind)
     level = np.abs(gap) <= _STILL * size
@@ -204,7 +203,7 @@ def _correlations(
     samples = inputs.count(samples, "samples", low=2)
     sums = np.zeros((len(images), samples))
 
-    def without() -> Iterator[variants.Variant]:
+    def without() -> Iterator[inputs.Variant]:
         for row, (image, behind) in enumerate(zip(images, baselines, strict=True)):
             generator = inputs.generator(seed)
             for number in range(samples):
@@ -212,8 +211,8 @@ def _correlations(
                 sums[row, number] = values[row][chosen].sum()
                 yield row, np.where(chosen[..., None], behind, image)
 
-    whole = variants.of_pictures(score, images, batch_size)[:, None]
-    left = variants.all_scores(score, without(), sums.shape, batch_size)
+    whole = inputs.of_pictures(score, images, batch_size)[:, None]
+    left = inputs.all_scores(score, without(), sums.shape, batch_size)
     size = np.maximum(np.abs(left).max(axis=1, keepdims=True), np.abs(whole))
     still = np.ptp(left, axis=1, keepdims=True) <= _STILL * size
     return agreement.pearson(sums, np.where(still, 0.0, whole - left))

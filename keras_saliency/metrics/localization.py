@@ -16,7 +16,6 @@ from scipy import ndimage
 
 from keras_saliency._inputs.geometry import ORDER, Box, NoBox, is_box, read
 from keras_saliency.metrics import inputs
-from keras_saliency.metrics import inputs as ranking
 
 __all__ = ["box_masks", "energy_inside", "grid_pointing_game", "mosaic", "overlap", "pointing_game"]
 
@@ -117,7 +116,7 @@ def overlap(
     if level is None:
         high = np.zeros(truth.shape, bool)
         for one, order, area in zip(
-            high, ranking.highest_first(values, seed), truth.sum(axis=(1, 2)), strict=True
+            high, inputs.highest_first(values, seed), truth.sum(axis=(1, 2)), strict=True
         ):
             one.flat[order[:area]] = True
     else:

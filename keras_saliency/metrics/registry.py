@@ -1,4 +1,4 @@
-"""All metrics of maps in one table: what each needs, and which way is better."""
+"""All metrics of maps in one table: what each needs, which way is better; the mean of many."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_saliency.errors import did_you_mean
 from keras_saliency.metrics import inputs
 
-__all__ = ["METRICS", "Metric", "get", "names"]
+__all__ = ["METRICS", "Interval", "Metric", "bootstrap", "get", "names"]
 
 
 @dataclass(frozen=True)
@@ -87,10 +88,10 @@ _ROWS = [
     Metric("insertion", "curves", True, -_ANY, _ANY, "Petsiuk et al. 2018, arXiv:1806.07421"),
     Metric("road", "road", True, -_ANY, _ANY, "Rong et al. 2022, arXiv:2202.00449"),
     Metric(
-        "average_drop", "confidence", False, 0, 100, "Chattopadhay et al. 2018, arXiv:1710.11063",
+        "average_drop", "curves", False, 0, 100, "Chattopadhay et al. 2018, arXiv:1710.11063",
     ),
     Metric(
-        "increase_in_confidence", "confidence", True, 0, 100,
+        "increase_in_confidence", "curves", True, 0, 100,
         "Chattopadhay et al. 2018, arXiv:1710.11063",
     ),
     Metric("sensitivity_n", "faithfulness", True, -1, 1, "Ancona et al. 2018, arXiv:1711.06104"),
@@ -104,8 +105,8 @@ _ROWS = [
         "Sundararajan et al. 2017, arXiv:1703.01365",
     ),
     Metric("max_sensitivity", "infidelity", False, 0, _ANY, "Yeh et al. 2019, arXiv:1901.09392"),
-    Metric("complexity", "complexity", False, 0, _ANY, "Bhatt et al. 2020, arXiv:2005.00631"),
-    Metric("sparseness", "complexity", True, 0, 1, "Chalasani et al. 2020, arXiv:1810.06583"),
+    Metric("complexity", "agreement", False, 0, _ANY, "Bhatt et al. 2020, arXiv:2005.00631"),
+    Metric("sparseness", "agreement", True, 0, 1, "Chalasani et al. 2020, arXiv:1810.06583"),
     Metric("pointing_game", "localization", True, 0, 1, "Zhang et al. 2018, arXiv:1608.00507"),
     Metric("energy_inside", "localization", True, 0, 1, "Wang et al. 2020, arXiv:1910.01279"),
     Metric("overlap", "localization", True, 0, 1, "Zhou et al. 2016, arXiv:1512.04150"),
@@ -142,3 +143,69 @@ def get(metric: str | Metric) -> Metric:
         f"Known: {', '.join(METRICS)}.",
         did_you_mean(str(metric), METRICS) or "Take one of these.",
     )
+
+
+_AT_ONCE = 1_000_000  # numbers drawn at once
+
+
+class Interval(NamedTuple):
+    """A mean and its interval at the requested level."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def bootstrap(
+    values: ArrayLike, seed: int = 0, samples: int = 1000, level: float = 0.95
+) -> Interval:
+    """Return the mean over pictures and its bootstrap interval.
+
+    Args:
+        values: (B,), a metric's numbers. NaN, where a metric is undefined, is ignored.
+        seed: Of the draws.
+        samples: Number of bootstrap samples of B pictures, drawn with replacement.
+        level: Share of the drawn means that the interval holds, above 0 and below 1.
+
+    Returns:
+        Mean, low, high; for one picture three times its number; for none three times NaN.
+
+    Raises:
+        MetricError: Values are not (B,), or infinite.
+
+    Source:
+        B. Efron, R. J. Tibshirani: An introduction to the bootstrap, 1993 (percentile interval).
+
+    Example:
+        >>> mean, low, high = bootstrap([0, 1, 1, 1, 0, 1, 1, 1])
+        >>> mean, low < mean < high
+        (0.75, True)
+    """
+    result = np.asarray(values, np.float64)
+    if result.ndim != 1 or np.isinf(result).any():
+        raise inputs.refused(
+            "Expected one number per picture, (B,), finite or NaN.",
+            f"Got an array of shape {result.shape}"
+            + (" with infinity in it." if np.isinf(result).any() else "."),
+            "Pass what a metric returned.",
+            "help(keras_saliency.metrics.registry.bootstrap)",
+        )
+    samples = inputs.count(samples, "samples")
+    level = inputs.number(level, "level", 0.0, 1.0)
+    known = result[~np.isnan(result)]
+    if not known.size:
+        return Interval(np.nan, np.nan, np.nan)
+    if known.size == 1:
+        return Interval(*known.tolist() * 3)
+    from scipy import stats  # 0.3 s, for this alone
+
+    drawn = stats.bootstrap(
+        (known,),
+        np.mean,
+        n_resamples=samples,
+        batch=max(1, _AT_ONCE // known.size),
+        confidence_level=level,
+        method="percentile",
+        rng=inputs.generator(seed),
+    )
+    return Interval(float(known.mean()), *map(float, drawn.confidence_interval))

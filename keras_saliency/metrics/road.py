@@ -13,8 +13,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_saliency.metrics import inputs
-from keras_saliency.metrics import inputs as ranking
-from keras_saliency.metrics import inputs as variants
 from keras_saliency.metrics.inputs import Score
 
 __all__ = ["Removals", "impute", "removals", "road"]
@@ -114,10 +112,10 @@ def removals(
         for p in percents
     ]
     inputs.count(len(counts), "len(removed)")
-    orders = [ranking.highest_first(one, seed) for one in (values, -values)]
+    orders = [inputs.highest_first(one, seed) for one in (values, -values)]
     drawn = inputs.generator(seed).standard_normal(images.shape[1:])
 
-    def imputed() -> Iterator[variants.Variant]:
+    def imputed() -> Iterator[inputs.Variant]:
         for row, image in enumerate(images):
             disturbance = noise * np.ptp(image) * drawn
             for order in orders:
@@ -129,7 +127,7 @@ def removals(
                     yield row, filled.astype(images.dtype)
 
     shape = (len(images), 2, len(counts))
-    result = variants.all_scores(score, imputed(), shape, batch_size)
+    result = inputs.all_scores(score, imputed(), shape, batch_size)
     return Removals(np.array(percents), result[:, 0], result[:, 1])
 
 

@@ -6,9 +6,8 @@ never modified, and drawn beside their colour scale. Matplotlib is imported when
 
 from __future__ import annotations
 
-from keras_saliency.plot.comparison import Column, comparison, losses, scores
-from keras_saliency.plot.figures import gallery, grid, overlay, pair
-from keras_saliency.plot.fixations import density
+from keras_saliency.plot.figures import Column, gallery, grid, overlay, pair, scores
+from keras_saliency.plot.fixations import comparison, density, losses
 from keras_saliency.plot.panel import Panel, colormap, limits, render_png
 
 __all__ = [

@@ -1,8 +1,8 @@
-"""The figure of a density of fixations: picture, heat map, areas that hold most of it."""
+"""Figures of fixations: their density, densities side by side, the losses of a training."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from keras_saliency.plot.sheet import MARGIN, Sheet, height, width, write
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_GAP, _ALPHA = 0.2, 0.75
+_GAP, _NARROW, _ALPHA = 0.2, 0.15, 0.75
 _WIDE = 2.2  # the three views of a picture of this ratio or wider are stacked
 _READ = "help(keras_saliency.plot.density)"
 
@@ -74,6 +74,46 @@ def density(
             lines = sheet.row(0.14 if k else 0.2, titles[k])[0] if wide else words[k]
             draw(sheet, x, panel, lines)
     return sheet.finish(_caption(panels, percentile, shares))
+
+
+def comparison(
+    rows: Sequence[Sequence[Panel]], figure: Figure | None = None, percentile: float = 99.0
+) -> Figure:
+    """Draw densities of the same pictures beside each other: a row per picture.
+
+    The densities of a row share one scale, so that their heights can be compared.
+
+    Args:
+        rows: The panels of a row share one picture; the first's title goes over it, and each
+            one's method over its density.
+        figure: Figure to draw on; it is cleared and resized to fit. None makes one in pyplot.
+        percentile: End of a row's colour scale, in (0, 100].
+
+    Raises:
+        MethodError: No rows, an empty row, or a percentile out of range.
+
+    Example:
+        >>> heap = np.exp(-np.hypot(*np.mgrid[-8:9, -8:9]))
+        >>> panel = Panel(np.zeros((17, 17)), heap, "crossing", "measured")
+        >>> figure = comparison([[panel, panel]])
+    """
+    for row in rows or [()]:
+        scales(row, percentile)
+    sheet = Sheet(figure, [panel for row in rows for panel in row], size=2.2, points=8.5)
+    for row in rows:
+        title, *heads = sheet.row(0.14, row[0].heading, *(panel.method for panel in row))
+        sheet.image(MARGIN, row[0], rgb(row[0].picture), title)
+        times = [shrink(panel.map) / (np.mean(panel.map) or 1.0) for panel in row]
+        top = max(limits(one, False, percentile)[1] for one in times)
+        ground = grey(row[0].picture)
+        for k, (panel, one) in enumerate(zip(row, times, strict=True)):
+            x = MARGIN + (k + 1) * (sheet.column + _NARROW)
+            pixels = blend(ground, np.minimum(one / top, 1.0), False, _ALPHA)
+            sheet.image(x, panel, pixels, heads[k])
+    return sheet.finish(
+        f"Colour: density of fixations, each row from 0 to the {percentile:g}th percentile of its "
+        "highest map."
+    )
 
 
 def levels(density: np.ndarray, shares: Sequence[float]) -> list[float]:
@@ -176,3 +216,52 @@ def _check(panels: Sequence[Panel], shares: Sequence[float]) -> None:
             "Pass increasing numbers between 0 and 1, such as (0.25, 0.5, 0.75, 0.9).",
             _READ,
         )
+
+
+def losses(rows: Sequence[Mapping[str, Any]], figure: Figure | None = None) -> Figure:
+    """Draw the losses of a training, epoch after epoch, its stages side by side.
+
+    Args:
+        rows: One for each epoch, with ``stage``, ``loss`` and ``validation_loss``.
+        figure: Figure to draw on; it is cleared. None makes one in pyplot.
+
+    Example:
+        >>> row = {"stage": "readout", "loss": 0.9, "validation_loss": 0.8}
+        >>> figure = losses([row])
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    if figure is None:
+        from matplotlib import pyplot
+
+        figure = pyplot.figure()
+    figure.clear()
+    figure.set_size_inches(6.0, 3.4)
+    figure.set_layout_engine("constrained")
+    axes = figure.subplots()
+    epochs = range(1, len(rows) + 1)
+    for key, colour, label in (
+        ("loss", "#888888", "training (augmented, with dropout)"),
+        ("validation_loss", "#1b6ca8", "validation"),
+    ):
+        values = [row[key] for row in rows]
+        axes.plot(epochs, values, "o-", color=colour, markersize=3.5, label=label)
+    starts = [i for i in epochs if i == 1 or rows[i - 1]["stage"] != rows[i - 2]["stage"]]
+    for start in starts:
+        if start > 1:
+            axes.axvline(start - 0.5, color="#cccccc", linewidth=0.8, zorder=0)
+        axes.annotate(
+            rows[start - 1]["stage"],
+            (start - 0.4, 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 3),
+            textcoords="offset points",
+            fontsize=8.5,
+        )
+    axes.set_xlim(0.5, len(rows) + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("loss")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(facecolor="white", edgecolor="none", framealpha=1.0, fontsize=8.5)
+    return figure

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_saliency.errors import ImageError, MethodError
-from keras_saliency.errors import _arguments as options
+from keras_saliency.errors import ImageError, MethodError, _arguments
 
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap
@@ -88,7 +87,7 @@ def limits(map: np.ndarray, signed: bool, percentile: float = 99.0) -> tuple[flo
         >>> limits(np.arange(101.0), signed=False, percentile=90)
         (0.0, 90.0)
     """
-    if not (options.is_number(percentile) and 0 < percentile <= 100):
+    if not (_arguments.is_number(percentile) and 0 < percentile <= 100):
         raise MethodError(
             "Expected percentile, the end of the colour scale, above 0 and up to 100.",
             f"Got percentile={percentile!r}.",

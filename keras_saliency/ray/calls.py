@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from keras_saliency._graph.paths import KerasModel
+from keras_saliency._graph.configuration import KerasModel
 from keras_saliency._imports import configured_backend, require_keras
 from keras_saliency._inputs.preprocessing import Preprocessing
 from keras_saliency.errors import (
@@ -103,7 +103,7 @@ class Predicting:
         frame: Frame = "picture",
     ) -> None:
         """Load the model."""
-        from keras_saliency.fixation.many import FixationPredictor
+        from keras_saliency.fixation.predict import FixationPredictor
 
         self._column, self._frame = column, checked(frame)
         # A path stays one: the folder's manifest has canvas and mirror beside the weights.

@@ -26,9 +26,9 @@ demands:
 ==========================================  ========================================================
 
 =============  ====================================================================================
-`check`        `check_method`, `LawResult`
-`laws`         `LAWS`, and which methods each concerns; the laws themselves are in `claims` and
-               `invariances`
+`check`        `check_method`, `LawResult`; `LAWS`, and which methods each concerns
+`claims`       the laws about what a method claims
+`invariances`  the laws about what must not change a map
 `case`         `Case`, and the comparisons that laws consist of
 `networks`     convolutional networks with known weights, in many shapes
 `attention`    vision transformers in the same shapes
@@ -41,8 +41,13 @@ ignored pixels get 0 is their sensitivity (b).
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from keras_saliency._imports import attach
 from keras_saliency.testing.case import Case
-from keras_saliency.testing.check import LawResult, check_method
-from keras_saliency.testing.laws import LAWS
+from keras_saliency.testing.check import LAWS, LawResult, check_method
 
 __all__ = ["LAWS", "Case", "LawResult", "check_method"]
+
+if not TYPE_CHECKING:  # where every name would be known
+    __getattr__, __dir__ = attach(__name__, {})

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_saliency import errors
-from keras_saliency._engine import recording
+from keras_saliency._engine import programs
 from keras_saliency._results.explanation import Explanation
 from keras_saliency.testing import networks
 from keras_saliency.testing.case import (
@@ -197,7 +197,7 @@ def foreign_inputs_change_nothing(run: Run, case: Case) -> None:
 def another_run_is_a_fresh_run(run: Run, case: Case) -> None:
     """What was compiled or recorded on some pictures holds nothing of them."""
     used, fresh = case.networks.flat(), case.networks.chain()
-    with recording.at_once():
+    with programs.recorded_at_once():
         run(used, networks.pictures(2), target=1)
         e = run(used, networks.pictures(2, seed=9), target=1)
     plain = run(fresh, networks.pictures(2, seed=9), target=1)

@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING
 from keras_saliency._imports import attach
 
 if TYPE_CHECKING:
-    from keras_saliency.fixation.data.cat2000 import CAT2000
-    from keras_saliency.fixation.data.mit1003 import MIT1003
+    from keras_saliency.fixation.data.builders import CAT2000, MIT1003, SALICON
     from keras_saliency.fixation.data.pipeline import Augment, FixationBatches
     from keras_saliency.fixation.data.prepared import read_prepared
     from keras_saliency.fixation.data.recording import Recording
-    from keras_saliency.fixation.data.salicon import SALICON
     from keras_saliency.fixation.data.table import read_table
     from keras_saliency.fixation.data.table_writer import write_table
 
@@ -38,9 +36,9 @@ __all__ = [
 _LAZY = {
     "Augment": "pipeline",
     "FixationBatches": "pipeline",
-    "CAT2000": "cat2000",
-    "MIT1003": "mit1003",
-    "SALICON": "salicon",
+    "CAT2000": "builders",
+    "MIT1003": "builders",
+    "SALICON": "builders",
     "Recording": "recording",
     "read_prepared": "prepared",
     "read_table": "table",

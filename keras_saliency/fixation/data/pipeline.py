@@ -17,9 +17,8 @@ import keras
 import numpy as np
 
 from keras_saliency._inputs.geometry import Letterbox
-from keras_saliency.errors import FixationError
-from keras_saliency.errors import _arguments as options
-from keras_saliency.fixation import density
+from keras_saliency.errors import FixationError, _arguments
+from keras_saliency.fixation import maps
 from keras_saliency.fixation.data.recording import Recording
 
 
@@ -79,8 +78,8 @@ class FixationBatches(keras.utils.PyDataset):
                 "help(keras_saliency.fixation.data.FixationBatches)",
             )
         read = "help(keras_saliency.fixation.data.FixationBatches)"
-        batch_size = options.integer(batch_size, "batch_size", FixationError, read)
-        seed = options.seed(seed, FixationError, read)
+        batch_size = _arguments.integer(batch_size, "batch_size", FixationError, read)
+        seed = _arguments.seed(seed, FixationError, read)
         lengths = [length for canvas in canvases for length in canvas]
         if not lengths or any(length < 32 or length % 32 for length in lengths):
             raise FixationError(
@@ -244,8 +243,8 @@ class View:
         scale = float(np.sqrt(np.prod(self.letterbox.scale)))
         truth = np.zeros((*self.letterbox.canvas, 2), np.float32)
         inside = truth[top : top + height, left : left + width]
-        inside[..., 0] = density.blurred(y, x, size, sigma * scale)
-        inside[..., 1] = density.counts(y, x, size) / max(len(y), 1)
+        inside[..., 0] = maps.blurred(y, x, size, sigma * scale)
+        inside[..., 1] = maps.counts(y, x, size) / max(len(y), 1)
         # The array is mirrored, not the points: the floor of a mirrored point is another pixel.
         return np.ascontiguousarray(truth[:, ::-1]) if self.mirrored else truth
 

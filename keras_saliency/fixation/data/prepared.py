@@ -82,7 +82,7 @@ def _builder(builder: Any, data_dir: str | os.PathLike | None) -> Any:
         return builder
     name = os.fspath(builder)
     if name in BUILDERS:
-        module = importlib.import_module(f"keras_saliency.fixation.data.{name}")
+        module = importlib.import_module("keras_saliency.fixation.data.builders")
         where = None if data_dir is None else os.fspath(data_dir)
         return getattr(module, BUILDERS[name])(data_dir=where)
     try:

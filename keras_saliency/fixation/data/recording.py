@@ -1,20 +1,21 @@
-"""One picture and its human fixations: the form into which every data set is read."""
+"""One picture and its human fixations: the form into which every data set is read; its halves."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import os
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from keras_saliency.errors import FixationError
-from keras_saliency.fixation import density
+from keras_saliency.errors import FixationError, _arguments
+from keras_saliency.fixation import maps
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +57,7 @@ class Recording:
 
     def density(self) -> np.ndarray:
         """Return the ground truth, (H, W) float64, sum 1: fixations blurred by ``sigma``."""
-        return density.blurred(self.y, self.x, self.size, self.sigma)
+        return maps.blurred(self.y, self.x, self.size, self.sigma)
 
     def pixels(self) -> np.ndarray:
         """Return the picture as stored, (H, W, 3) uint8; EXIF orientation is ignored.
@@ -65,6 +66,83 @@ class Recording:
             FixationError: It is missing, truncated, not 8-bit, or not of ``size``.
         """
         return read(self.picture, self.size, f"{self.dataset}/{self.name}")
+
+
+class Half(NamedTuple):
+    """One picture's fixations by half of its observers; it stands in for a recording.
+
+    Attributes:
+        y: (N,) rows in pixels.
+        x: (N,) columns.
+        subject: (N,) the observers' numbers.
+        size: Height and width of the picture.
+        sigma: Pixels to one degree of visual angle.
+    """
+
+    y: np.ndarray
+    x: np.ndarray
+    subject: np.ndarray
+    size: tuple[int, int]
+    sigma: float
+
+
+def halves(recording: Any, seed: int = 0) -> list[tuple[Half, Half]]:
+    """Return who predicts whom: two halves of a picture's observers, each predicting the other.
+
+    Observers are split, never one observer's fixations; of an odd number one half has one more.
+    The split depends on the seed and on the fixations, not on the order of pictures.
+
+    Args:
+        recording: With ``.y``, ``.x``, ``.subject`` (N,), ``.size`` and ``.sigma``.
+        seed: Of the split.
+
+    Returns:
+        ``[(predicting, predicted), (predicted, predicting)]``: score both and take the mean.
+
+    Raises:
+        FixationError: The observers are not known, or fewer than two.
+
+    Source:
+        T. Judd, F. Durand, A. Torralba, MIT-CSAIL-TR-2012-001 (how well n observers predict n
+        others).
+
+    Example:
+        >>> from types import SimpleNamespace as Seen
+        >>> y, x, who = np.array([[1, 2, 3], [4, 5, 6], [7, 7, 9]])
+        >>> one = Seen(y=y, x=x, subject=who, size=(9, 9), sigma=1.0)
+        >>> [sorted(half.subject.tolist()) for half in halves(one)[0]]
+        [[7, 7], [9]]
+    """
+    seed = _arguments.seed(
+        seed, FixationError, "help(keras_saliency.fixation.metrics.baselines.halves)"
+    )
+    who = None if recording.subject is None else np.asarray(recording.subject)
+    observers = np.unique(who) if who is not None else np.array([])
+    if who is None or len(observers) < 2:
+        result = "fixations without subjects" if who is None else f"{len(observers)} observer(s)"
+        raise FixationError(
+            "Expected two observers of a picture, one to predict the other.",
+            f"Got {result}.",
+            "Leave the picture out of the ceiling, or give each fixation its subject.",
+            "help(keras_saliency.fixation.metrics.baselines.halves)",
+        )
+    y, x = np.asarray(recording.y, np.float64), np.asarray(recording.x, np.float64)
+    maps.pixels(y, x, recording.size)
+    if who.shape != y.shape:
+        raise FixationError(
+            f"Expected a subject for each of {y.size} fixations.",
+            f"Got subjects of shape {who.shape}.",
+            "Pass subject as (N,), in the order of y and x.",
+            "help(keras_saliency.fixation.metrics.baselines.halves)",
+        )
+    # Pictures seen by the same observers must not all be split alike: one good half would predict
+    # everywhere.
+    own = zlib.crc32(np.stack([y, x]).astype("<f4").tobytes())
+    drawn = np.random.default_rng([seed, own]).permutation(observers)
+    inside = np.isin(who, drawn[: len(drawn) // 2])
+    size, sigma = recording.size, float(recording.sigma)
+    one, other = (Half(y[at], x[at], who[at], size, sigma) for at in (inside, ~inside))
+    return [(one, other), (other, one)]
 
 
 def inside(y: np.ndarray, x: np.ndarray, size: tuple[int, int]) -> np.ndarray:

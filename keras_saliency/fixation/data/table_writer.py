@@ -10,8 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
-from keras_saliency._io import encoding
-from keras_saliency._io import folder as files
+from keras_saliency._io import encoding, folders
 from keras_saliency._io.files import local_path
 from keras_saliency.errors import FixationError
 from keras_saliency.fixation.data import recording as pixels
@@ -56,7 +55,7 @@ def write_table(recordings: Iterable[Recording], folder: str | os.PathLike[str])
     folder = local_path(folder, _READ)
     what = f"Cannot write a table of fixations to {str(folder)!r}."
     known = list(recordings)
-    return files.write(folder, lambda fresh: _write(known, fresh, what), (), what, _READ)
+    return folders.write(folder, lambda fresh: _write(known, fresh, what), (), what, _READ)
 
 
 def _write(recordings: list[Recording], folder: Path, what: str) -> None:

@@ -6,17 +6,16 @@ baseline gives maps, and `scores` gives the numbers.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from scipy.special import ndtr
 
-from keras_saliency.errors import FixationError, _arguments
-from keras_saliency.fixation import density
-from keras_saliency.fixation.metrics import validation
+from keras_saliency.errors import FixationError
+from keras_saliency.fixation import maps
+from keras_saliency.fixation.data.recording import Half, halves
 
 __all__ = ["CentreBias", "Half", "Humans", "centre_bias", "halves", "human_ceiling"]
 
@@ -123,83 +122,6 @@ def centre_bias(recordings: Iterable[Any], bandwidths: Sequence[float] = _BANDWI
     return CentreBias(counts, bandwidth, float(shares[1]))
 
 
-class Half(NamedTuple):
-    """One picture's fixations by half of its observers; it stands in for a recording.
-
-    Attributes:
-        y: (N,) rows in pixels.
-        x: (N,) columns.
-        subject: (N,) the observers' numbers.
-        size: Height and width of the picture.
-        sigma: Pixels to one degree of visual angle.
-    """
-
-    y: np.ndarray
-    x: np.ndarray
-    subject: np.ndarray
-    size: tuple[int, int]
-    sigma: float
-
-
-def halves(recording: Any, seed: int = 0) -> list[tuple[Half, Half]]:
-    """Return who predicts whom: two halves of a picture's observers, each predicting the other.
-
-    Observers are split, never one observer's fixations; of an odd number one half has one more.
-    The split depends on the seed and on the fixations, not on the order of pictures.
-
-    Args:
-        recording: With ``.y``, ``.x``, ``.subject`` (N,), ``.size`` and ``.sigma``.
-        seed: Of the split.
-
-    Returns:
-        ``[(predicting, predicted), (predicted, predicting)]``: score both and take the mean.
-
-    Raises:
-        FixationError: The observers are not known, or fewer than two.
-
-    Source:
-        T. Judd, F. Durand, A. Torralba, MIT-CSAIL-TR-2012-001 (how well n observers predict n
-        others).
-
-    Example:
-        >>> from types import SimpleNamespace as Seen
-        >>> y, x, who = np.array([[1, 2, 3], [4, 5, 6], [7, 7, 9]])
-        >>> one = Seen(y=y, x=x, subject=who, size=(9, 9), sigma=1.0)
-        >>> [sorted(half.subject.tolist()) for half in halves(one)[0]]
-        [[7, 7], [9]]
-    """
-    seed = _arguments.seed(
-        seed, FixationError, "help(keras_saliency.fixation.metrics.baselines.halves)"
-    )
-    who = None if recording.subject is None else np.asarray(recording.subject)
-    observers = np.unique(who) if who is not None else np.array([])
-    if who is None or len(observers) < 2:
-        result = "fixations without subjects" if who is None else f"{len(observers)} observer(s)"
-        raise FixationError(
-            "Expected two observers of a picture, one to predict the other.",
-            f"Got {result}.",
-            "Leave the picture out of the ceiling, or give each fixation its subject.",
-            "help(keras_saliency.fixation.metrics.baselines.halves)",
-        )
-    y, x = np.asarray(recording.y, np.float64), np.asarray(recording.x, np.float64)
-    validation.pixels(y, x, recording.size)
-    if who.shape != y.shape:
-        raise FixationError(
-            f"Expected a subject for each of {y.size} fixations.",
-            f"Got subjects of shape {who.shape}.",
-            "Pass subject as (N,), in the order of y and x.",
-            "help(keras_saliency.fixation.metrics.baselines.halves)",
-        )
-    # Pictures seen by the same observers must not all be split alike: one good half would predict
-    # everywhere.
-    own = zlib.crc32(np.stack([y, x]).astype("<f4").tobytes())
-    drawn = np.random.default_rng([seed, own]).permutation(observers)
-    inside = np.isin(who, drawn[: len(drawn) // 2])
-    size, sigma = recording.size, float(recording.sigma)
-    one, other = (Half(y[at], x[at], who[at], size, sigma) for at in (inside, ~inside))
-    return [(one, other), (other, one)]
-
-
 @dataclass(frozen=True, eq=False)
 class Humans:
     """Half of a picture's observers as a model of the other half. Made by `human_ceiling`.
@@ -230,7 +152,7 @@ class Humans:
             (H, W) float64, at least 0, sum 1. As a truth for CC, SIM and KLD take the same of the
             predicted half.
         """
-        return density.blurred(predicting.y, predicting.x, predicting.size, predicting.sigma)
+        return maps.blurred(predicting.y, predicting.x, predicting.size, predicting.sigma)
 
     def log_density(self, predicting: Any) -> np.ndarray:
         """Return the half's log density, for the information gain: the mixture that was fitted.
@@ -242,7 +164,7 @@ class Humans:
             (H, W) float64, natural logarithm, finite.
         """
         size, (human, bias, uniform) = predicting.size, self.shares
-        blurred = density.blurred(predicting.y, predicting.x, size, self.blur * predicting.sigma)
+        blurred = maps.blurred(predicting.y, predicting.x, size, self.blur * predicting.sigma)
         mixed = human * blurred + bias * self.bias.density(size) + uniform / blurred.size
         return np.log(mixed / mixed.sum())
 
@@ -303,7 +225,7 @@ def human_ceiling(
 def _cells(recording: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return each fixation's row and column on the grid over the unit square."""
     size = recording.size
-    result = validation.pixels(recording.y, recording.x, size)
+    result = maps.pixels(recording.y, recording.x, size)
     rows, columns = (
         ((i + 0.5) * _GRID / n).astype(np.intp) for i, n in zip(result, size, strict=True)
     )
@@ -332,7 +254,7 @@ def _left_out(counts: np.ndarray, cells: list, bandwidth: float) -> np.ndarray:
 def _under_bias(bias: CentreBias, half: Half) -> np.ndarray:
     """Return the centre bias at a half's fixations; the uniform density is 1."""
     probability = bias.density(half.size)
-    return validation.at(probability, half.y, half.x) * probability.size
+    return maps.at(probability, half.y, half.x) * probability.size
 
 
 def _under_half(predicting: Half, predicted: Half, sigma: float) -> np.ndarray:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_saliency.errors import FixationError
-from keras_saliency.fixation.metrics import validation
+from keras_saliency.fixation import maps
 
 __all__ = [
     "auc",
@@ -61,8 +61,8 @@ def auc(saliency: ArrayLike, y: ArrayLike, x: ArrayLike) -> float:
         >>> auc([[0, 1], [1, 2]], [1, 0], [1, 1])
         0.6875
     """
-    values = validation.finite(saliency, "the saliency map")
-    return _area(validation.at(values, y, x), values)
+    values = maps.finite(saliency, "the saliency map")
+    return _area(maps.at(values, y, x), values)
 
 
 def shuffled_auc(
@@ -95,10 +95,8 @@ def shuffled_auc(
         >>> shuffled_auc([[0, 1], [1, 2]], [1], [1], [0, 1, 1], [0, 0, 1])
         0.8333333333333334
     """
-    values = validation.finite(saliency, "the saliency map")
-    return _area(
-        validation.at(values, y, x), validation.at(values, other_y, other_x, "of other pictures")
-    )
+    values = maps.finite(saliency, "the saliency map")
+    return _area(maps.at(values, y, x), maps.at(values, other_y, other_x, "of other pictures"))
 
 
 def nss(saliency: ArrayLike, y: ArrayLike, x: ArrayLike) -> float:
@@ -124,9 +122,7 @@ def nss(saliency: ArrayLike, y: ArrayLike, x: ArrayLike) -> float:
         >>> nss([[0, 0], [0, 4]], [1.5], [1.2]).__round__(4)
         1.7321
     """
-    return float(
-        validation.at(_standardised(validation.finite(saliency, "the saliency map")), y, x).mean()
-    )
+    return float(maps.at(_standardised(maps.finite(saliency, "the saliency map")), y, x).mean())
 
 
 def cc(saliency: ArrayLike, truth: ArrayLike) -> float:
@@ -135,7 +131,7 @@ def cc(saliency: ArrayLike, truth: ArrayLike) -> float:
     Args:
         saliency: (H, W), any scale and offset.
         truth: (H, W), at least 0: fixations under a Gaussian of one degree, such as
-            ``density.blurred(...)`` or ``recording.density()``.
+            ``maps.blurred(...)`` or ``recording.density()``.
 
     Returns:
         -1 to 1; 0 if either map is constant.
@@ -151,7 +147,7 @@ def cc(saliency: ArrayLike, truth: ArrayLike) -> float:
         >>> cc([[1, 2], [3, 4]], [[0, 2], [4, 6]]).__round__(9)
         1.0
     """
-    values, wanted = validation.pair(saliency, truth)
+    values, wanted = maps.pair(saliency, truth)
     return float(np.clip((_standardised(values) * _standardised(wanted)).mean(), -1.0, 1.0))
 
 
@@ -178,7 +174,7 @@ def similarity(saliency: ArrayLike, truth: ArrayLike) -> float:
         >>> similarity([[1, 1], [0, 0]], [[2, 0], [2, 0]])
         0.5
     """
-    return float(np.minimum(*validation.densities(saliency, truth)).sum())
+    return float(np.minimum(*maps.densities(saliency, truth)).sum())
 
 
 def kl_divergence(saliency: ArrayLike, truth: ArrayLike) -> float:
@@ -205,7 +201,7 @@ def kl_divergence(saliency: ArrayLike, truth: ArrayLike) -> float:
         >>> kl_divergence([[1, 1], [1, 1]], [[0, 0], [0, 1]]).__round__(4)  # log(4)
         1.3863
     """
-    p, q = validation.densities(saliency, truth)
+    p, q = maps.densities(saliency, truth)
     return float((q * np.log(_EPSILON + q / (p + _EPSILON))).sum())
 
 
@@ -237,12 +233,10 @@ def information_gain(
         >>> information_gain(p, uniform, [1, 1], [1, 0])
         0.5
     """
-    density = validation.log_density(log_density, "the log density")
-    baseline = validation.log_density(log_baseline, "the baseline's log density")
-    validation.same_shape(density, baseline, "the baseline")
-    return float(
-        (validation.at(density, y, x) - validation.at(baseline, y, x)).mean() / np.log(2.0)
-    )
+    density = maps.log_density(log_density, "the log density")
+    baseline = maps.log_density(log_baseline, "the baseline's log density")
+    maps.same_shape(density, baseline, "the baseline")
+    return float((maps.at(density, y, x) - maps.at(baseline, y, x)).mean() / np.log(2.0))
 
 
 def log_likelihood(log_density: ArrayLike, y: ArrayLike, x: ArrayLike) -> float:
@@ -271,8 +265,8 @@ def log_likelihood(log_density: ArrayLike, y: ArrayLike, x: ArrayLike) -> float:
         >>> log_likelihood(np.log([[0.125, 0.125], [0.25, 0.5]]), [1], [1])
         1.0
     """
-    density = validation.log_density(log_density, "the log density")
-    return float(validation.at(density, y, x).mean() / np.log(2.0) + np.log2(density.size))
+    density = maps.log_density(log_density, "the log density")
+    return float(maps.at(density, y, x).mean() / np.log(2.0) + np.log2(density.size))
 
 
 def others(recordings: Sequence[Any], index: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,21 +1,21 @@
 """Base classes and helpers of methods.
 
 =============  ====================================================================================
-`method`       `Method`, `Attribution`; names
-`cams`         `CamMethod`: adds up a layer's maps; `GradientCam`: by gradients
-`paths`        `PathMethod`: sums gradients from a baseline to the picture
-`method`       `WrapperMethod`: runs another method
-`rectified`    `RectifiedMethod`: the gradient, changed at rectifiers
+`method`       `Method`, `Attribution`; `WrapperMethod`: runs another method; `PresetMixin`: another
+               library's options, ``like="captum"``; names, in any of their usual spellings
+`cams`         `CamMethod`: adds up a layer's maps; `GradientCam`: by gradients; from a layer's map
+               to the picture's size; `RectifiedMethod`: the gradient, changed at rectifiers
+`paths`        `PathMethod`: sums gradients from a baseline to the picture; how well attributions
+               sum to a gap in score; why a map is 0 everywhere
 `games`        `ShapleyMethod`: Shapley values of segments
-`gaps`         how well attributions sum to a gap in score
-`sizes`        from a layer's map to the picture's size
-`zeros`        why a map is 0 everywhere
-`presets`      `PresetMixin`: another library's options, ``like="captum"``
 =============  ====================================================================================
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from keras_saliency._imports import attach
 from keras_saliency.methods.base.cams import (
     INTERPOLATIONS,
     CamMethod,
@@ -73,3 +73,6 @@ __all__ = [
     "relative_error",
     "why_zero",
 ]
+
+if not TYPE_CHECKING:  # where every name would be known
+    __getattr__, __dir__ = attach(__name__, {})

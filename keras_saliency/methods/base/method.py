@@ -5,17 +5,16 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import operator
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from keras_saliency._inputs import resampling
-from keras_saliency.errors import MethodError, did_you_mean
-from keras_saliency.errors import _arguments as options
-from keras_saliency.methods.base.spelling import resolve
+from keras_saliency.errors import MethodError, _arguments, did_you_mean
 
 if TYPE_CHECKING:
     from keras_saliency._engine.engine import Engine
@@ -165,13 +164,13 @@ class Method(ABC):
     def _require_count(self, option: str) -> None:
         """Raise MethodError unless an option is a whole number above 0; store it as an int."""
         value = getattr(self, option)
-        self._require(options.is_count(value), option, "a whole number above 0")
+        self._require(_arguments.is_count(value), option, "a whole number above 0")
         object.__setattr__(self, option, operator.index(value))
 
     def _require_share(self, option: str, *, zero: bool = False) -> None:
         """Raise MethodError unless an option is a finite number above 0, or 0 where it may be."""
         value = getattr(self, option)
-        good = options.is_number(value) and (value > 0 or (zero and value == 0))
+        good = _arguments.is_number(value) and (value > 0 or (zero and value == 0))
         self._require(good, option, "a number, 0 or more" if zero else "a number above 0")
 
 
@@ -218,6 +217,40 @@ def get(method: str | Method | type[Method]) -> Method:
         did_you_mean(str(method), names()) or "Take one of these.",
         _READ,
     )
+
+
+# What other libraries and papers call them, as `_squashed` writes it.
+_SYNONYMS = {
+    "backprop": "gradient", "deconvolution": "deconvnet", "gradcamplusplus": "grad_cam_pp",
+    "gradientinput": "input_x_gradient", "gradienttimesinput": "input_x_gradient",
+    "gradientxinput": "input_x_gradient", "guidedbackpropagation": "guided_backprop",
+    "ig": "integrated_gradients", "inputtimesgradient": "input_x_gradient",
+    "layerwiserelevancepropagation": "lrp", "saliency": "gradient", "saliencymap": "gradient",
+    "shapleyvaluesampling": "shapley_sampling", "vanillagradient": "gradient",
+    "vanillagradients": "gradient",
+}  # fmt: skip
+
+
+def _squashed(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name.replace("+", "plus")).lower()
+
+
+def resolve(name: str, known: Collection[str]) -> str | None:
+    """Return the known name that is meant, in any of the usual spellings; None if there is none.
+
+    Example:
+        >>> names = ["grad_cam", "grad_cam_pp", "integrated_gradients"]
+        >>> [resolve(one, names) for one in ("Grad-CAM", "gradcam++", "IG", "grad")]
+        ['grad_cam', 'grad_cam_pp', 'integrated_gradients', None]
+    """
+    if name in known:
+        return name
+    squashed = _squashed(name)
+    for one in known:
+        if _squashed(one) == squashed:
+            return one
+    result = _SYNONYMS.get(squashed)
+    return result if result in known else None
 
 
 class WrapperMethod(Method):

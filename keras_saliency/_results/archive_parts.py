@@ -1,24 +1,97 @@
-"""One part of an archive, all or nothing: its rows, and the maps as npz or array_record."""
+"""Records of pictures, and the part of an archive that holds some: written all or not at all."""
 
 from __future__ import annotations
 
 import io
 import json
 import re
-import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from keras_saliency._io import folder as checksums
-from keras_saliency._io import folder as files
+from keras_saliency._inputs.geometry import Geometry, Letterbox
+from keras_saliency._io import folders
+from keras_saliency._io.encoding import decode, encode
 from keras_saliency._io.files import bytes_of, regular
-from keras_saliency._results.archive.record import Record, as_row, from_row
 from keras_saliency.errors import UNREADABLE, SaveError, did_you_mean
 from keras_saliency.errors._arguments import is_word
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """One picture of an `Archive`.
+
+    Attributes:
+        key: Its path, its position in the stream, or the key passed for it.
+        values: (H, W) float32 in the model's frame: the map; for fixations the log density on the
+            canvas, -10000 around the picture.
+        geometry: How the picture was fitted to the model.
+        score: The explained score; None for fixations.
+        probability: Of the explained class; None where the target is no class.
+        target: The explained target.
+        label: The class's name; ``""`` where there is no class.
+        checks: Numbers such as ``completeness_error``, and ``findings``: what looks wrong.
+        attributions: (H, W, C) float32 where they were stored and the method has any.
+    """
+
+    key: str
+    values: np.ndarray
+    geometry: Geometry | Letterbox
+    score: float | None = None
+    probability: float | None = None
+    target: Any = None
+    label: str = ""
+    checks: Mapping[str, Any] = field(default_factory=lambda: {"findings": ()})
+    attributions: np.ndarray | None = None
+
+    def map(self) -> np.ndarray:
+        """Return the map in the picture's own frame, (H0, W0) float32.
+
+        For fixations it is a density, summing to 1.
+        """
+        if isinstance(self.geometry, Geometry):
+            return self.geometry.undo(self.values)
+        height, width = self.geometry.window[2:]
+        log_density = self.geometry.undo(self.values, (round(height), round(width)))
+        return np.exp(log_density).astype(np.float32)
+
+    def __repr__(self) -> str:
+        """Return one line: key, size, label and score."""
+        score = "" if self.score is None else f", score {self.score:.3g}"
+        label = f", {self.label}" if self.label else ""
+        return f"<Record {self.key!r} {self.values.shape}{label}{score}>"
+
+
+def as_row(record: Record) -> dict[str, Any]:
+    """Return a record without its arrays, as JSON content."""
+    frame = "geometry" if isinstance(record.geometry, Geometry) else "letterbox"
+    names = ("key", "score", "probability", "target", "label")
+    checks = {**record.checks, "findings": list(record.checks["findings"])}
+    return {
+        **{name: encode(getattr(record, name), None) for name in names},
+        "checks": encode(checks, None),
+        frame: asdict(record.geometry),
+    }
+
+
+def from_row(row: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Record:
+    """Return the record of a row and its arrays."""
+    kind: Any = Geometry if "geometry" in row else Letterbox
+    frame = row["geometry" if kind is Geometry else "letterbox"]
+    names = ("key", "score", "probability", "target", "label")
+    checks = decode(row["checks"])
+    checks = {**checks, "findings": tuple(checks["findings"])}
+    return Record(
+        **{name: decode(row[name]) for name in names},
+        geometry=kind(**{name: tuple(value) for name, value in frame.items()}),
+        checks=checks,
+        values=arrays["values"],
+        attributions=arrays.get("attributions"),
+    )
+
 
 FORMATS = ("npz", "array_record")
 _NAMES = ("values", "attributions")
@@ -71,13 +144,13 @@ def read_arrays(
     if form == "npz":
         data = bytes_of(folder / "maps.npz")
         if sums is not None:
-            checksums.check_bytes(data, "maps.npz", sums)
+            folders.check_bytes(data, "maps.npz", sums)
         with np.load(io.BytesIO(data), allow_pickle=False) as stored:
             return _apart(dict(stored), count)
     path = folder / "maps.array_record"
     with regular(path):  # the library's error for a missing file depends on its version
         pass
-    if sums is not None and checksums.of_file(path) != sums.get(path.name):
+    if sums is not None and folders.of_file(path) != sums.get(path.name):
         raise ValueError(f"the checksum of {path.name} does not match: the file has changed")
     try:
         reader = _array_record().ArrayRecordReader(str(path))
@@ -94,7 +167,7 @@ def _as_arrays(records: Sequence[Record]) -> dict[str, np.ndarray]:
     """Return the arrays of an npz: (n, H, W) where all have one size, else ``values_0``, ..."""
     arrays = {
         "keys": np.array([record.key for record in records], dtype=np.str_),
-        "scores": np.array([_number(record.score) for record in records], np.float64),
+        "scores": np.array([record.score for record in records], np.float64),
     }
     for name in _NAMES:
         result = {i: getattr(record, name) for i, record in enumerate(records)}
@@ -123,7 +196,7 @@ def _as_bytes(record: Record) -> bytes:
     row = json.dumps(as_row(record), allow_nan=True)
     arrays: dict[str, Any] = {
         "key": np.array(record.key, dtype=np.str_),
-        "score": np.array(_number(record.score), np.float64),
+        "score": np.array(record.score, np.float64),
         "row": np.array(row, dtype=np.str_),
     }
     for name in _NAMES:
@@ -136,10 +209,6 @@ def _as_bytes(record: Record) -> bytes:
 def _from_bytes(data: bytes) -> dict[str, np.ndarray]:
     with np.load(io.BytesIO(data), allow_pickle=False) as stored:
         return {name: stored[name].copy() for name in _NAMES if name in stored.files}
-
-
-def _number(score: float | None) -> float:
-    return np.nan if score is None else score
 
 
 def _array_record() -> Any:
@@ -156,7 +225,6 @@ def _array_record() -> Any:
 
 
 _NAME = re.compile(r"part-(\d+)")
-_UNFINISHED = re.compile(r"\.part-\d+\..*")  # the temporary names of folder.write
 _ROWS = "rows.json"
 _ARCHIVE = "archive"  # absent from the oldest parts
 SCHEMA_VERSION = 2  # 1 had no checksums, and no version in its rows
@@ -219,11 +287,11 @@ def write(
     def fill(fresh: Path) -> None:
         if written:
             write_arrays(fresh, form, [record for record, _ in written])
-        sums = {path.name: checksums.of_file(path) for path in fresh.iterdir()}
-        text = json.dumps(checksums.sealed(rows, sums), allow_nan=True)
+        sums = {path.name: folders.of_file(path) for path in fresh.iterdir()}
+        text = json.dumps(folders.sealed(rows, sums), allow_nan=True)
         (fresh / _ROWS).write_text(text + "\n", encoding="utf-8")
 
-    files.write(path_of(folder, number), fill, (), what, read)
+    folders.write(path_of(folder, number), fill, (), what, read)
 
 
 def rows(folder: Path, number: int, mark: str, what: str, read: str) -> dict[str, Any]:
@@ -234,13 +302,13 @@ def rows(folder: Path, number: int, mark: str, what: str, read: str) -> dict[str
     """
     try:
         content = json.loads(bytes_of(path_of(folder, number) / _ROWS))
-        if "schema_version" in content or checksums.FIELD in content:
-            content, sums = checksums.opened(content)
+        if "schema_version" in content or folders.FIELD in content:
+            content, sums = folders.opened(content)
             if content["schema_version"] > SCHEMA_VERSION:
                 raise ValueError(
                     f"schema version {content['schema_version']}: upgrade keras-saliency"
                 )
-            content = {**content, checksums.FIELD: sums}
+            content = {**content, folders.FIELD: sums}
         if content.get(_ARCHIVE, mark) != mark:
             raise ValueError("it belongs to another archive")
         for name in ("rows", "left_out"):
@@ -258,7 +326,7 @@ def records(folder: Path, number: int, form: str, mark: str, what: str, read: st
         SaveError: It is broken.
     """
     whole = rows(folder, number, mark, what, read)
-    content, sums = whole["rows"], whole.get(checksums.FIELD)
+    content, sums = whole["rows"], whole.get(folders.FIELD)
     if not content:
         return []
     try:
@@ -268,18 +336,6 @@ def records(folder: Path, number: int, form: str, mark: str, what: str, read: st
         if isinstance(error, SaveError):
             raise
         raise _broken(folder, number, error, what, read) from error
-
-
-def sweep(folder: Path) -> None:
-    """Remove unfinished parts of killed processes."""
-    for path in folder.iterdir():
-        if _UNFINISHED.fullmatch(path.name):
-            shutil.rmtree(path)
-
-
-def is_ours(name: str) -> bool:
-    """Whether a file of this name is an unfinished part."""
-    return _UNFINISHED.fullmatch(name) is not None
 
 
 def _broken(folder: Path, number: int, error: Exception, what: str, read: str) -> SaveError:

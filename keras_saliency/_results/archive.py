@@ -1,4 +1,17 @@
-"""The loop that fills an archive: it skips finished pictures and writes the rest by parts."""
+"""Results of many pictures in a folder; a killed run can be resumed.
+
+::
+
+    out/
+    ├── manifest.json          the request: method, target, seed, model's hash, versions
+    ├── part-00000/            written whole beside its path, moved there in one step
+    │   ├── rows.json          key, score, target, label, checks and geometry of each picture;
+    │   │                      skipped pictures, and why; checksums of both files
+    │   └── maps.npz           "values" (n, H, W) float32, "keys", "scores"; or maps.array_record
+    └── part-00001/ ...
+
+This package does not depend on a model.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +28,14 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from keras_saliency._inputs.prefetch import Steps, map_batched, together
-from keras_saliency._io import folder as checksums
-from keras_saliency._io import progress
+from keras_saliency._io import folders, progress
 from keras_saliency._io.files import local_path
-from keras_saliency._results.archive import parts, reading
-from keras_saliency._results.archive.parts import SkippedRecord
-from keras_saliency._results.archive.reading import Archive, Index, index
-from keras_saliency._results.archive.record import Record
+from keras_saliency._results import archive_parts, archive_reading
+from keras_saliency._results.archive_parts import Record, SkippedRecord
+from keras_saliency._results.archive_reading import Archive, Index, described, index
 from keras_saliency.errors import ImageError, SaveError, _arguments
+
+__all__ = ["Archive", "Record", "WriteConfig", "described", "write"]
 
 READ = "help(keras_saliency.Explainer.write)"
 _PATIENCE = 300.0  # seconds: a part is written then, even if it is not full
@@ -57,7 +70,7 @@ class WriteConfig:
 
     def __post_init__(self) -> None:
         """Check the options."""
-        parts.check_format(self.format)
+        archive_parts.check_format(self.format)
         if not _arguments.is_word(self.on_error, ("raise", "skip")):
             raise SaveError(
                 "Expected on_error to be 'raise' or 'skip'.",
@@ -99,10 +112,10 @@ def write(
     what = f"Cannot write to the archive {str(folder)!r}."
     _make(folder, what)
     with held(folder, what, READ):
-        parts.sweep(folder)
+        archive_reading.sweep(folder)
         identity = {**order.identity, "format": order.format}
-        mark = checksums.mark(
-            reading.write_or_check_manifest(folder, identity, order.about, what, READ)
+        mark = folders.mark(
+            archive_reading.write_or_check_manifest(folder, identity, order.about, what, READ)
         )
         done = index(folder, mark, what, READ)
         if _in_memory(images, keys, targets):  # errors appear before hours of work
@@ -130,8 +143,8 @@ def _make(folder: Path, what: str) -> None:
         names = {path.name for path in folder.iterdir()}
     except OSError as error:
         raise SaveError(what, f"{error}.", "Name a place that can be written.", READ) from error
-    ours = {name for name in names if reading.is_ours(name) or parts.is_ours(name)}
-    if reading.NAME not in names and names - ours - {NAME}:
+    ours = {name for name in names if archive_reading.is_ours(name)}
+    if archive_reading.NAME not in names and names - ours - {NAME}:
         raise SaveError(what, "Other files are there.", "Name a new or an empty folder.", READ)
 
 
@@ -160,7 +173,7 @@ def _todo(
             )
         seen.add(key)
         rest = {name: value for name, value in arguments.items() if name != "keys"}
-        its = reading.described(rest.get("targets"))
+        its = described(rest.get("targets"))
         if key not in done.requested:
             yield key, its, (picture, rest)
         elif done.requested[key] != its:
@@ -223,7 +236,7 @@ class PartBuffer:
 
     def __init__(self, folder: Path, order: WriteConfig, mark: str, what: str) -> None:
         self._folder, self._order, self._mark, self._what = folder, order, mark, what
-        self._number = max(parts.numbers(folder), default=-1) + 1
+        self._number = max(archive_parts.numbers(folder), default=-1) + 1
         self._results: list[tuple[Record | SkippedRecord, Any]] = []
         self._began = 0.0
         self.doubtful = 0  # maps with findings
@@ -248,7 +261,8 @@ class PartBuffer:
         results, self._results = self._results, []  # tried only once, even if the disk is full
         about = {name: self._order.about[name] for name in ("backend", "versions")}
         form = self._order.format
-        parts.write(self._folder, self._number, form, results, about, self._mark, self._what, READ)
+        where = (self._folder, self._number, form)
+        archive_parts.write(*where, results, about, self._mark, self._what, READ)
         self._number += 1
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from os import PathLike, fspath
@@ -14,14 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from keras_saliency._io import files
-from keras_saliency._io import folder as checksums
+from keras_saliency._io import files, folders
 from keras_saliency._io.files import bytes_of, local_path
-from keras_saliency._results import provenance
-from keras_saliency._results.archive import parts
-from keras_saliency._results.archive.record import Record
+from keras_saliency._results import archive_parts, provenance
+from keras_saliency._results.archive_parts import Record
 from keras_saliency.errors import UNREADABLE, SaveError, did_you_mean
 
+_UNFINISHED = re.compile(r"\.part-\d+\..*")  # the temporary names of folders.write
 _READ = "help(keras_saliency.Archive)"
 
 
@@ -47,8 +47,8 @@ def index(folder: Path, mark: str, what: str, read: str) -> Index:
         SaveError: A part is broken, or a key occurs twice.
     """
     result = Index()
-    for number in parts.numbers(folder):
-        content = parts.rows(folder, number, mark, what, read)
+    for number in archive_parts.numbers(folder):
+        content = archive_parts.rows(folder, number, mark, what, read)
         for i, row in enumerate(content["rows"]):
             _once(result, row["key"], number, what, read)
             result.where[row["key"]] = (number, i)
@@ -101,7 +101,7 @@ class Archive:
         self.folder: Path = local_path(folder, _READ)
         self._what = f"Cannot read the archive {str(self.folder)!r}."
         self.info: Mapping[str, Any] = load(self.folder, self._what, _READ)
-        self._mark = checksums.mark(self.info)
+        self._mark = folders.mark(self.info)
         result = index(self.folder, self._mark, self._what, _READ)
         self._where = result.where
         self.left_out: Mapping[str, str] = result.left_out
@@ -157,7 +157,7 @@ class Archive:
 
     def _records(self, number: int) -> list[Record]:
         form = self.info["format"]
-        return parts.records(self.folder, number, form, self._mark, self._what, _READ)
+        return archive_parts.records(self.folder, number, form, self._mark, self._what, _READ)
 
     def _some(self) -> list[str]:
         # Looking for the nearest of a million names would take minutes.
@@ -216,7 +216,7 @@ def write_or_check_manifest(
     """
     if not (folder / NAME).exists():
         content = {"schema_version": SCHEMA_VERSION, **identity, **about}
-        text = json.dumps(checksums.sealed(content), indent=2, allow_nan=True) + "\n"
+        text = json.dumps(folders.sealed(content), indent=2, allow_nan=True) + "\n"
         (folder / _BESIDE).write_text(text, encoding="utf-8")
         files.sync(folder / _BESIDE)
         os.replace(folder / _BESIDE, folder / NAME)
@@ -249,8 +249,8 @@ def load(folder: Path, what: str, read: str) -> dict[str, Any]:
         content = json.loads(bytes_of(folder / NAME))
         version = content["schema_version"]
         newer = version > SCHEMA_VERSION
-        if not newer and (version != 1 or checksums.FIELD in content):
-            content, _ = checksums.opened(content)
+        if not newer and (version != 1 or folders.FIELD in content):
+            content, _ = folders.opened(content)
         if type(version) is not int or version < 1:
             raise ValueError(f"its schema version is {version!r}")
         content["holds"], content["format"]
@@ -263,9 +263,16 @@ def load(folder: Path, what: str, read: str) -> dict[str, Any]:
     return content
 
 
+def sweep(folder: Path) -> None:
+    """Remove unfinished parts of killed processes."""
+    for path in folder.iterdir():
+        if _UNFINISHED.fullmatch(path.name):
+            shutil.rmtree(path)
+
+
 def is_ours(name: str) -> bool:
-    """Whether a file of this name is an unfinished manifest; the next one overwrites it."""
-    return name == _BESIDE
+    """Whether a file of this name is an unfinished part, or manifest; the next overwrites that."""
+    return name == _BESIDE or _UNFINISHED.fullmatch(name) is not None
 
 
 def _words(value: Any) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_saliency._io import files as replacing
+from keras_saliency._io import files
 from keras_saliency._io.encoding import restored, storable
 from keras_saliency._io.files import bytes_of, regular, shown
 from keras_saliency.errors import UNREADABLE, SaveError
@@ -49,13 +49,13 @@ def write(
     fix = "Name a place that can be written."
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with replacing.fresh(target) as fresh:
+        with files.fresh(target) as fresh:
             fix = "Make room, or name another place."
             fill(fresh)
             fresh.chmod(0o777 & ~_umask())  # mkdtemp gives 0o700
             for path in (*fresh.iterdir(), fresh):
-                replacing.sync(path)
-            replacing.put(fresh, target)
+                files.sync(path)
+            files.put(fresh, target)
     except OSError as error:
         raise SaveError(what, f"{error}.", fix, read) from error
     return folder
@@ -157,14 +157,14 @@ def read(
     """
     folder = _real(folder)
     for left in reversed(range(_ATTEMPTS)):
-        current = replacing.where(folder)
+        current = files.where(folder)
         before = _identity(current)
         try:
             text, data = bytes_of(current / manifest), bytes_of(current / arrays)
             content = json.loads(text.decode("utf-8"))
             return fields(*_checked(content, data, arrays, schema, what, where))
         except UNREADABLE as error:
-            if left and (replacing.is_busy(folder) or _identity(replacing.where(folder)) != before):
+            if left and (files.is_busy(folder) or _identity(files.where(folder)) != before):
                 time.sleep(_PAUSE)  # another process replaces it, or has just replaced it
                 continue
             if isinstance(error, SaveError):
@@ -234,17 +234,17 @@ FIELD = "checksums"
 _OWN = "this file"
 
 
-def sealed(content: Mapping[str, Any], files: Mapping[str, str] | None = None) -> dict[str, Any]:
+def sealed(content: Mapping[str, Any], sums: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return JSON content with its checksum and those of other files.
 
     Args:
         content: JSON content.
-        files: SHA-256 by file name.
+        sums: SHA-256 by file name.
     """
     content = json.loads(
         json.dumps(content, allow_nan=True)
     )  # as it will be read back: keys are text
-    whole = {**content, FIELD: dict(files or {})}
+    whole = {**content, FIELD: dict(sums or {})}
     return {**whole, FIELD: {**whole[FIELD], _OWN: _digest(whole)}}
 
 
@@ -256,11 +256,11 @@ def opened(content: Any) -> tuple[dict[str, Any], dict[str, str]]:
     """
     if not isinstance(content, dict) or not isinstance(content.get(FIELD), dict):
         raise ValueError("it has no checksums")
-    files = dict(content[FIELD])
-    own = files.pop(_OWN, None)
-    if own != _digest({**content, FIELD: files}):
+    sums = dict(content[FIELD])
+    own = sums.pop(_OWN, None)
+    if own != _digest({**content, FIELD: sums}):
         raise ValueError("its checksum does not match: a digit or a letter of it has changed")
-    return {name: one for name, one in content.items() if name != FIELD}, files
+    return {name: one for name, one in content.items() if name != FIELD}, sums
 
 
 def mark(content: Mapping[str, Any]) -> str:
