@@ -124,16 +124,17 @@ def adapted(model: Any, method: Method, preprocess: Any = None) -> Adapter:
     Raises:
         ModelError: It is not a Keras 3 model.
     """
-    own = _is_own(method) and not callable(preprocess)
     adapter = Adapter(model)
-    adapter.cache = ModelCache(model, within_call=own)
+    adapter.cache = ModelCache(model, within_call=_is_own(method) and not callable(preprocess))
     return adapter
 
 
 def _is_own(method: Method) -> bool:
-    """Whether a method, and each that it runs, is one of this package."""
-    inner = [one for one in vars(method).values() if isinstance(one, Method)]
-    return type(method).__module__.startswith("keras_saliency.") and all(map(_is_own, inner))
+    """Whether a method runs code of this package only."""
+    options = vars(method).values()
+    inner = all(_is_own(one) for one in options if isinstance(one, Method))
+    own = type(method).__module__.startswith("keras_saliency.")
+    return own and inner and not any(map(callable, options))
 
 
 def attributed(
@@ -160,6 +161,8 @@ def attributed(
     """
 
     def run(attempt: int) -> tuple[Engine, Attribution]:
+        if attempt:  # another thread changes the model
+            adapter.cache.forget()
         current = engine.with_target(engine.target) if attempt else engine
         result = method.attribute(current, seed)
         _ = current.scores

@@ -123,9 +123,10 @@ def operations(root: Any) -> list[Any]:
     """Return a model or layer and all layers and operations inside it, each once."""
     found, waiting = {id(root): root}, [root]
     while waiting:
-        inside = [one for one in children(waiting.pop()) if id(one) not in found]
-        found.update((id(one), one) for one in inside)
-        waiting += inside
+        for one in children(waiting.pop()):
+            if id(one) not in found:
+                found[id(one)] = one
+                waiting.append(one)
     return list(found.values())
 
 

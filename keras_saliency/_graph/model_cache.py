@@ -23,7 +23,7 @@ from keras_saliency._graph.paths import walk
 from keras_saliency._imports import require_keras
 from keras_saliency.errors import ModelError
 
-_MOST = 32  # made for one model
+_MOST = 48  # made for one model
 _CONFIGURATIONS = 16  # per model
 _lock = threading.RLock()
 

@@ -122,10 +122,15 @@ def prepare(adapter: Adapter, image: Any, preprocess: Any = "auto") -> Batch:
 
 
 def _signature(adapter: Adapter) -> Signature:
-    model = adapter.model
-    if not getattr(model, "built", False):
+    """Return what a model takes.
+
+    Raises:
+        ModelError: It is not a Keras 3 model.
+    """
+    cache, model = adapter.cache, adapter.model
+    if not model.built:
         return adapter.signature
-    return adapter.cache.get_or_create(("signature",), lambda: Adapter(model).signature)
+    return cache.get_or_create(("signature",), lambda: Adapter(model).signature)
 
 
 def _preprocessing(adapter: Adapter, given: Any, seen: dict[str, Any]) -> Preprocess | None:
