@@ -122,12 +122,7 @@ def prepare(adapter: Adapter, image: Any, preprocess: Any = "auto") -> Batch:
 
 
 def _signature(adapter: Adapter) -> Signature:
-    """Return what a model takes.
-
-    Raises:
-        ModelError: It is not a Keras 3 model.
-    """
-    cache, model = adapter.cache, adapter.model
+    cache, model = adapter.cache, adapter.model  # the cache checks that it is a model
     if not model.built:
         return adapter.signature
     return cache.get_or_create(("signature",), lambda: Adapter(model).signature)
