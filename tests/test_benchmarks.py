@@ -11,6 +11,7 @@ from benchmarks import answers, cases, contenders, report, rows
 from benchmarks.cases import Case
 from benchmarks.contenders import BY_HAND, OURS
 from benchmarks.run import Runner
+from benchmarks.studies import path_of_a_call
 from benchmarks.worker_pool import JobFailed
 
 pytestmark = pytest.mark.long
@@ -250,6 +251,11 @@ def test_programs_by_hand(method, subject):
     if BACKEND == "torch":
         without_keras = handwritten.entry_of_modules(method, subject).call()
         answers.require(without_keras, reference.call(), method)  # the same random numbers
+
+
+def test_a_warm_call_goes_through_few_files():
+    files, *_ = path_of_a_call.entered("grad_cam")
+    assert len(files) <= (18 if BACKEND == "torch" else 15), files
 
 
 def test_a_small_run(tmp_path, capsys):

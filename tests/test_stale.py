@@ -13,7 +13,8 @@ import pytest
 from keras import layers as L
 from keras import ops
 
-from keras_saliency import explain
+from keras_saliency import explain, methods
+from keras_saliency._graph.configuration import Configuration
 
 COMPILED = keras.config.backend() != "torch"
 
@@ -221,6 +222,37 @@ def test_the_same_configuration_is_found_again():
     known = len(calls)
     explain(model, _x(), target=target)
     assert not COMPILED or len(calls) == known
+
+
+@pytest.mark.parametrize("method", ["gradient", "grad_cam", "integrated_gradients"])
+def test_a_warm_call_reads_the_configuration_once(method, monkeypatch):
+    model, read, reads = _leaky()[0], Configuration.look, []
+    explain(model, _x(), method)
+    monkeypatch.setattr(Configuration, "look", lambda *args: reads.append(1) or read(*args))
+    explain(model, _x(), method)
+    assert len(reads) == 1
+
+
+class Changing(methods.Gradient):
+    """A method of the user's own, which changes the model while it explains it."""
+
+    def attribute(self, engine, seed):
+        assert np.isfinite(engine.scores).all()
+        engine.layers_by_path["leaky"].negative_slope = 0.9
+        return super().attribute(engine, seed)
+
+
+@pytest.mark.parametrize(
+    "around", [lambda one: one, lambda one: methods.SmoothGrad(one, samples=2)], ids=["", "inside"]
+)
+def test_a_change_by_a_method_itself_is_seen(around):
+    model = _model(L.LeakyReLU(0.1, name="leaky"))
+    before, found, wanted = (
+        explain(model, _x(), around(one), target=1).values
+        for one in (methods.Gradient(), Changing(), methods.Gradient())
+    )
+    np.testing.assert_array_equal(found, wanted)
+    assert not np.allclose(before, found)
 
 
 def test_training_and_predicting_are_no_change():

@@ -28,6 +28,7 @@ import contextlib
 import functools
 import importlib
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
@@ -38,6 +39,7 @@ from keras_saliency import config
 from keras_saliency.errors import GradientError, KerasSaliencyError, ModelError, words
 
 
+@functools.cache
 def current() -> ModuleType:
     """Return the module of the backend that Keras runs on."""
     import keras
@@ -98,6 +100,16 @@ def _runs(function: Callable[..., Any], args: Any) -> bool:
     return True
 
 
+def variables_of(model: Any) -> Callable[[], list[Any]]:
+    """Return a function that returns a model's variables, which holds the model weakly."""
+    reference = weakref.ref(model)
+
+    def variables() -> list[Any]:
+        return reference().variables  # type: ignore[union-attr]  # it lives while it is run
+
+    return variables
+
+
 _pinned = threading.local()  # .state: variables of a model and the values it is run with
 
 
@@ -156,7 +168,7 @@ def switched(compiler: Compiler) -> Compiler:
         fast = compiler(function, variables)
 
         def run(*args: Any) -> Any:
-            if config.is_rewriting_enabled():
+            if config.switch.rewriting:
                 results = fast(*args)
                 if _all_finite(results):
                     return results

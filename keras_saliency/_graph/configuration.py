@@ -60,30 +60,13 @@ def walk(model: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _walk(parent: Any, prefix: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    # Layer._flatten_layers is private, but the only list that also holds the sublayers of a
-    # subclassed layer; `operations` adds what a Functional graph holds beside layers (ops.relu).
-    children = [*getattr(parent, "operations", []), *_children(parent)]
-    for child in children:
+    for child in children(parent):
         if id(child) in seen:
             continue
         seen.add(id(child))
         path = prefix + child.name
         yield path, child
         yield from _walk(child, path + "/", seen)
-
-
-def _children(parent: Any) -> list[Any]:
-    import keras
-
-    flatten = getattr(parent, "_flatten_layers", None)
-    if flatten is None and isinstance(parent, keras.layers.Layer):
-        raise ModelError(
-            "Expected Keras' private method Layer._flatten_layers, which lists sublayers.",
-            f"Keras {keras.__version__} does not have it.",
-            "Use a version of Keras that this package was tested with.",
-            "keras-saliency doctor",
-        )
-    return flatten(include_self=False, recursive=False) if flatten else []
 
 
 def layer_tree(model: KerasModel) -> str:
@@ -192,7 +175,7 @@ class Configuration:
             if isinstance(one, types.ModuleType):
                 modules.append(one)
             elif _is_operation(one):
-                inner = [one, *(operation for _, operation in walk(one))]
+                inner = operations(one)
                 shared[serial(one), STRUCTURE] = tuple(map(serial, inner))
                 if one is not explained:
                     weights = getattr(one, "weights", ())
@@ -224,6 +207,35 @@ class Configuration:
                 key = number, f"{name} of {one.__name__}"
                 if key not in shared and key not in self._ignored:
                     shared[key] = reader.anew(values[name])
+
+
+def operations(root: Any) -> list[Any]:
+    """Return a model or layer and all layers and operations inside it, each once."""
+    found, waiting = {id(root): root}, [root]
+    while waiting:
+        for one in children(waiting.pop()):
+            if id(one) not in found:
+                found[id(one)] = one
+                waiting.append(one)
+    return list(found.values())
+
+
+def children(parent: Any) -> list[Any]:
+    """Return the layers and operations directly inside a model or layer; some may come twice."""
+    import keras
+
+    # Layer._flatten_layers is private, but the only list that also holds the sublayers of a
+    # subclassed layer; `operations` adds what a Functional graph holds beside layers (ops.relu).
+    flatten = getattr(parent, "_flatten_layers", None)
+    if flatten is None and isinstance(parent, keras.layers.Layer):
+        raise ModelError(
+            "Expected Keras' private method Layer._flatten_layers, which lists sublayers.",
+            f"Keras {keras.__version__} does not have it.",
+            "Use a version of Keras that this package was tested with.",
+            "keras-saliency doctor",
+        )
+    sublayers = flatten(include_self=False, recursive=False) if flatten else []
+    return [*getattr(parent, "operations", []), *sublayers]
 
 
 def _growing(items: list[Any], more: Callable[[], None]) -> Iterator[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_saliency._graph.adapter import Adapter, Input, InputLayout
+from keras_saliency._graph.adapter import Adapter, Input, InputLayout, Signature
 from keras_saliency._inputs import pictures, preprocessing
 from keras_saliency._inputs.geometry import Geometry
 from keras_saliency._inputs.pictures import check_uint8
@@ -67,16 +67,17 @@ def prepare(adapter: Adapter, image: Any, preprocess: Any = "auto") -> Batch:
         PreprocessError: The preprocessing of pixels is unknown, or floats lie where the known
             preprocessing puts no pixels.
     """
-    inputs, given = _by_input(adapter, image)
+    takes = _signature(adapter)
+    inputs, given = _by_input(adapter.model, takes, image)
     explained = _explained(adapter, inputs, list(given))
-    frame = _frame(inputs[explained], adapter.channels_first)
+    frame = _frame(inputs[explained], takes.channels_first)
     arrays = _read_all(given[inputs[explained].name])
-    if adapter.channels_first:
+    if takes.channels_first:
         arrays = [_channels_last(array, frame) for array in arrays]
 
     others = [one for i, one in enumerate(inputs) if i != explained]
     extra_inputs = tuple(_extra_input(adapter, one, given[one.name], len(arrays)) for one in others)
-    named = isinstance(image, Mapping) and adapter.symbolic("input") is None
+    named = isinstance(image, Mapping) and not takes.is_graph
     packing = InputLayout(explained, tuple(one.name for one in inputs) if named else None)
     filled = [mine or own for mine, own in zip(frame, arrays[0].shape, strict=True)]
     if not adapter.model.built:  # outside of any trace, where it may make its weights
@@ -88,7 +89,7 @@ def prepare(adapter: Adapter, image: Any, preprocess: Any = "auto") -> Batch:
         "extra_inputs": extra_inputs,
         "packing": packing,
     }
-    known = preprocessing.resolve(preprocess, adapter.model, **seen)
+    known = _preprocessing(adapter, preprocess, seen)
 
     ready = []
     for array in arrays:
@@ -117,14 +118,34 @@ def prepare(adapter: Adapter, image: Any, preprocess: Any = "auto") -> Batch:
     )
 
 
+# ---------------------------------------------------------------------- found once about a model
+
+
+def _signature(adapter: Adapter) -> Signature:
+    cache, model = adapter.cache, adapter.model  # the cache checks that it is a model
+    if not model.built:
+        return adapter.signature
+    return cache.get_or_create(("signature",), lambda: Adapter(model).signature)
+
+
+def _preprocessing(adapter: Adapter, given: Any, seen: dict[str, Any]) -> Preprocess | None:
+    """Return the preprocessing of explain()'s argument; ``None`` where it is unknown."""
+    if isinstance(given, str) and given == "auto" and adapter.model.built:
+        key = ("auto", seen["explained"], seen["packing"], seen["shape"])
+        found = adapter.cache.get_or_create(key, lambda: preprocessing.lasting(adapter, seen))
+        if found is not preprocessing.CHANGING:
+            return found
+    return preprocessing.resolve(given, adapter.model, **seen)
+
+
 # ---------------------------------------------------------------------- several inputs
 
 
-def _by_input(adapter: Adapter, image: Any) -> tuple[tuple[Input, ...], dict[str, Any]]:
+def _by_input(model: Any, takes: Signature, image: Any) -> tuple[tuple[Input, ...], dict[str, Any]]:
     """Return the model's inputs, and the caller's array for each by name, in the caller's order."""
-    inputs, model = adapter.inputs, adapter.model
+    inputs = takes.inputs
     known = len(inputs) > 1 and isinstance(image, tuple)  # by how it was built
-    if adapter.symbolic("input") is None and isinstance(image, Mapping | tuple) and not known:
+    if not takes.is_graph and isinstance(image, Mapping | tuple) and not known:
         # A subclassed model does not declare its inputs: it gets what the caller passed.
         keys = list(image) if isinstance(image, Mapping) else [str(i) for i in range(len(image))]
         inputs = tuple(Input(key, None, model.input_dtype) for key in keys)
@@ -158,7 +179,8 @@ def _explained(adapter: Adapter, inputs: tuple[Input, ...], order: list[str]) ->
     numbers = [[one.name for one in inputs].index(name) for name in order]
     for rank in (3, 2):
         for number in numbers:
-            if inputs[number].rank == rank:
+            shape = inputs[number].shape
+            if rank == (3 if shape is None else len(shape)):  # an unknown one takes (H, W, C)
                 return number
     raise ModelError(
         f"Expected model {adapter.model.name!r} to have an input (H, W, C) or (H, W).",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import numbers
 from collections.abc import Mapping, Sequence
@@ -32,6 +33,7 @@ class Geometry:
     window: tuple[float, float, float, float]
 
     @classmethod
+    @functools.lru_cache(1024)
     def fitted(
         cls, original: tuple[int, int], size: tuple[int, int], fit: Fit = "stretch"
     ) -> Geometry:

@@ -3,10 +3,10 @@
 =============  ====================================================================================
 `method`       `Method`, `Attribution`; `WrapperMethod`: runs another method; `PresetMixin`: another
                library's options, ``like="captum"``; names, in any of their usual spellings
-`cams`         `CamMethod`: adds up a layer's maps; `GradientCam`: by gradients; from a layer's map
-               to the picture's size; `RectifiedMethod`: the gradient, changed at rectifiers
-`paths`        `PathMethod`: sums gradients from a baseline to the picture; how well attributions
-               sum to a gap in score; why a map is 0 everywhere
+`cams`         `CamMethod`: adds up a layer's maps; `GradientCam`: by gradients; from a map to the
+               picture's size; why a map is 0; `RectifiedMethod`: another gradient at rectifiers
+`paths`        `PathMethod`: sums gradients from a baseline to the picture; how well they sum to a
+               gap in score
 `games`        `ShapleyMethod`: Shapley values of segments
 =============  ====================================================================================
 """
@@ -18,12 +18,16 @@ from typing import TYPE_CHECKING
 from keras_saliency._imports import attach
 from keras_saliency.methods.base.cams import (
     INTERPOLATIONS,
+    ZERO,
     CamMethod,
     GradientCam,
     Interpolation,
     RectifiedMethod,
     cancelled,
     enlarge,
+    joined,
+    why_map_is_zero,
+    why_zero,
 )
 from keras_saliency.methods.base.games import ShapleyMethod
 from keras_saliency.methods.base.method import (
@@ -36,15 +40,12 @@ from keras_saliency.methods.base.method import (
     names,
 )
 from keras_saliency.methods.base.paths import (
-    ZERO,
     PathMethod,
     PathPoint,
     clean,
     completeness_error,
     gap_findings,
-    joined,
     relative_error,
-    why_zero,
 )
 
 __all__ = [
@@ -71,6 +72,7 @@ __all__ = [
     "joined",
     "names",
     "relative_error",
+    "why_map_is_zero",
     "why_zero",
 ]
 
