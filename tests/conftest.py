@@ -25,7 +25,7 @@ def pytest_configure():
 
 
 def pytest_collection_finish():
-    """Keep the garbage collector off what is imported: that took it a tenth of the time."""
+    """Keep the garbage collector from going through what is imported again and again."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 10, 10)
