@@ -1,10 +1,10 @@
 """Run the suite once on each installed backend: ``python -m tests [--long] [pytest arguments]``.
 
 Keras binds to one backend a process, so each backend has processes of its own, two for each where
-no tests are named; as many run side by side as there are cores, each line of their output behind
-its backend's name. Tests marked ``no_model`` run under one backend; so do those marked
-``any_backend``, but on all with ``--long``, which also runs those marked ``long``. The last line
-counts all tests; the exit status is 0 only if every one passed on every backend.
+no tests are named; one more runs side by side than there are cores, since each waits at times. Each
+line of output stands behind its backend's name. Tests marked ``no_model`` run under one backend; so
+do those marked ``any_backend``, but on all with ``--long``, which also runs those marked ``long``.
+The last line counts all tests; the exit status is 0 only if every one passed on every backend.
 """
 
 from __future__ import annotations
@@ -21,12 +21,18 @@ from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 
-BACKENDS = ("jax", "tensorflow", "torch")  # the slowest first
+BACKENDS = ("tensorflow", "jax", "torch")  # the slowest first
+LONGEST = (  # in this order they are dealt so that a backend's processes take about as long
+    "contract", "transformers", "fixation_training", "lrp", "lrp_options", "cam_layer",
+    "seen_calls", "backward_models", "lrp_models", "stale", "models", "bad_models",
+)  # fmt: skip
 TESTS = Path(__file__).parent
 _numbers = count()
 
 
-def run(backend: str, arguments: list[str], folder: str) -> tuple[Counter[str], list[str]]:
+def run(
+    backend: str, arguments: list[str], folder: str, long: bool
+) -> tuple[Counter[str], list[str]]:
     """Run pytest under one backend.
 
     Returns:
@@ -39,6 +45,7 @@ def run(backend: str, arguments: list[str], folder: str) -> tuple[Counter[str], 
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads starve each other on few cores
         "MPLBACKEND": "Agg",
+        "TESTS_COMPILE_LESS": "" if long else "1",  # conftest.py
         # Compiling takes longer than running anything here: half of JAX's time is saved.
         "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0 "
         "--xla_llvm_disable_expensive_passes=true "
@@ -76,6 +83,14 @@ def run(backend: str, arguments: list[str], folder: str) -> tuple[Counter[str], 
     return counts, failures
 
 
+def halves() -> list[list[str]]:
+    """Return the files of tests in two parts that take about as long."""
+    longest = [f"test_{name}.py" for name in LONGEST]
+    others = sorted({path.name for path in TESTS.glob("test_*.py")} - set(longest))
+    dealt = [str(TESTS / name) for name in (*longest, *others)]
+    return [sorted(dealt[::4] + dealt[3::4]), sorted(dealt[1::4] + dealt[2::4])]
+
+
 def jobs(installed: list[str], arguments: list[str]) -> list[tuple[str, list[str]]]:
     """Return the processes to start: a backend and pytest's arguments for each.
 
@@ -83,9 +98,8 @@ def jobs(installed: list[str], arguments: list[str]) -> list[tuple[str, list[str
     """
     long = "--long" in arguments
     arguments = [one for one in arguments if one != "--long"]
-    files = sorted(str(path) for path in TESTS.glob("test_*.py"))
     named = any(Path(one.partition("::")[0]).exists() for one in arguments)
-    parts: list[list[str]] = [[]] if named else [files[::2], files[1::2]]
+    parts: list[list[str]] = [[]] if named else halves()
     listed = []
     for backend in installed:
         # What runs no model runs on the backend that takes the least time.
@@ -108,9 +122,10 @@ def main(arguments: list[str]) -> int:
             failed.append(f"{backend:<10}  not installed, counted as failed")
             total["failed"] += 1
         # Compiling, which is most of the work, takes one core.
-        with ThreadPoolExecutor(max_workers=max(1, min(4, os.cpu_count() or 1))) as pool:
+        with ThreadPoolExecutor(max_workers=min(4, (os.cpu_count() or 1) + 1)) as pool:
             for counts, lines in pool.map(
-                lambda one: run(*one, folder), jobs(installed, arguments)
+                lambda one: run(*one, folder, long="--long" in arguments),
+                jobs(installed, arguments),
             ):
                 total += counts
                 failed += lines

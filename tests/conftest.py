@@ -1,7 +1,9 @@
 """What all tests share: seeds, the shared folder, pretrained networks."""
 
 import functools
+import gc
 import importlib.util
+import os
 from pathlib import Path
 
 import keras
@@ -9,6 +11,24 @@ import pytest
 from initializers import no_random_kernels
 
 SHARED = Path(__file__).parents[2] / "shared"
+
+
+def pytest_configure():
+    """With TESTS_COMPILE_LESS, as ``python -m tests`` has it, TensorFlow rewrites no graphs.
+
+    Rewriting takes longer than running anything here; with ``--long`` they are rewritten.
+    """
+    if os.environ.get("TESTS_COMPILE_LESS") and keras.config.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
+
+def pytest_collection_finish():
+    """Keep the garbage collector from going through what is imported again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)
 
 
 @pytest.fixture(autouse=True)

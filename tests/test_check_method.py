@@ -197,6 +197,7 @@ def test_it_is_parametrized_by_the_names(law):
     check_method(Signed(), laws=law, expected_failures={"unsigned_is_non_negative": "signed"})
 
 
+@pytest.mark.any_backend
 def test_methods_that_need_attention_or_classes():
     laws = ["image_sized_finite_float32", "gradient_free_where_claimed"]
     assert all(
@@ -262,6 +263,7 @@ def test_a_bar_shows_on_a_terminal(monkeypatch):
     assert "laws of Squared" in sys.stderr.getvalue()
 
 
+@pytest.mark.any_backend
 def test_it_needs_no_pytest_and_the_root_loads_neither():
     code = """
 import sys, keras_saliency

@@ -123,8 +123,8 @@ _LAWS = [check.image_sized_finite_float32, check.batch_is_singles]
 
 
 @pytest.mark.filterwarnings("ignore:picture")
-@pytest.mark.parametrize("case", CASES, ids=str)
 @pytest.mark.parametrize("law", _LAWS, ids=lambda law: law.__name__)
+@pytest.mark.parametrize("case", CASES, ids=str)  # one by one: the laws share its programs
 def test_the_contract_with_it_off(law, case, off):
     law(lambda model, x, **more: explain(model, x, case.method, **more), case)
 

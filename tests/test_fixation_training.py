@@ -197,6 +197,7 @@ def test_gone_on_after_a_real_kill(tmp_path, uninterrupted):
     assert_same(run(tmp_path, every=0.0), uninterrupted[0])
 
 
+@pytest.mark.any_backend
 def test_another_seed_is_another_training(tmp_path, uninterrupted):
     """The mutant of the law above: what is compared can differ."""
     with pytest.raises(AssertionError):

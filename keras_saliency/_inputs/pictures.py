@@ -15,6 +15,10 @@ from keras_saliency._io import files
 from keras_saliency.errors import ImageError, PreprocessError, _arguments
 
 MAX_PIXELS = 40_000_000  # a larger picture costs gigabytes and shows no more detail
+_SHRINK = (
+    "Shrink it first: image.thumbnail((2000, 2000)) with Pillow; "
+    "models take a few hundred pixels in height and width."
+)
 MIN_SIDE = 8  # a smaller one, enlarged to a model's input, is a blur
 
 
@@ -121,7 +125,7 @@ def _refused(what: str, size: str = "") -> Iterator[None]:
             _READ,
         ) from None
     except Image.DecompressionBombError as error:
-        raise ImageError(what, f"{error}.", _shrink_hint(), _READ) from None
+        raise ImageError(what, f"{error}.", _SHRINK, _READ) from None
     except Exception as error:
         raise ImageError(
             what,
@@ -231,16 +235,9 @@ def _check_size(size: tuple[int, int], what: str) -> None:
             what,
             f"It has {width}x{height} = {width * height:,} pixels, over the limit of "
             f"{MAX_PIXELS:,}.",
-            _shrink_hint(),
+            _SHRINK,
             _READ,
         )
-
-
-def _shrink_hint() -> str:
-    return (
-        "Shrink it first: image.thumbnail((2000, 2000)) with Pillow; "
-        "models take a few hundred pixels in height and width."
-    )
 
 
 def grey(picture: np.ndarray) -> np.ndarray:
