@@ -58,7 +58,7 @@ def test_patches_that_nobody_saw_being_cut(size, grid, class_token):
     adapter = Adapter(model)
     batch = prepare(adapter, np.ones((1, *size, 3), "float32"))
     found = Engine(adapter, targets.get(0), batch).tokens("any")
-    assert (found.height, found.width, found.first) == (*grid, int(class_token))
+    assert (*found.size, found.first) == (*grid, int(class_token))
 
 
 @cache

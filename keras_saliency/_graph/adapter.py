@@ -34,10 +34,17 @@ class InputLayout:
         explained: Number of the input that takes the images.
         names: Names of a dict of inputs, or None for inputs in order. Only a subclassed model
             needs it; a graph knows its own.
+        axes: Number of spatial axes of the images, (B, *space, C).
+        has_channels: Whether the model's input has the axis of channels.
+        embedding: Path of the Embedding layer whose output the images replace; the input itself
+            is then among the extra inputs.
     """
 
     explained: int = 0
     names: tuple[str, ...] | None = None
+    axes: int = 2
+    has_channels: bool = True
+    embedding: str | None = None
 
 
 class Adapter:

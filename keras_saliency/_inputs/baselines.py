@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from keras_saliency._inputs import resampling
+from keras_saliency._inputs.kinds import PICTURE, Kind
 from keras_saliency.errors import MethodError, did_you_mean
 
 FILLS = ("black", "white", "mean", "blur")
@@ -16,7 +18,10 @@ _BLUR = 0.1  # sigma of the blur, as a share of the picture's shorter side
 
 
 def fill(
-    value: Any, images: np.ndarray, preprocess: Callable[[np.ndarray], np.ndarray] | None
+    value: Any,
+    images: np.ndarray,
+    preprocess: Callable[[np.ndarray], np.ndarray] | None,
+    kind: Kind = PICTURE,
 ) -> np.ndarray:
     """Return pictures without content, (B, H, W, C) in the model's input range.
 
@@ -27,16 +32,20 @@ def fill(
         images: (B, H, W, C) in the model's input range.
         preprocess: The preprocessing of pixels 0..255, or None where the inputs are float arrays
             and it is unknown; black is then 0.
+        kind: What the pictures are.
 
     Raises:
         MethodError: Another word, an array that does not fit, or white where the preprocessing is
             unknown.
     """
     if isinstance(value, str):
+        if value in ("mean", "blur"):
+            _check_neighbours(value, kind)
         if value == "mean":
-            return np.broadcast_to(images.mean(axis=(1, 2), keepdims=True), images.shape)
+            mean = images.mean(axis=resampling.spatial_axes(images), keepdims=True)
+            return np.broadcast_to(mean, images.shape)
         if value == "blur":
-            return resampling.blur(images, _BLUR * min(images.shape[1:3]))
+            return resampling.blur(images, _BLUR * min(images.shape[1:-1]))
         if value in ("black", "white"):
             return _flat(value, images, preprocess)
         raise MethodError(
@@ -48,7 +57,7 @@ def fill(
     try:
         array = np.asarray(value)
         is_bool = array.dtype == bool
-        filled = None if is_bool else np.broadcast_to(array.astype(images.dtype), images.shape)
+        filled = None if is_bool else _spread(array.astype(images.dtype), images, kind)
     except (TypeError, ValueError):
         filled = None
     if filled is None or not np.isfinite(filled).all():
@@ -61,6 +70,26 @@ def fill(
             "help(keras_saliency._inputs.baselines.fill)",
         )
     return filled
+
+
+def _spread(array: np.ndarray, images: np.ndarray, kind: Kind) -> np.ndarray:
+    """Return an array broadcast to images; one of an input without channels has none either."""
+    if array.ndim and not kind.has_channels and not kind.is_embedded:
+        with contextlib.suppress(ValueError):
+            return np.broadcast_to(array[..., None], images.shape)
+    return np.broadcast_to(array, images.shape)
+
+
+def _check_neighbours(value: str, kind: Kind) -> None:
+    """Raise MethodError where a fill mixes values that are not of one kind."""
+    if kind.name == "table" or (value == "blur" and not kind.has_neighbours):
+        raise MethodError(
+            f"Expected a fill for {kind.one}, {kind.shape}: a number or an array.",
+            f"Got {value!r}, which mixes values side by side; those of {kind.one} are unrelated.",
+            "Pass fill=0.0 (or baseline=0.0), or an array such as the mean of the training data, "
+            "data.mean(axis=0).",
+            "help(keras_saliency._inputs.baselines.fill)",
+        )
 
 
 def _flat(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
@@ -11,13 +12,18 @@ from scipy import ndimage
 Part = tuple[float, float, float, float]  # top, left, bottom, right, possibly past the edges
 
 
+def spatial_axes(array: np.ndarray) -> tuple[int, ...]:
+    """Return the spatial axes of (B, *space, C)."""
+    return tuple(range(1, array.ndim - 1))
+
+
 def max_abs(attributions: np.ndarray) -> np.ndarray:
-    """Return the largest absolute value over channels: (B, H, W, C) to (B, H, W)."""
+    """Return the largest absolute value over channels: (B, *space, C) to (B, *space)."""
     return _fold(np.maximum, np.abs(attributions))
 
 
 def channel_sum(attributions: np.ndarray) -> np.ndarray:
-    """Return the sum over channels: (B, H, W, C) to (B, H, W)."""
+    """Return the sum over channels: (B, *space, C) to (B, *space)."""
     return _fold(np.add, attributions)
 
 
@@ -29,21 +35,41 @@ def _fold(combine: np.ufunc, attributions: np.ndarray) -> np.ndarray:
     return result
 
 
-def resize(maps: np.ndarray, size: tuple[int, int], part: Part | None = None) -> np.ndarray:
-    """Resize maps bilinearly with half-pixel centres, averaging where they shrink.
+def resize(maps: np.ndarray, size: tuple[int, ...], part: Part | None = None) -> np.ndarray:
+    """Resize maps linearly along each axis with half-pixel centres, averaging where they shrink.
 
     Args:
-        maps: (B, h, w) of any float type.
-        size: Height and width of the result.
-        part: The part of each map to enlarge, ``(top, left, bottom, right)`` in its pixels;
+        maps: (B, h, w), (B, t) or (B, d, h, w) of any float type.
+        size: Sizes of the result.
+        part: The part of each map (h, w) to enlarge, ``(top, left, bottom, right)`` in its pixels;
             what lies outside the map counts as 0. ``None`` takes all.
 
     Returns:
-        (B, H, W) float32.
+        (B, *size) float32.
     """
-    if maps.shape[1:] == size and part is None:
+    if maps.shape[1:] == tuple(size) and part is None:
         return maps.astype(np.float32, copy=False)
+    if len(size) != 2:
+        weights = [_triangle(*lengths) for lengths in zip(size, maps.shape[1:], strict=True)]
+        return along_axes(maps, weights).astype(np.float32)
     return np.stack([_resize_one(one, size, part) for one in maps])
+
+
+def along_axes(maps: np.ndarray, weights: Sequence[np.ndarray]) -> np.ndarray:
+    """Return maps (B, *cells) with each axis multiplied by its weights (new length, cells)."""
+    for axis, matrix in enumerate(weights, 1):
+        maps = np.moveaxis(np.moveaxis(maps, axis, -1) @ matrix.T, -1, axis)
+    return maps
+
+
+def _triangle(length: int, cells: int) -> np.ndarray:
+    """Return the weights (length, cells) of a triangle filter, as Pillow's bilinear one."""
+    step = cells / length
+    centres = (np.arange(length) + 0.5) * step
+    reach = max(step, 1.0)
+    away = np.abs(np.arange(cells) + 0.5 - centres[:, None]) / reach
+    weights = np.maximum(1 - away, 0)
+    return weights / weights.sum(axis=1, keepdims=True)
 
 
 def _resize_one(one: np.ndarray, size: tuple[int, int], part: Part | None) -> np.ndarray:
@@ -115,17 +141,23 @@ def resize_picture(picture: np.ndarray, size: tuple[int, int], part: Part) -> np
 
 
 def blur(images: np.ndarray, sigma: float) -> np.ndarray:
-    """Blur (B, H, W, C) images with a Gaussian of ``sigma`` pixels; edges are mirrored."""
-    return ndimage.gaussian_filter(images, (0, sigma, sigma, 0), mode="mirror")
+    """Blur (B, *space, C) with a Gaussian of ``sigma`` steps; edges are mirrored."""
+    return gaussian(images, sigma, "mirror")
+
+
+def gaussian(images: np.ndarray, sigma: float, mode: str) -> np.ndarray:
+    """Blur (B, *space, C) with a Gaussian; ``mode`` is SciPy's, for the edges."""
+    sigmas = (0.0, *[sigma] * (images.ndim - 2), 0.0)
+    return ndimage.gaussian_filter(images, sigmas, mode=mode)
 
 
 def most_varied(maps: np.ndarray, count: int | None) -> np.ndarray:
-    """Return the channels of (h, w, K) maps that vary most over positions, the most varied first.
+    """Return the channels of (*space, K) maps that vary most over positions, the most varied first.
 
     Args:
-        maps: (h, w, K).
+        maps: (*space, K).
         count: How many; ``None`` returns all, in their order.
     """
     if count is None:
         return np.arange(maps.shape[-1])
-    return np.argsort(-maps.std(axis=(0, 1), dtype=np.float64), kind="stable")[:count]
+    return np.argsort(-maps.std(axis=tuple(range(maps.ndim - 1)), dtype=np.float64), kind="stable")[:count]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from keras_saliency._inputs import resampling
+from keras_saliency._inputs.kinds import KINDS, PICTURE, Kind
 from keras_saliency.errors import MethodError, did_you_mean
 from keras_saliency.errors import _arguments as options
 from keras_saliency.methods.base.spelling import resolve
@@ -30,7 +31,8 @@ class Attribution:
     """The result of a method.
 
     Attributes:
-        values: (B, H, W, C) attributions of the pictures' values, or (B, h, w), a grid.
+        values: Attributions of the inputs' values, (B, *space, C), as (B, H, W, C) of pictures; or
+            a grid without channels, (B, h, w), of any size.
         checks: Numbers by which the method checks itself, each (B,).
         info: Further entries of the manifest, such as the layer: plain data (numbers, text, lists,
             dicts, arrays). ``"method"``, ``"seed"`` and the other keys of every run are reserved.
@@ -41,11 +43,6 @@ class Attribution:
     checks: Mapping[str, np.ndarray] = field(default_factory=dict)
     info: Mapping[str, Any] = field(default_factory=dict)
     findings: Sequence[tuple[str, ...]] = ()
-
-    @property
-    def is_grid(self) -> bool:
-        """Whether the values are a map already, without channels."""
-        return self.values.ndim == 3
 
 
 @dataclass(frozen=True)
@@ -60,6 +57,7 @@ class Method(ABC):
     * ``stochastic``: the map depends on the seed;
     * ``needs_gradient``: it cannot work on a score without derivatives;
     * ``local``: a pixel that the score ignores gets 0 (a grid blurs that);
+    * ``kinds``: the kinds of input that it has a meaning for;
     * ``reference``: authors, title, year, arXiv id.
     """
 
@@ -69,6 +67,7 @@ class Method(ABC):
     stochastic: ClassVar[bool] = False
     needs_gradient: ClassVar[bool] = True
     local: ClassVar[bool] = True
+    kinds: ClassVar[tuple[str, ...]] = tuple(KINDS)
     reference: ClassVar[str]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -114,20 +113,31 @@ class Method(ABC):
         """Return attributions of the engine's pictures."""
 
     def to_map(self, attributions: np.ndarray) -> np.ndarray:
-        """Return a map (B, H, W) from attributions (B, H, W, C): here their sum over channels."""
+        """Return a map (B, *space) from attributions (B, *space, C): here the channels' sum."""
         return resampling.channel_sum(attributions)
 
-    def shares(self, maps: np.ndarray, images: np.ndarray) -> np.ndarray:
-        """Return each pixel's contribution, (B, H, W), where attributions have no channels.
+    def shares(self, maps: np.ndarray, images: np.ndarray, kind: Kind = PICTURE) -> np.ndarray:
+        """Return each pixel's contribution, (B, *space), where attributions have no channels.
 
         Metrics that sum over pixels use it. It is the map, unless a pixel of the map holds the
         value of its whole segment.
 
         Args:
-            maps: (B, H, W), the method's maps.
-            images: (B, H, W, C), the pictures that they explain.
+            maps: (B, *space), the method's maps.
+            images: (B, *space, C), the pictures that they explain.
+            kind: What these are.
         """
         return maps
+
+    def check_kind(self, kind: Kind) -> None:
+        """Raise MethodError where the method has no meaning for a kind of input."""
+        if kind.name not in self.kinds:
+            raise MethodError(
+                f"Method {self.name!r} is for {', '.join(self.kinds)}.",
+                f"The explained input is {kind.one}: {kind.shape}.",
+                "Take another method, such as 'integrated_gradients' or 'occlusion'.",
+                _READ,
+            )
 
     def parameters(self) -> dict[str, Any]:
         """Return the options, for a manifest.
@@ -239,6 +249,11 @@ class WrapperMethod(Method):
     def local(self) -> bool:  # type: ignore[override]
         """As the base."""
         return self.base.local
+
+    @property
+    def kinds(self) -> tuple[str, ...]:  # type: ignore[override]
+        """As the base."""
+        return self.base.kinds
 
     def to_map(self, attributions: np.ndarray) -> np.ndarray:
         """Return the map that the base makes."""
