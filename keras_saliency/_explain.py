@@ -20,6 +20,7 @@ from keras_saliency._graph.adapter import Adapter
 from keras_saliency._graph.paths import KerasModel
 from keras_saliency._inputs import preprocessing, resampling
 from keras_saliency._inputs.batch import Batch, prepare
+from keras_saliency._inputs.kinds import KindName
 from keras_saliency._inputs.pictures import ModelInputs
 from keras_saliency._inputs.preprocessing import Preprocessing
 from keras_saliency._io.encoding import plain
@@ -33,7 +34,7 @@ from keras_saliency.targets.base import TargetLike
 _READ = "help(keras_saliency.explain)"
 _LARGE_ERROR = 0.1  # of the score gap
 _RESERVED = {
-    "backend", "batch_size", "checksums", "method", "model", "model_sha256", "parameters",
+    "backend", "batch_size", "checksums", "kind", "method", "model", "model_sha256", "parameters",
     "pictures", "preprocess", "schema_version", "score", "seconds", "seed", "signed", "versions",
 }  # fmt: skip
 
@@ -47,6 +48,7 @@ def explain(
     preprocess: Preprocessing = "auto",
     batch_size: BatchSize = 8,
     seed: int = 0,
+    kind: KindName | None = None,
 ) -> Explanation:
     """Show where a Keras model looks.
 
@@ -73,6 +75,8 @@ def explain(
             memory; on JAX and TensorFlow it can be a quarter faster, on PyTorch it is slower.
             ``"auto"`` begins with 8, takes more while that is faster, and fewer where memory runs
             out: worth it for many pictures or long methods.
+        kind: ``"picture"``, ``"signal"``, ``"volume"``, ``"video"``, ``"tokens"`` or ``"table"``;
+            None finds it in the layers that take the input, or asks.
         seed: For methods that draw random numbers. The same seed gives the same map.
 
     Returns:
@@ -93,7 +97,8 @@ def explain(
     batch_size, seed = check_batch_size(batch_size), check_seed(seed)
     chosen = methods.get(method)
     adapter = Adapter(model)
-    batch = prepare(adapter, image, preprocess)
+    batch = prepare(adapter, image, preprocess, kind)
+    chosen.check_kind(batch.kind)
     engine = Engine(adapter, targets.get(target), batch, batch_size)
     result = attributed(model, batch, engine, chosen, seed, batch_size, started)
     for row, check in enumerate(result.checks):
@@ -131,11 +136,11 @@ def attributed(
 
     (engine, result), digest = weights.consistently(model, run, hashed=True)
     _check_info(method, result.info)
-    frame = batch.images.shape[1:3]
-    if result.is_grid:
+    frame = batch.images.shape[1:-1]
+    if engine.is_grid(result.values):
         attributions, values = None, resampling.resize(result.values, frame)
     else:
-        attributions = result.values.astype(np.float32, copy=False)
+        attributions = batch.kind.as_given(result.values.astype(np.float32, copy=False))
         values = method.to_map(result.values).astype(np.float32, copy=False)
     aux = engine.aux
     shown = _Shown.of(engine)
@@ -158,6 +163,7 @@ def attributed(
             programs.notes(model),
         ),
         info={
+            "kind": batch.kind.name,
             "method": method.name,
             "parameters": plain(method.parameters()),
             "score": engine.target.score,

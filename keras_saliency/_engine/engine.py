@@ -24,6 +24,7 @@ from keras_saliency._graph.model_cache import get_or_create
 from keras_saliency._graph.probing import Grid
 from keras_saliency._inputs import baselines
 from keras_saliency._inputs.batch import Batch
+from keras_saliency._inputs.kinds import Kind
 from keras_saliency._io import progress
 from keras_saliency._rules import Rule
 from keras_saliency.targets import Target
@@ -76,6 +77,15 @@ class Engine:
         return self._batch.images
 
     @property
+    def kind(self) -> Kind:
+        """What the pictures are: pictures, signals, ..."""
+        return self._batch.kind
+
+    def is_grid(self, values: np.ndarray) -> bool:
+        """Whether values are a map already, without channels."""
+        return values.ndim < self.images.ndim
+
+    @property
     def scores(self) -> np.ndarray:
         """The score of each picture, (B,) float64."""
         if self._scores is None:
@@ -109,7 +119,7 @@ class Engine:
 
     def fill(self, value: Any) -> np.ndarray:
         """Return pictures without content; see `keras_saliency._inputs.baselines.fill`."""
-        return baselines.fill(value, self.images, self._batch.preprocess)
+        return baselines.fill(value, self.images, self._batch.preprocess, self.kind)
 
     def with_images(self, rows: list[int], images: np.ndarray) -> Engine:
         """Return an engine with other pictures and the target chosen on these.

@@ -263,7 +263,8 @@ def _scores(
         with _watched(adapter, run) as record, watching:
             picture = adapter.arranged(images, packing)
             if recorder:
-                recorder.starts(picture, adapter.channels_first)
+                first = adapter.is_channels_first(packing.axes)
+                recorder.starts(picture, first, packing.axes)
             outputs = adapter.call(picture, extra_inputs, packing)
 
         def pick(name):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
 from keras_saliency._graph import walk
+from keras_saliency._hooks import intercept
 from keras_saliency._imports import require_keras
 from keras_saliency.errors import KerasSaliencyError, ModelError, TargetError, did_you_mean, words
 
@@ -109,6 +111,16 @@ class Adapter:
                 rows += [one.shape[0] for one in states if getattr(one, "shape", ())]
         return next((count for count in rows if count), None)
 
+    def is_channels_first(self, axes: int) -> bool:
+        """Whether an input with so many spatial axes is (B, C, *space).
+
+        Keras' own default is about pictures; layers of signals that name no layout have none.
+        """
+        if axes == 2:
+            return self.channels_first
+        layouts = (getattr(layer, "data_format", None) for _, layer in walk(self.model))
+        return next((form for form in layouts if form), None) == "channels_first"
+
     @cached_property
     def channels_first(self) -> bool:
         """Whether the model's input is (B, C, H, W)."""
@@ -137,28 +149,23 @@ class Adapter:
         return self.call(self.arranged(images, packing), extra_inputs, packing)
 
     def arranged(self, images: Any, packing: InputLayout) -> Any:
-        """Return (B, H, W, C) in the layout of the model's input."""
+        """Return (B, *space, C) in the layout of the model's input."""
         import keras
 
-        explained = packing.explained if self.symbolic("input") is not None else 0
-        if self.inputs[explained].rank == 2:
+        if not packing.has_channels:
             return keras.ops.squeeze(images, axis=-1)
-        return keras.ops.transpose(images, (0, 3, 1, 2)) if self.channels_first else images
+        first = self.is_channels_first(packing.axes) and packing.embedding is None
+        return keras.ops.moveaxis(images, -1, 1) if first else images
 
     def call(self, picture: Any, extra_inputs: Any, packing: InputLayout) -> Any:
         """Call the model on a picture that `arranged` returned."""
         import keras
 
-        struct = self.symbolic("input")
         flat = list(extra_inputs)
-        flat.insert(packing.explained, picture)
-        if packing.names:
-            packed: Any = dict(zip(packing.names, flat, strict=True))
-        elif struct is None:
-            packed = flat if extra_inputs else picture
-        else:
-            packed = keras.tree.pack_sequence_as(struct, flat)
-        outputs = self.model(packed, training=False)
+        if packing.embedding is None:
+            flat.insert(packing.explained, picture)
+        with self._embedded(picture, packing):
+            outputs = self.model(self._packed(flat, packing), training=False)
         if not any(map(_is_tensor, keras.tree.flatten(outputs))):
             raise ModelError(
                 f"Expected model {self.model.name!r} to return a tensor, or a structure of them.",
@@ -167,6 +174,55 @@ class Adapter:
                 "help(keras_saliency.explain)",
             )
         return outputs
+
+    def _packed(self, flat: list[Any], packing: InputLayout) -> Any:
+        """Return inputs in the structure that the model takes."""
+        import keras
+
+        struct = self.symbolic("input")
+        if packing.names:
+            return dict(zip(packing.names, flat, strict=True))
+        if struct is None:
+            return flat if len(flat) > 1 else flat[0]
+        return keras.tree.pack_sequence_as(struct, flat)
+
+    @contextlib.contextmanager
+    def _embedded(self, vectors: Any, packing: InputLayout) -> Iterator[None]:
+        """Have the first call of an Embedding layer return these vectors."""
+        import keras
+
+        if packing.embedding is None:
+            yield
+            return
+        layer, calls = dict(walk(self.model))[packing.embedding], 0
+
+        def handler(original: Any, *args: Any, **kwargs: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls > 1:
+                return original(*args, **kwargs)
+            return keras.ops.cast(vectors, layer.compute_dtype)
+
+        with intercept([(layer, handler)]):
+            yield
+
+    def embedded(self, inputs: Any, packing: InputLayout) -> Any:
+        """Return what the Embedding layer makes of the words among the inputs, (B, T, D)."""
+        import keras
+
+        layer, seen = dict(walk(self.model))[packing.embedding or ""], []
+
+        def handler(original: Any, *args: Any, **kwargs: Any) -> Any:
+            seen.append(original(*args, **kwargs))
+            raise _Embedded
+
+        with contextlib.suppress(_Embedded), intercept([(layer, handler)]), keras.StatelessScope():
+            try:
+                self.model(self._packed(list(inputs), packing), training=False)
+            except Exception:  # Keras may have wrapped it
+                if not seen:
+                    raise
+        return keras.ops.convert_to_numpy(keras.ops.cast(seen[0], "float32"))
 
     def build(self, images: Any, extra_inputs: Any, packing: InputLayout) -> None:
         """Call a model that has no weights yet, so that it makes them.
@@ -285,6 +341,10 @@ class Adapter:
             for name, path in zip(names, paths, strict=True)
             if names.count(name) == 1 and name not in paths
         }
+
+
+class _Embedded(Exception):
+    """Words have reached the Embedding layer."""
 
 
 def _one(shape: Any) -> tuple[int | None, ...] | None:

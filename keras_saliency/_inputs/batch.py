@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from keras_saliency._graph.adapter import Adapter, Input, InputLayout
+from keras_saliency._inputs import arrays as arrays_of_a_kind
 from keras_saliency._inputs import pictures, preprocessing
 from keras_saliency._inputs.geometry import Geometry
+from keras_saliency._inputs.kinds import PICTURE, Kind
 from keras_saliency._inputs.pixel_range import check_uint8
 from keras_saliency._inputs.preprocessing import Preprocess
-from keras_saliency.errors import ImageError, ModelError, PreprocessError, did_you_mean
+from keras_saliency._inputs.recognition import Recognised, recognise
+from keras_saliency.errors import (
+    ImageError,
+    KerasSaliencyError,
+    ModelError,
+    PreprocessError,
+    did_you_mean,
+)
 from keras_saliency.errors import _arguments as arrays
 
 _READ = "help(keras_saliency.explain)"
+ORDER = ("picture", "video", "volume", "signal", "tokens", "table")  # which comes first
 
 
 @dataclass(frozen=True)
@@ -32,6 +42,8 @@ class Batch:
         preprocess: The preprocessing of the pixels; ``None`` for floats where it is unknown.
         findings: For each picture, what is suspicious about its numbers.
         floats: Whether the inputs were floats, which count as preprocessed.
+        kind: What they are. The images of other kinds are (B, *space, C).
+        names: Names of a table's columns, or ().
     """
 
     images: np.ndarray
@@ -42,6 +54,8 @@ class Batch:
     preprocess: Preprocess | None
     findings: tuple[tuple[str, ...], ...] = ()
     floats: bool = False
+    kind: Kind = PICTURE
+    names: tuple[str, ...] = ()
 
     @property
     def preprocessed(self) -> str:
@@ -52,8 +66,10 @@ class Batch:
         return f"given as floats; of pixels: {name}" if self.floats and not same else name
 
 
-def prepare(adapter: Adapter, image: Any, preprocess: Any = "auto") -> Batch:
-    """Return pictures as a batch for a model; a model without weights is built first.
+def prepare(
+    adapter: Adapter, image: Any, preprocess: Any = "auto", kind: str | None = None
+) -> Batch:
+    """Return pictures, or another kind of input, as a batch; a model without weights is built.
 
     Args:
         adapter: The model.
@@ -61,14 +77,32 @@ def prepare(adapter: Adapter, image: Any, preprocess: Any = "auto") -> Batch:
             model with several inputs a dict by input name (or a tuple in the model's order); the
             first entry that takes pictures is the one explained.
         preprocess: See `keras_saliency._inputs.preprocessing.resolve`.
+        kind: A name of `keras_saliency._inputs.kinds`; None finds it.
 
     Raises:
+        InputError: An input of another kind does not fit.
         ImageError: A picture cannot be read or does not fit.
         PreprocessError: The preprocessing of pixels is unknown, or floats lie where the known
             preprocessing puts no pixels.
     """
     inputs, given = _by_input(adapter, image)
-    explained = _explained(adapter, inputs, list(given))
+    explained, known = _explained(adapter, inputs, given, kind)
+    named = isinstance(image, Mapping) and adapter.symbolic("input") is None
+    names = tuple(one.name for one in inputs) if named else None
+    if known.kind.name == "picture":
+        return _pictures(adapter, inputs, given, explained, names, known.kind, preprocess)
+    return _others(adapter, inputs, given, explained, names, known, preprocess)
+
+
+def _pictures(
+    adapter: Adapter,
+    inputs: tuple[Input, ...],
+    given: dict[str, Any],
+    explained: int,
+    names: tuple[str, ...] | None,
+    kind: Kind,
+    preprocess: Any,
+) -> Batch:
     frame = _frame(inputs[explained], adapter.channels_first)
     arrays = _read_all(given[inputs[explained].name])
     if adapter.channels_first:
@@ -76,8 +110,7 @@ def prepare(adapter: Adapter, image: Any, preprocess: Any = "auto") -> Batch:
 
     others = [one for i, one in enumerate(inputs) if i != explained]
     extra_inputs = tuple(_extra_input(adapter, one, given[one.name], len(arrays)) for one in others)
-    named = isinstance(image, Mapping) and adapter.symbolic("input") is None
-    packing = InputLayout(explained, tuple(one.name for one in inputs) if named else None)
+    packing = InputLayout(explained, names, has_channels=kind.has_channels)
     filled = [mine or own for mine, own in zip(frame, arrays[0].shape, strict=True)]
     if not adapter.model.built:  # outside of any trace, where it may make its weights
         empty = np.zeros((1, *filled), "float32")
@@ -114,6 +147,69 @@ def prepare(adapter: Adapter, image: Any, preprocess: Any = "auto") -> Batch:
         preprocess=known,
         findings=tuple(one.findings for one in ready),
         floats=ready[0].original.dtype.kind == "f",
+        kind=kind,
+    )
+
+
+def _others(
+    adapter: Adapter,
+    inputs: tuple[Input, ...],
+    given: dict[str, Any],
+    explained: int,
+    names: tuple[str, ...] | None,
+    known: Recognised,
+    preprocess: Any,
+) -> Batch:
+    one, kind = inputs[explained], known.kind
+    ready = arrays_of_a_kind.read(given[one.name], one, known)
+    values, count = ready.values, len(ready.values)
+    function = _own_function(preprocess, kind)
+    extra_inputs = [
+        _extra_input(adapter, other, given[other.name], count)
+        for number, other in enumerate(inputs)
+        if number != explained
+    ]
+    packing = InputLayout(explained, names, len(kind.axes), kind.has_channels)
+    if kind.is_embedded:
+        extra_inputs.insert(explained, values)
+        packing = replace(packing, has_channels=True, embedding=known.consumer.path)
+        images = adapter.embedded(extra_inputs, packing)
+    else:
+        wide = "float64" if one.dtype == "float64" else "float32"
+        images = values if kind.has_channels else values[..., None]
+        images = function(images.astype(wide)).astype(wide, copy=False)
+        if not adapter.model.built:
+            adapter.build(np.zeros_like(images[:1]), [one[:1] for one in extra_inputs], packing)
+    return Batch(
+        images=images,
+        extra_inputs=tuple(extra_inputs),
+        packing=packing,
+        originals=ready.originals,
+        geometries=ready.geometries,
+        preprocess=function,
+        findings=((),) * count,
+        floats=True,
+        kind=kind,
+        names=ready.names,
+    )
+
+
+def _own_function(preprocess: Any, kind: Kind) -> Preprocess:
+    """Return the caller's preprocessing of what is no picture: a callable, or none.
+
+    Raises:
+        PreprocessError: It is one of pictures.
+    """
+    if preprocess in ("auto", None):
+        return Preprocess(name="none")
+    if callable(preprocess) and not isinstance(preprocess, Preprocess):
+        return preprocessing.resolve(preprocess, None)
+    raise PreprocessError(
+        f"Expected preprocess=None or a callable of a batch (B, ...), since {kind.one} is "
+        "explained.",
+        f"Got preprocess={preprocess!r}, which is for pictures.",
+        "Leave it out and pass the numbers that the model takes.",
+        _READ,
     )
 
 
@@ -153,17 +249,36 @@ def _by_input(adapter: Adapter, image: Any) -> tuple[tuple[Input, ...], dict[str
     return inputs, given
 
 
-def _explained(adapter: Adapter, inputs: tuple[Input, ...], order: list[str]) -> int:
-    """The number of the picture input: the first (H, W, C), then (H, W), in the caller's order."""
-    numbers = [[one.name for one in inputs].index(name) for name in order]
-    for rank in (3, 2):
-        for number in numbers:
-            if inputs[number].rank == rank:
-                return number
-    raise ModelError(
-        f"Expected model {adapter.model.name!r} to have an input (H, W, C) or (H, W).",
+def _explained(
+    adapter: Adapter, inputs: tuple[Input, ...], given: dict[str, Any], kind: str | None
+) -> tuple[int, Recognised]:
+    """Return the number of the input that is explained, and its kind.
+
+    The first picture in the caller's order; else the first that the layers show to be something.
+    """
+    numbers = [[one.name for one in inputs].index(name) for name in given]
+    problem: KerasSaliencyError | None = None
+    known: list[tuple[int, Recognised]] = []
+    for number in numbers:
+        try:
+            one = recognise(adapter, number, given[inputs[number].name], kind, inputs[number])
+        except ModelError as error:
+            problem = problem or error
+            continue
+        if one.kind.name == "picture" and one.kind.has_channels:
+            return number, one
+        known.append((number, one))
+    if not known:
+        raise problem or _nothing(adapter, inputs)
+    # A table beside something else is the lesser of them, such as the age beside the signal.
+    return min(known, key=lambda each: ORDER.index(each[1].kind.name))
+
+
+def _nothing(adapter: Adapter, inputs: tuple[Input, ...]) -> ModelError:
+    return ModelError(
+        f"Expected model {adapter.model.name!r} to have an input that can be explained.",
         f"Its inputs have shapes {[one.shape for one in inputs]}.",
-        "Pass a model that takes pictures.",
+        "Pass a model that takes pictures, signals, volumes, videos, texts or tables.",
         _READ,
     )
 

@@ -28,7 +28,9 @@ class Recognised:
     consumer: Consumer = _NONE
 
 
-def recognise(adapter: Adapter, number: int, given: Any, wanted: str | None) -> Recognised:
+def recognise(
+    adapter: Adapter, number: int, given: Any, wanted: str | None, one: Input
+) -> Recognised:
     """Return the kind of one of a model's inputs.
 
     Args:
@@ -36,12 +38,12 @@ def recognise(adapter: Adapter, number: int, given: Any, wanted: str | None) -> 
         number: Which input.
         given: What the caller passed for it: a path or uint8 pixels can only be a picture.
         wanted: The kind's name by the caller, or None.
+        one: The input itself.
 
     Raises:
         ModelError: Nothing shows it, or it has too many axes or too few.
         MethodError: No kind is called so.
     """
-    one = adapter.inputs[number] if number < len(adapter.inputs) else adapter.inputs[0]
     shown = _consumers(adapter, number)
     if wanted is not None:
         return _as_wanted(adapter, one, shown, kinds.get(wanted))

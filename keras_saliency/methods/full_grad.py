@@ -40,7 +40,7 @@ class FullGrad(Method):
     )
 
     def attribute(self, engine: Engine, seed: int) -> Attribution:
-        result = engine.backward(Biases())
+        result = engine.backward(Biases(engine.images.ndim - 2))
         own = engine.images * result.values
         grid = np.abs(own).sum(axis=-1, dtype=np.float64)
         total = own.sum(axis=tuple(range(1, own.ndim)), dtype=np.float64)
