@@ -9,8 +9,8 @@ from functools import cached_property
 from typing import Any, Literal
 
 from keras_saliency._graph import walk
+from keras_saliency._graph.model_cache import ModelCache
 from keras_saliency._hooks import intercept
-from keras_saliency._imports import require_keras
 from keras_saliency.errors import KerasSaliencyError, ModelError, TargetError, did_you_mean, words
 
 
@@ -21,11 +21,6 @@ class Input:
     name: str
     shape: tuple[int | None, ...] | None
     dtype: str
-
-    @property
-    def rank(self) -> int:
-        """Axes without the batch axis; an unknown shape counts as a picture (H, W, C)."""
-        return 3 if self.shape is None else len(self.shape)
 
 
 @dataclass(frozen=True)
@@ -49,29 +44,47 @@ class InputLayout:
     embedding: str | None = None
 
 
+@dataclass(frozen=True)
+class Signature:
+    """What a model takes: all that is read of it to prepare its pictures.
+
+    Attributes:
+        inputs: The inputs of a graph; one for a subclassed model.
+        is_graph: Whether the model declares its inputs.
+        channels_first: Whether its input is (B, C, H, W).
+        fixed_rows: Number of rows that every batch must have; None for any.
+    """
+
+    inputs: tuple[Input, ...]
+    is_graph: bool
+    channels_first: bool
+    fixed_rows: int | None
+
+
+@dataclass(eq=False)
 class Adapter:
     """A Keras 3 model behind one interface.
 
     Args:
         model: Functional, Sequential or subclassed; built or not.
-
-    Raises:
-        ModelError: ``model`` is not a Keras 3 model.
     """
 
-    def __init__(self, model: Any) -> None:
-        """Check that this is a model of the Keras that is running."""
-        keras = require_keras()
-        if not isinstance(model, keras.Model):
-            kind = f"{type(model).__module__}.{type(model).__qualname__}"
-            raise ModelError(
-                "Expected a Keras 3 model.",
-                f"Got {kind}.",
-                "Load it with keras.saving.load_model, or build it with keras.Model; "
-                "tf_keras (Keras 2) and plain torch modules are not supported.",
-                "help(keras_saliency.explain)",
-            )
-        self.model = model
+    model: Any
+
+    @cached_property
+    def cache(self) -> ModelCache:
+        """What is found once about the model.
+
+        Raises:
+            ModelError: It is not a Keras 3 model.
+        """
+        return ModelCache(self.model)
+
+    @property
+    def signature(self) -> Signature:
+        """What the model takes, as it is now."""
+        is_graph = self.symbolic("input") is not None
+        return Signature(self.inputs, is_graph, self.channels_first, self.fixed_rows)
 
     @cached_property
     def inputs(self) -> tuple[Input, ...]:
@@ -238,6 +251,7 @@ class Adapter:
             raise self.not_callable(error, images, extra_inputs) from error
         for cached in ("inputs", "channels_first", "fixed_rows"):
             self.__dict__.pop(cached, None)
+        self.cache.forget()
 
     def not_callable(self, error: Exception, images: Any, extra_inputs: Any) -> ModelError:
         """Return the error for a model whose call() raised another one."""

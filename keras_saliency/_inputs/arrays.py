@@ -130,7 +130,7 @@ def _checked(given: Any, one: Input, known: Recognised) -> np.ndarray:
     got = f"shape {array.shape} and dtype {array.dtype}"
     if array.ndim != kind.rank or not array.size:
         raise _misfit(one, known, f"{got}, which is empty" if array.ndim == kind.rank else got)
-    masks = _masked_with(known) is not None
+    masks = known.padding is not None
     first = () if not masks or one.shape is None or not one.shape else (one.shape[0],)
     shorter = bool(first) and array.shape[0] < (first[0] or 0)
     padded = (first[0], *array.shape[1:]) if shorter else array.shape
@@ -149,27 +149,19 @@ def _check_tokens(array: np.ndarray, one: Input, known: Recognised) -> None:
     if array.dtype.kind == "b" or (array.dtype.kind == "f" and (array != np.round(array)).any()):
         raise _misfit(one, known, f"dtype {array.dtype}, which are no numbers of words")
     least, most = int(array.min()), int(array.max())
-    size = known.consumer.layer.input_dim
+    size = known.words
     if least < 0 or most >= size:
         raise _misfit(
             one, known, f"numbers from {least} to {most}; the Embedding has words 0 to {size - 1}"
         )
-    if getattr(known.consumer.layer, "mask_zero", False) and most == 0:
+    if known.padding == 0 and most == 0:
         raise _misfit(one, known, "nothing but padding (0)")
-
-
-def _masked_with(known: Recognised) -> float | None:
-    """Return the number that the model takes for padding; None where it masks none."""
-    layer = known.consumer.layer
-    if known.kind.is_embedded:
-        return 0 if getattr(layer, "mask_zero", False) else None
-    return layer.mask_value if type(layer).__name__ == "Masking" else None
 
 
 def _filled(singles: list[np.ndarray], one: Input, known: Recognised) -> list[np.ndarray]:
     """Return arrays of one length, padded where the model takes longer ones."""
     wanted = one.shape[0] if one.shape and known.kind.rank else None
-    if _masked_with(known) is None or wanted is None or singles[0].shape[0] == wanted:
+    if known.padding is None or wanted is None or singles[0].shape[0] == wanted:
         return singles
     return [_longer(single, wanted, known) for single in singles]
 
@@ -181,7 +173,7 @@ def _padded(singles: list[np.ndarray], one: Input, known: Recognised) -> list[np
         InputError: The model does not mask what is padded.
     """
     shapes = sorted({single.shape for single in singles})
-    if _masked_with(known) is None or len({shape[1:] for shape in shapes}) > 1:
+    if known.padding is None or len({shape[1:] for shape in shapes}) > 1:
         raise InputError(
             f"Expected {known.kind.one} of one length each for input {one.name!r}: the model masks "
             "no padding, so a padded one would be another.",
@@ -197,7 +189,7 @@ def _padded(singles: list[np.ndarray], one: Input, known: Recognised) -> list[np
 def _longer(single: np.ndarray, length: int, known: Recognised) -> np.ndarray:
     more = length - len(single)
     widths = [(0, more)] + [(0, 0)] * (single.ndim - 1)
-    return np.pad(single, widths, constant_values=_masked_with(known) or 0)
+    return np.pad(single, widths, constant_values=known.padding or 0)
 
 
 def _names(given: Any) -> tuple[str, ...]:
@@ -205,9 +197,11 @@ def _names(given: Any) -> tuple[str, ...]:
     columns = getattr(given, "columns", None)
     if columns is None and hasattr(given, "to_numpy"):
         columns = getattr(given, "index", None)
-    return tuple(map(str, columns)) if isinstance(columns, Sequence) or hasattr(
-        columns, "tolist"
-    ) else ()
+    return (
+        tuple(map(str, columns))
+        if isinstance(columns, Sequence) or hasattr(columns, "tolist")
+        else ()
+    )
 
 
 def _misfit(one: Input, known: Recognised, got: str) -> InputError:

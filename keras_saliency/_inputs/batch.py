@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from keras_saliency._graph.adapter import Adapter, Input, InputLayout
+from keras_saliency._graph.adapter import Adapter, Input, InputLayout, Signature
 from keras_saliency._inputs import arrays as arrays_of_a_kind
 from keras_saliency._inputs import pictures, preprocessing
 from keras_saliency._inputs.geometry import Geometry
 from keras_saliency._inputs.kinds import PICTURE, Kind
 from keras_saliency._inputs.pixel_range import check_uint8
 from keras_saliency._inputs.preprocessing import Preprocess
-from keras_saliency._inputs.recognition import Recognised, recognise
+from keras_saliency._inputs.recognition import Recognised, recognise, shown
 from keras_saliency.errors import (
     ImageError,
     KerasSaliencyError,
@@ -85,17 +85,20 @@ def prepare(
         PreprocessError: The preprocessing of pixels is unknown, or floats lie where the known
             preprocessing puts no pixels.
     """
-    inputs, given = _by_input(adapter, image)
+    takes = _signature(adapter)
+    inputs, given = _by_input(adapter.model, takes, image)
     explained, known = _explained(adapter, inputs, given, kind)
-    named = isinstance(image, Mapping) and adapter.symbolic("input") is None
-    names = tuple(one.name for one in inputs) if named else None
+    names = None
+    if isinstance(image, Mapping) and not takes.is_graph:
+        names = tuple(one.name for one in inputs)
     if known.kind.name == "picture":
-        return _pictures(adapter, inputs, given, explained, names, known.kind, preprocess)
+        return _pictures(adapter, takes, inputs, given, explained, names, known.kind, preprocess)
     return _others(adapter, inputs, given, explained, names, known, preprocess)
 
 
 def _pictures(
     adapter: Adapter,
+    takes: Signature,
     inputs: tuple[Input, ...],
     given: dict[str, Any],
     explained: int,
@@ -103,9 +106,9 @@ def _pictures(
     kind: Kind,
     preprocess: Any,
 ) -> Batch:
-    frame = _frame(inputs[explained], adapter.channels_first)
+    frame = _frame(inputs[explained], takes.channels_first)
     arrays = _read_all(given[inputs[explained].name])
-    if adapter.channels_first:
+    if takes.channels_first:
         arrays = [_channels_last(array, frame) for array in arrays]
 
     others = [one for i, one in enumerate(inputs) if i != explained]
@@ -121,7 +124,7 @@ def _pictures(
         "extra_inputs": extra_inputs,
         "packing": packing,
     }
-    known = preprocessing.resolve(preprocess, adapter.model, **seen)
+    known = _preprocessing(adapter, preprocess, seen)
 
     ready = []
     for array in arrays:
@@ -172,7 +175,7 @@ def _others(
     packing = InputLayout(explained, names, len(kind.axes), kind.has_channels)
     if kind.is_embedded:
         extra_inputs.insert(explained, values)
-        packing = replace(packing, has_channels=True, embedding=known.consumer.path)
+        packing = replace(packing, has_channels=True, embedding=known.path)
         images = adapter.embedded(extra_inputs, packing)
     else:
         wide = "float64" if one.dtype == "float64" else "float32"
@@ -213,14 +216,34 @@ def _own_function(preprocess: Any, kind: Kind) -> Preprocess:
     )
 
 
+# ---------------------------------------------------------------------- found once about a model
+
+
+def _signature(adapter: Adapter) -> Signature:
+    model = adapter.model
+    if not getattr(model, "built", False):
+        return adapter.signature
+    return adapter.cache.get_or_create(("signature",), lambda: Adapter(model).signature)
+
+
+def _preprocessing(adapter: Adapter, given: Any, seen: dict[str, Any]) -> Preprocess | None:
+    """Return the preprocessing of explain()'s argument; ``None`` where it is unknown."""
+    if isinstance(given, str) and given == "auto" and adapter.model.built:
+        key = ("auto", seen["explained"], seen["packing"], seen["shape"])
+        found = adapter.cache.get_or_create(key, lambda: preprocessing.lasting(adapter, seen))
+        if found is not preprocessing.CHANGING:
+            return found
+    return preprocessing.resolve(given, adapter.model, **seen)
+
+
 # ---------------------------------------------------------------------- several inputs
 
 
-def _by_input(adapter: Adapter, image: Any) -> tuple[tuple[Input, ...], dict[str, Any]]:
+def _by_input(model: Any, takes: Signature, image: Any) -> tuple[tuple[Input, ...], dict[str, Any]]:
     """Return the model's inputs, and the caller's array for each by name, in the caller's order."""
-    inputs, model = adapter.inputs, adapter.model
+    inputs = takes.inputs
     known = len(inputs) > 1 and isinstance(image, tuple)  # by how it was built
-    if adapter.symbolic("input") is None and isinstance(image, Mapping | tuple) and not known:
+    if not takes.is_graph and isinstance(image, Mapping | tuple) and not known:
         # A subclassed model does not declare its inputs: it gets what the caller passed.
         keys = list(image) if isinstance(image, Mapping) else [str(i) for i in range(len(image))]
         inputs = tuple(Input(key, None, model.input_dtype) for key in keys)
@@ -261,7 +284,7 @@ def _explained(
     known: list[tuple[int, Recognised]] = []
     for number in numbers:
         try:
-            one = recognise(adapter, number, given[inputs[number].name], kind, inputs[number])
+            one = _recognised(adapter, number, given[inputs[number].name], kind, inputs[number])
         except ModelError as error:
             problem = problem or error
             continue
@@ -272,6 +295,17 @@ def _explained(
         raise problem or _nothing(adapter, inputs)
     # A table beside something else is the lesser of them, such as the age beside the signal.
     return min(known, key=lambda each: ORDER.index(each[1].kind.name))
+
+
+def _recognised(
+    adapter: Adapter, number: int, given: Any, wanted: str | None, one: Input
+) -> Recognised:
+    """Return an input's kind, found once where the model alone shows it."""
+    if not adapter.model.built:
+        return recognise(adapter, number, given, wanted, one)
+    key = ("kind", number, wanted, one)
+    known = adapter.cache.get_or_create(key, lambda: shown(adapter, number, wanted, one))
+    return known or recognise(adapter, number, given, wanted, one)
 
 
 def _nothing(adapter: Adapter, inputs: tuple[Input, ...]) -> ModelError:

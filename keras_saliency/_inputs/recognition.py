@@ -13,19 +13,37 @@ from keras_saliency._graph import consumers
 from keras_saliency._graph.adapter import Adapter, Input
 from keras_saliency._graph.consumers import Consumer
 from keras_saliency._inputs import kinds
-from keras_saliency._inputs.kinds import PICTURE, SIGNAL, TABLE, TOKENS, Kind
+from keras_saliency._inputs.kinds import PICTURE, SIGNAL, TABLE, TOKENS, VIDEO, VOLUME, Kind
 from keras_saliency.errors import ModelError, _arguments
 
 _READ = "help(keras_saliency.explain)"
-_NONE = Consumer("", None, "")
 
 
 @dataclass(frozen=True)
 class Recognised:
-    """An input's kind, and the layer that shows it: for tokens their Embedding."""
+    """An input's kind, and facts of the layer that shows it.
+
+    Attributes:
+        kind: The kind.
+        path: The layer's path: of tokens, of their Embedding.
+        words: How many words an Embedding knows.
+        padding: The number that the model masks; None where it masks none.
+    """
 
     kind: Kind
-    consumer: Consumer = _NONE
+    path: str = ""
+    words: int = 0
+    padding: float | None = None
+
+    @classmethod
+    def by(cls, kind: Kind, consumer: Consumer) -> Recognised:
+        """Return a kind shown by a layer."""
+        layer, padding = consumer.layer, None
+        if kind.is_embedded:
+            padding = 0.0 if getattr(layer, "mask_zero", False) else None
+        elif type(layer).__name__ == "Masking":
+            padding = float(layer.mask_value)
+        return cls(kind, consumer.path, getattr(layer, "input_dim", 0), padding)
 
 
 def recognise(
@@ -44,37 +62,42 @@ def recognise(
         ModelError: Nothing shows it, or it has too many axes or too few.
         MethodError: No kind is called so.
     """
-    shown = _consumers(adapter, number)
-    if wanted is not None:
-        return _as_wanted(adapter, one, shown, kinds.get(wanted))
-    if one.shape is None:
-        return _of_layers(adapter, shown)
-    rank = len(one.shape)
-    embedded = [each for each in shown if each.kind == TOKENS.name]
-    if rank == 1:
-        if embedded:
-            return Recognised(TOKENS, embedded[0])
-        signals = [each for each in shown if each.kind == SIGNAL.name and not each.has_channels]
-        return Recognised(SIGNAL.without_channels(), signals[0]) if signals else Recognised(TABLE)
-    if rank == 3:
-        return Recognised(PICTURE)
-    if rank == 2:
-        readings = [SIGNAL, PICTURE.without_channels()]
-    elif rank == 4:
-        readings = [kinds.VOLUME, kinds.VIDEO]
-    else:
-        readings = []
-    fitting = [
-        (kind, each)
-        for each in shown
-        for kind in readings
-        if (each.kind, each.has_channels) == (kind.name, kind.has_channels)
-    ]
-    if len({kind for kind, _ in fitting}) == 1:
-        return Recognised(*fitting[0])
-    if rank == 2 and _is_picture(given):
+    if (known := shown(adapter, number, wanted, one)) is not None:
+        return known
+    readings = _READINGS.get(len(one.shape or ()), ())
+    if PICTURE.without_channels() in readings and _is_picture(given):
         return Recognised(PICTURE.without_channels())
     raise _unclear(adapter, one, readings)
+
+
+_READINGS = {2: (SIGNAL, PICTURE.without_channels()), 4: (VOLUME, VIDEO)}
+
+
+def shown(adapter: Adapter, number: int, wanted: str | None, one: Input) -> Recognised | None:
+    """Return the kind that the model alone shows, as `recognise` does; None where it is unclear."""
+    layers = _consumers(adapter, number)
+    if wanted is not None:
+        return _as_wanted(adapter, one, layers, kinds.get(wanted))
+    if one.shape is None:
+        return _of_layers(adapter, one, layers)
+    if len(one.shape) == 3:
+        return Recognised(PICTURE)
+    fitting = [
+        (kind, each)
+        for each in layers
+        for kind in _READINGS.get(len(one.shape), (TOKENS, SIGNAL.without_channels()))
+        if (each.kind, each.has_channels or kind.is_embedded) == _like(kind)
+        if kind.rank == len(one.shape)
+    ]
+    if len(one.shape) == 1 and not fitting:
+        return Recognised(TABLE)
+    if len({kind for kind, _ in fitting}) == 1 or len(one.shape) == 1:
+        return Recognised.by(*fitting[0])
+    return None
+
+
+def _like(kind: Kind) -> tuple[str, bool]:
+    return kind.name, kind.has_channels or kind.is_embedded
 
 
 def _consumers(adapter: Adapter, number: int) -> list[Consumer]:
@@ -84,8 +107,8 @@ def _consumers(adapter: Adapter, number: int) -> list[Consumer]:
     return consumers.of_input(adapter.model, ends[0][number])
 
 
-def _as_wanted(adapter: Adapter, one: Input, shown: Sequence[Consumer], kind: Kind) -> Recognised:
-    embedded = [each for each in shown if each.kind == TOKENS.name]
+def _as_wanted(adapter: Adapter, one: Input, layers: Sequence[Consumer], kind: Kind) -> Recognised:
+    embedded = [each for each in layers if each.kind == TOKENS.name]
     if kind.is_embedded:
         if not embedded:
             raise ModelError(
@@ -95,12 +118,12 @@ def _as_wanted(adapter: Adapter, one: Input, shown: Sequence[Consumer], kind: Ki
                 "Leave kind= out, or explain the input that holds the words.",
                 _READ,
             )
-        return Recognised(kind, embedded[0])
-    same = next((each for each in shown if each.kind == kind.name), _NONE)
+        return Recognised.by(kind, embedded[0])
+    if kind.has_channels and one.shape is not None and len(one.shape) == kind.rank - 1:
+        kind = kind.without_channels()
     if one.shape is None or len(one.shape) == kind.rank:
-        return Recognised(kind, same)
-    if kind.has_channels and len(one.shape) == kind.rank - 1:
-        return Recognised(kind.without_channels(), same)
+        same = [each for each in layers if each.kind == kind.name]
+        return Recognised.by(kind, same[0]) if same else Recognised(kind)
     raise ModelError(
         f"Expected an input {kind.shape} in model {adapter.model.name!r}, since "
         f"kind={kind.name!r}.",
@@ -110,18 +133,18 @@ def _as_wanted(adapter: Adapter, one: Input, shown: Sequence[Consumer], kind: Ki
     )
 
 
-def _of_layers(adapter: Adapter, shown: Sequence[Consumer]) -> Recognised:
+def _of_layers(adapter: Adapter, one: Input, layers: Sequence[Consumer]) -> Recognised:
     """Return the kind of a model that does not say what it takes, by all of its layers."""
-    found = {each.kind for each in shown}
+    found = {each.kind for each in layers}
     if not found or "picture" in found:
         return Recognised(PICTURE)
     if len(found) == 1:
-        return Recognised(kinds.get(found.pop()), shown[0])
+        return Recognised.by(kinds.get(layers[0].kind), layers[0])
     if TOKENS.name in found and found <= {TOKENS.name, SIGNAL.name}:  # vectors of words in time
-        return Recognised(TOKENS, next(each for each in shown if each.kind == TOKENS.name))
-    if found == {kinds.VIDEO.name, SIGNAL.name}:  # frames, then what became of them
-        return Recognised(kinds.VIDEO)
-    raise _unclear(adapter, adapter.inputs[0], [kinds.get(name) for name in sorted(found)])
+        return Recognised.by(TOKENS, next(each for each in layers if each.kind == TOKENS.name))
+    if found == {VIDEO.name, SIGNAL.name}:  # frames, then what became of them
+        return Recognised(VIDEO)
+    raise _unclear(adapter, one, [kinds.get(name) for name in sorted(found)])
 
 
 def _is_picture(given: Any) -> bool:

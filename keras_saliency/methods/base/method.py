@@ -129,15 +129,14 @@ class Method(ABC):
         """
         return maps
 
-    def check_kind(self, kind: Kind) -> None:
-        """Raise MethodError where the method has no meaning for a kind of input."""
-        if kind.name not in self.kinds:
-            raise MethodError(
-                f"Method {self.name!r} is for {', '.join(self.kinds)}.",
-                f"The explained input is {kind.one}: {kind.shape}.",
-                "Take another method, such as 'integrated_gradients' or 'occlusion'.",
-                _READ,
-            )
+    def not_for(self, kind: Kind) -> MethodError:
+        """Return the error for a kind of input that the method has no meaning for."""
+        return MethodError(
+            f"Method {self.name!r} is for {', '.join(self.kinds)}.",
+            f"The explained input is {kind.one}: {kind.shape}.",
+            "Take another method, such as 'integrated_gradients' or 'occlusion'.",
+            _READ,
+        )
 
     def parameters(self) -> dict[str, Any]:
         """Return the options, for a manifest.
