@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ from keras_saliency._inputs.preprocessing import Preprocessing
 from keras_saliency._io.encoding import plain
 from keras_saliency._results import provenance
 from keras_saliency._results.explanation import Explanation
+from keras_saliency._results.joint import JointExplanation
 from keras_saliency.errors import MethodError, _arguments
 from keras_saliency.methods import Attribution, Method
 from keras_saliency.methods.base import ZERO, why_map_is_zero
@@ -53,7 +54,8 @@ def explain(
     batch_size: BatchSize = 8,
     seed: int = 0,
     kind: KindName | None = None,
-) -> Explanation:
+    inputs: str | Sequence[str] | None = None,
+) -> Explanation | JointExplanation:
     """Show where a Keras model looks.
 
     The model is left unchanged. The first call on a model compiles; later calls with other
@@ -81,6 +83,8 @@ def explain(
             out: worth it for many pictures or long methods.
         kind: ``"picture"``, ``"signal"``, ``"volume"``, ``"video"``, ``"tokens"`` or ``"table"``;
             None finds it in the layers that take the input, or asks.
+        inputs: Of a model with several inputs, which are explained: a name, or ``"all"`` or a list
+            of names, together along one joint path: the result is then a `JointExplanation`.
         seed: For methods that draw random numbers. The same seed gives the same map.
 
     Returns:
@@ -101,7 +105,7 @@ def explain(
     batch_size, seed = check_batch_size(batch_size), check_seed(seed)
     chosen, options = _named(method) if type(method) is str else (methods.get(method), None)
     adapter = adapted(model, chosen, preprocess)
-    batch = prepare(adapter, image, preprocess, kind)
+    batch = prepare(adapter, image, preprocess, kind, inputs)
     if batch.kind.name not in chosen.kinds:
         raise chosen.not_for(batch.kind)
     explained = _TOP_CLASS if target is None else targets.get(target)
@@ -151,7 +155,7 @@ def attributed(
     batch_size: BatchSize,
     started: float,
     options: Mapping[str, Any] | None = None,
-) -> Explanation:
+) -> Explanation | JointExplanation:
     """Return the explanation of a prepared batch; findings go to ``checks``, without warnings.
 
     Args:
@@ -174,17 +178,16 @@ def attributed(
     model = adapter.model
     (engine, result), digest = weights.consistently(model, run, hashed=True)
     _check_info(method, result.info)
-    frame = batch.images.shape[1:-1]
     if engine.is_grid(result.values):
-        attributions, values = None, resampling.resize(result.values, frame)
+        attributions, values = None, resampling.resize(result.values, batch.images.shape[1:-1])
     else:
-        attributions = batch.kind.as_given(result.values.astype(np.float32, copy=False))
+        attributions = result.values.astype(np.float32, copy=False)
         values = method.to_map(result.values).astype(np.float32, copy=False)
     aux = engine.aux
     shown = _Shown.of(engine)
-    return Explanation(
+    whole = Explanation(
         values=values,
-        attributions=attributions,
+        attributions=None if attributions is None else batch.kind.as_given(attributions),
         scores=engine.scores,
         probabilities=aux.get("probability") if shown.is_class else None,
         targets=tuple(engine.chosen_target.describe(len(values))),
@@ -202,6 +205,7 @@ def attributed(
         ),
         info={
             "kind": batch.kind.name,
+            **batch.facts,
             **(copy.deepcopy(options) if options else _options(method)),
             "score": engine.target.score,
             "seed": seed,
@@ -214,6 +218,25 @@ def attributed(
         },
         model_sha256=digest,
     )
+    return _by_input(whole, batch, method, result.values) if batch.parts else whole
+
+
+def _by_input(
+    whole: Explanation, batch: Batch, method: Method, values: np.ndarray
+) -> JointExplanation:
+    """Return the explanation of several inputs as one of each."""
+    parts = {}
+    for name, its in batch.apart(values).items():
+        part = (batch.parts or {})[name]
+        parts[name] = dataclasses.replace(
+            whole,
+            values=method.to_map(its).astype(np.float32, copy=False),
+            attributions=part.kind.as_given(its.astype(np.float32, copy=False)),
+            pictures=part.originals,
+            geometries=part.geometries,
+            info={**whole.info, "kind": part.kind.name, **part.facts},
+        )
+    return JointExplanation(parts)
 
 
 def check_batch_size(batch_size: Any) -> BatchSize:
@@ -277,7 +300,7 @@ def _check_info(method: Method, info: Mapping[str, Any]) -> None:
         )
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class _Shown:
     """Whether the explained output is shown to be a class."""
 

@@ -18,7 +18,6 @@ from keras_saliency._graph.adapter import Adapter
 from keras_saliency._graph.attribute_values import Reader
 from keras_saliency._graph.model_cache import Using, callables
 from keras_saliency._graph.probing import Grid
-from keras_saliency._inputs import baselines
 from keras_saliency._inputs.batch import Batch
 from keras_saliency._inputs.kinds import Kind
 from keras_saliency._rules import Rule
@@ -80,6 +79,15 @@ class Engine(Variants):
         """Whether values are a map already, without channels."""
         return values.ndim < self.images.ndim
 
+    def as_images(self, value: Any) -> np.ndarray:
+        """Return arrays in the axes of `images`, such as references; see `Batch.as_images`."""
+        return self._batch.as_images(value)
+
+    @property
+    def spans(self) -> list[Any]:
+        """The greatest minus the least value of each picture; of several inputs, of each's own."""
+        return self._batch.spans(self.images)
+
     @property
     def scores(self) -> np.ndarray:
         """The score of each picture, (B,) float64."""
@@ -132,7 +140,7 @@ class Engine(Variants):
 
     def fill(self, value: Any) -> np.ndarray:
         """Return pictures without content; see `keras_saliency._inputs.baselines.fill`."""
-        return baselines.fill(value, self.images, self._batch.preprocess, self.kind)
+        return self._batch.fill(value, self.images)
 
     def with_images(self, rows: list[int], images: np.ndarray) -> Engine:
         """Return an engine with other pictures and the target chosen on these.

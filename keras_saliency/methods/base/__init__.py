@@ -28,6 +28,7 @@ from keras_saliency.methods.base.cams import (
 )
 from keras_saliency.methods.base.games import ShapleyMethod
 from keras_saliency.methods.base.method import (
+    EVERY,
     Attribution,
     Method,
     PresetMixin,
@@ -46,6 +47,7 @@ from keras_saliency.methods.base.paths import (
 )
 
 __all__ = [
+    "EVERY",
     "INTERPOLATIONS",
     "ZERO",
     "Attribution",

@@ -12,7 +12,7 @@ import numpy as np
 from keras_saliency._inputs import resampling
 from keras_saliency._rules import Rectified
 from keras_saliency.errors import KerasSaliencyError
-from keras_saliency.methods.base.method import Attribution, Method
+from keras_saliency.methods.base.method import EVERY, Attribution, Method
 
 if TYPE_CHECKING:
     from keras_saliency._engine.engine import Engine
@@ -214,6 +214,7 @@ class RectifiedMethod(Method):
     """The gradient by the rule `Rectified`; a finding where there is no rectifier."""
 
     family = "gradient"
+    kinds = EVERY
     guided: ClassVar[bool]
 
     def attribute(self, engine: Engine, seed: int) -> Attribution:
