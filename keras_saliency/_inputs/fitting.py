@@ -14,7 +14,7 @@ from keras_saliency._inputs.given import Given, Ready
 from keras_saliency._inputs.kinds import Kind
 from keras_saliency._inputs.pixel_range import check_uint8
 from keras_saliency._inputs.preprocessing import Preprocess
-from keras_saliency.errors import ImageError, PreprocessError
+from keras_saliency.errors import ImageError, PreprocessError, _arguments
 
 _READ = "help(keras_saliency.explain)"
 
@@ -36,7 +36,7 @@ def ready(given: Given, number: int, kind: Kind, preprocess: Any, together: set[
     """
     adapter, one = given.adapter, given.inputs[number]
     frame = _frame(one, given.takes.channels_first)
-    arrays = _read_all(given.value(number))
+    arrays = _read_all(_batched(given.value(number), kind, frame))
     if given.takes.channels_first:
         arrays = [_channels_last(array, frame) for array in arrays]
 
@@ -200,6 +200,14 @@ def _misfit(adapter: Adapter, array: np.ndarray, frame: _Frame) -> ImageError:
         "float arrays must fit as they are.",
         _READ,
     )
+
+
+def _batched(value: Any, kind: Kind, frame: _Frame) -> Any:
+    """Return a batch (B, H, W) of pictures without channels as a list of them."""
+    rank, last = _arguments.rank(value), getattr(value, "shape", (0,))[-1:]
+    if kind.has_channels or rank != 3 or isinstance(value, list | tuple):
+        return value
+    return value if tuple(last) == (1,) and frame[1] != 1 else list(_arguments.to_array(value))
 
 
 def _read_all(picture: Any) -> list[np.ndarray]:

@@ -137,12 +137,12 @@ def _embeddings(
         return []
     runs = []
     for word in (0, 1):
-        if values is None:
-            arrays = [_example(one, adapter.fixed_rows or 1) for one in adapter.inputs]
-        else:
-            arrays = [_arguments.to_array(value) for value in values]
-        arrays[number] = np.full_like(arrays[number], word)
         try:
+            if values is None:
+                arrays = [_example(one, adapter.fixed_rows or 1) for one in adapter.inputs]
+            else:
+                arrays = [np.atleast_2d(_arguments.to_array(value)) for value in values]
+            arrays[number] = np.full_like(arrays[number], word)
             runs.append(adapter.embeddings(arrays, names))
         except Exception:  # it does not run on these
             return []
