@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,11 +23,13 @@ from keras_saliency._graph.configuration import KerasModel
 from keras_saliency._graph.model_cache import ModelCache
 from keras_saliency._inputs import preprocessing, resampling
 from keras_saliency._inputs.batch import Batch, prepare
+from keras_saliency._inputs.kinds import KindName
 from keras_saliency._inputs.pictures import ModelInputs
 from keras_saliency._inputs.preprocessing import Preprocessing
 from keras_saliency._io.encoding import plain
 from keras_saliency._results import provenance
 from keras_saliency._results.explanation import Explanation
+from keras_saliency._results.joint import JointExplanation
 from keras_saliency.errors import MethodError, _arguments
 from keras_saliency.methods import Attribution, Method
 from keras_saliency.methods.base import ZERO, why_map_is_zero
@@ -37,7 +39,7 @@ _READ = "help(keras_saliency.explain)"
 _TOP_CLASS = targets.TopClass()
 _LARGE_ERROR = 0.1  # of the score gap
 _RESERVED = {
-    "backend", "batch_size", "checksums", "method", "model", "model_sha256", "parameters",
+    "backend", "batch_size", "checksums", "kind", "method", "model", "model_sha256", "parameters",
     "pictures", "preprocess", "schema_version", "score", "seconds", "seed", "signed", "versions",
 }  # fmt: skip
 
@@ -51,7 +53,9 @@ def explain(
     preprocess: Preprocessing = "auto",
     batch_size: BatchSize = 8,
     seed: int = 0,
-) -> Explanation:
+    kind: KindName | None = None,
+    inputs: str | Sequence[str] | None = None,
+) -> Explanation | JointExplanation:
     """Show where a Keras model looks.
 
     The model is left unchanged. The first call on a model compiles; later calls with other
@@ -77,6 +81,10 @@ def explain(
             memory; on JAX and TensorFlow it can be a quarter faster, on PyTorch it is slower.
             ``"auto"`` begins with 8, takes more while that is faster, and fewer where memory runs
             out: worth it for many pictures or long methods.
+        kind: ``"picture"``, ``"signal"``, ``"volume"``, ``"video"``, ``"tokens"`` or ``"table"``;
+            None finds it in the layers that take the input, or asks.
+        inputs: Of a model with several inputs, which are explained: a name, or ``"all"`` or a list
+            of names, together along one joint path: the result is then a `JointExplanation`.
         seed: For methods that draw random numbers. The same seed gives the same map.
 
     Returns:
@@ -97,7 +105,9 @@ def explain(
     batch_size, seed = check_batch_size(batch_size), check_seed(seed)
     chosen, options = _named(method) if type(method) is str else (methods.get(method), None)
     adapter = adapted(model, chosen, preprocess)
-    batch = prepare(adapter, image, preprocess)
+    batch = prepare(adapter, image, preprocess, kind, inputs)
+    if batch.kind.name not in chosen.kinds:
+        raise chosen.not_for(batch.kind)
     explained = _TOP_CLASS if target is None else targets.get(target)
     engine = Engine(adapter, explained, batch, batch_size)
     result = attributed(adapter, batch, engine, chosen, seed, batch_size, started, options)
@@ -146,7 +156,7 @@ def attributed(
     batch_size: BatchSize,
     started: float,
     options: Mapping[str, Any] | None = None,
-) -> Explanation:
+) -> Explanation | JointExplanation:
     """Return the explanation of a prepared batch; findings go to ``checks``, without warnings.
 
     Args:
@@ -171,17 +181,16 @@ def attributed(
     model = adapter.model
     (engine, result), digest = weights.consistently(model, run, hashed=True)
     _check_info(method, result.info)
-    frame = batch.images.shape[1:3]
-    if result.values.ndim == 3:  # a grid
-        attributions, values = None, resampling.resize(result.values, frame)
+    if engine.is_grid(result.values):
+        attributions, values = None, resampling.resize(result.values, batch.images.shape[1:-1])
     else:
         attributions = result.values.astype(np.float32, copy=False)
         values = method.to_map(result.values).astype(np.float32, copy=False)
     aux = engine.aux
     shown = _Shown.of(engine)
-    return Explanation(
+    whole = Explanation(
         values=values,
-        attributions=attributions,
+        attributions=None if attributions is None else batch.kind.as_given(attributions),
         scores=engine.scores,
         probabilities=aux.get("probability") if shown.is_class else None,
         targets=tuple(engine.chosen_target.describe(len(values))),
@@ -198,6 +207,8 @@ def attributed(
             _notes(adapter),
         ),
         info={
+            "kind": batch.kind.name,
+            **batch.facts,
             **(copy.deepcopy(options) if options else _options(method)),
             "score": engine.target.score,
             "seed": seed,
@@ -210,6 +221,25 @@ def attributed(
         },
         model_sha256=digest,
     )
+    return _by_input(whole, batch, method, result.values) if batch.parts else whole
+
+
+def _by_input(
+    whole: Explanation, batch: Batch, method: Method, values: np.ndarray
+) -> JointExplanation:
+    """Return the explanation of several inputs as one of each."""
+    parts = {}
+    for name, its in batch.apart(values).items():
+        part = (batch.parts or {})[name]
+        parts[name] = dataclasses.replace(
+            whole,
+            values=method.to_map(its).astype(np.float32, copy=False),
+            attributions=part.kind.as_given(its.astype(np.float32, copy=False)),
+            pictures=part.originals,
+            geometries=part.geometries,
+            info={**whole.info, "kind": part.kind.name, **part.facts},
+        )
+    return JointExplanation(parts)
 
 
 def check_batch_size(batch_size: Any) -> BatchSize:
@@ -273,7 +303,7 @@ def _check_info(method: Method, info: Mapping[str, Any]) -> None:
         )
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class _Shown:
     """Whether the explained output is shown to be a class."""
 

@@ -35,7 +35,7 @@ def test_rows_of_a_picture_are_no_tokens():
     x = kl.Dense(8, activation="relu")(kl.Flatten()(kl.Rescaling(1 / 255)(inputs)))
     picture = np.ones((28, 28), "float32")
     with pytest.raises(errors.LayerError, match="larger than 1x1"):
-        explain(keras.Model(inputs, kl.Dense(3)(x)), picture, "grad_cam", target=0)
+        explain(keras.Model(inputs, kl.Dense(3)(x)), picture, "grad_cam", target=0, kind="picture")
 
 
 def test_steps_of_a_recurrent_layer_are_no_tokens():
@@ -58,7 +58,7 @@ def test_patches_that_nobody_saw_being_cut(size, grid, class_token):
     adapter = Adapter(model)
     batch = prepare(adapter, np.ones((1, *size, 3), "float32"))
     found = Engine(adapter, targets.get(0), batch).tokens("any")
-    assert (found.height, found.width, found.first) == (*grid, int(class_token))
+    assert (*found.size, found.first) == (*grid, int(class_token))
 
 
 @cache

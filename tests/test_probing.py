@@ -63,7 +63,7 @@ def grid_of(tokens_of, size=SIZE):
     """Return the grid that `measuring` takes: the best that holds."""
     outputs = tokens_of(probing.pictures(size, -1.0, 1.0))
     for grid in probing.grids(outputs, size[:2]):
-        patterns = probing.patterns(size, (grid.height, grid.width), -1.0, 1.0)
+        patterns = probing.patterns(size, grid.size, -1.0, 1.0)
         if probing.holds(tokens_of(patterns), grid):
             return grid
     return None
@@ -82,7 +82,7 @@ def test_tokens_of_a_picture_are_found(size, before, behind):
         return np.concatenate(parts, axis=1)
 
     grid = grid_of(all_tokens)
-    assert (grid.height, grid.width, grid.first) == (*size, before)
+    assert (*grid.size, grid.first) == (*size, before)
     assert grid.count == before + size[0] * size[1] + behind
 
 
@@ -153,7 +153,7 @@ def test_what_is_not_finite_tells_nothing():
     maps[3, 2, 2] = np.nan
     assert not probing.follows(maps, SIZE[:2])
     assert not probing.grids(maps.reshape(8, -1, 4), SIZE[:2])
-    assert not probing.holds(np.full((12, 49, 4), np.nan), tokens.Grid(7, 7, 0, 49))
+    assert not probing.holds(np.full((12, 49, 4), np.nan), tokens.Grid((7, 7), 0, 49))
 
 
 def test_rounding_of_a_token_beside_the_picture_is_no_answer():
@@ -166,7 +166,7 @@ def test_rounding_of_a_token_beside_the_picture_is_no_answer():
         return rows
 
     peak = np.abs(outputs(0)).max()
-    grid = tokens.Grid(7, 7, 0, 50)
+    grid = tokens.Grid((7, 7), 0, 50)
     assert probing.holds(outputs(0), grid)
     assert probing.holds(outputs(1e-7 * peak), grid)
     assert not probing.holds(outputs(1e-3 * peak), grid)

@@ -18,8 +18,8 @@ from keras_saliency._graph.adapter import Adapter
 from keras_saliency._graph.attribute_values import Reader
 from keras_saliency._graph.model_cache import Using, callables
 from keras_saliency._graph.probing import Grid
-from keras_saliency._inputs import resampling
 from keras_saliency._inputs.batch import Batch
+from keras_saliency._inputs.kinds import Kind
 from keras_saliency._rules import Rule
 from keras_saliency.targets import Target
 
@@ -69,6 +69,24 @@ class Engine(Variants):
     def images(self) -> np.ndarray:
         """The pictures, (B, H, W, C) in the model's input range."""
         return self._batch.images
+
+    @property
+    def kind(self) -> Kind:
+        """What the pictures are: pictures, signals, ..."""
+        return self._batch.kind
+
+    def is_grid(self, values: np.ndarray) -> bool:
+        """Whether values are a map already, without channels."""
+        return values.ndim < self.images.ndim
+
+    def as_images(self, value: Any) -> np.ndarray:
+        """Return arrays in the axes of `images`, such as references; see `Batch.as_images`."""
+        return self._batch.as_images(value)
+
+    @property
+    def spans(self) -> list[Any]:
+        """The greatest minus the least value of each picture; of several inputs, of each's own."""
+        return self._batch.spans(self.images)
 
     @property
     def scores(self) -> np.ndarray:
@@ -121,8 +139,8 @@ class Engine(Variants):
         return dict(_graph.walk(self._adapter.model))
 
     def fill(self, value: Any) -> np.ndarray:
-        """Return pictures without content; see `keras_saliency._inputs.resampling.fill`."""
-        return resampling.fill(value, self.images, self._batch.preprocess)
+        """Return pictures without content; see `keras_saliency._inputs.baselines.fill`."""
+        return self._batch.fill(value, self.images)
 
     def with_images(self, rows: list[int], images: np.ndarray) -> Engine:
         """Return an engine with other pictures and the target chosen on these.

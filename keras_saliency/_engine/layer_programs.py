@@ -31,15 +31,12 @@ def changed_at(body: Callable[..., Any], call: _graph.Call) -> Callable[..., Any
     from keras import ops
 
     def changed(delta, images, target_args, extra_inputs):
-        seen = []
+        def add(output, part):
+            return output + ops.cast(part, output.dtype)
 
-        def add(output):
-            seen.append(output + ops.cast(delta, output.dtype))
-            return seen[-1]
-
-        with _graph.tap(call, add):
+        with _graph.tap(call, add, delta) as seen:
             scores, aux = body(images, target_args, extra_inputs)
-        return scores, {**aux, "activations": ops.cast(seen[0], delta.dtype)}
+        return scores, {**aux, "activations": ops.cast(seen.joined(call), delta.dtype)}
 
     return changed
 
@@ -49,7 +46,10 @@ def replaced_at(body: Callable[..., Any], call: _graph.Call) -> Callable[..., An
     from keras import ops
 
     def replaced(activations, images, target_args, extra_inputs):
-        with _graph.tap(call, lambda output: ops.cast(activations, output.dtype)):
+        def replace(output, part):
+            return ops.cast(part, output.dtype)
+
+        with _graph.tap(call, replace, activations):
             return body(images, target_args, extra_inputs)
 
     return replaced
@@ -60,15 +60,9 @@ def seen_at(body: Callable[..., Any], call: _graph.Call) -> Callable[..., Any]:
     from keras import ops
 
     def seen_at(images, target_args, extra_inputs):
-        seen = []
-
-        def note(output):
-            seen.append(output)
-            return output
-
-        with _graph.tap(call, note):
+        with _graph.tap(call, lambda output, _: output) as seen:
             scores, aux = body(images, target_args, extra_inputs)
-        return scores, {**aux, "activations": ops.cast(seen[0], images.dtype)}
+        return scores, {**aux, "activations": ops.cast(seen.joined(call), images.dtype)}
 
     return seen_at
 
@@ -95,24 +89,20 @@ def answering(body: Callable[..., Any], calls: tuple[_graph.Call, ...]) -> Calla
     from keras import ops
 
     def answering(deltas, images, target_args, extra_inputs):
-        seen = {}
-
-        def at(number, delta):
-            def add(output):
-                seen[str(number)] = output
-                return output + ops.cast(delta, output.dtype)
-
-            return add
+        def add(output, part):
+            return output + ops.cast(part, output.dtype)
 
         with contextlib.ExitStack() as stack:
-            for number, (call, delta) in enumerate(zip(calls, deltas, strict=True)):
-                stack.enter_context(_graph.tap(call, at(number, delta)))
+            seen = [
+                stack.enter_context(_graph.tap(call, add, delta))
+                for call, delta in zip(calls, deltas, strict=True)
+            ]
             scores, _ = body(images, target_args, extra_inputs)
         cells = {}
         for number, call in enumerate(calls):
-            output = ops.cast(seen[str(number)], images.dtype)
-            if call.channels_first and len(call.shape) == 4:
-                output = ops.transpose(output, (0, 2, 3, 1))
+            output = ops.cast(seen[number].joined(call), images.dtype)
+            if call.channels_first and call.has_map_shape:
+                output = ops.moveaxis(output, 1, -1)
             mixed = np.random.default_rng(0).normal(size=(output.shape[-1], _MIXED))
             cells[str(number)] = ops.matmul(output, ops.convert_to_tensor(mixed, images.dtype))
         return scores, {"cells": cells}

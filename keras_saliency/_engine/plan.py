@@ -119,7 +119,7 @@ def maps(
     batch: Batch,
     target_args: Mapping[str, np.ndarray],
     size: Size,
-    sizes: frozenset[tuple[int, int]],
+    sizes: frozenset[tuple[int, ...]],
 ) -> dict[int, Measured]:
     """Return, for each call by its number, its map, or why it outputs none.
 
@@ -150,14 +150,14 @@ def maps(
     for strength in _STRENGTHS:
 
         @cache
-        def cells_of(grid_size: tuple[int, int], strength: float = strength) -> _Cells:
+        def cells_of(grid_size: tuple[int, ...], strength: float = strength) -> _Cells:
             return answers(probing.patterns(shape, grid_size, low, high), strength)[0]
 
         cells, gradients = answers(probing.pictures(shape, low, high), strength)
         for k, call in enumerate(calls):
             if call.number in results and not results[call.number].reason:
                 continue
-            result = _as_map(call, str(k), cells, cells_of, shape[:2], sizes)
+            result = _as_map(call, str(k), cells, cells_of, shape[:-1], sizes)
             results[call.number] = _judged(call, result, gradients[k])
         if not any(one.reason for one in results.values()):
             break
@@ -181,15 +181,15 @@ def _as_map(
     call: Call,
     name: str,
     cells: _Cells,
-    cells_of: Callable[[tuple[int, int]], _Cells],
-    size: tuple[int, int],
-    sizes: frozenset[tuple[int, int]],
+    cells_of: Callable[[tuple[int, ...]], _Cells],
+    size: tuple[int, ...],
+    sizes: frozenset[tuple[int, ...]],
 ) -> Call | None:
     """Return the call as a map; None where its cells do not follow the picture's positions."""
-    if len(call.shape) != 3:
+    if call.has_map_shape:
         return _graph.as_map(call) if probing.follows(cells[name], size) else None
     for grid in probing.grids(cells[name], size, sizes):
-        if probing.holds(cells_of((grid.height, grid.width))[name], grid):
+        if probing.holds(cells_of(grid.size)[name], grid):
             return _graph.as_map(call, grid)
     return None
 

@@ -220,10 +220,11 @@ def _scores(
         # Inside, so that the recorder sees every layer as it is run here.
         watching = recorder.watching() if recorder else contextlib.nullcontext()
         with _watched(adapter, run) as record, watching:
-            picture = adapter.arranged(images, packing)
-            if recorder:
-                recorder.starts(picture, adapter.channels_first)
-            outputs = adapter.call(picture, extra_inputs, packing)
+            arranged = adapter.arranged(images, packing)
+            if recorder and len(arranged) == 1:
+                first = adapter.is_channels_first(packing.axes)
+                recorder.starts(arranged[0], first, packing.axes)
+            outputs = adapter.call(arranged, extra_inputs, packing)
 
         def pick(name):
             (values,) = adapter.select_output(outputs, name)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
+import numpy as np
+
 from keras_saliency._graph import walk
 from keras_saliency._graph.model_cache import ModelCache
+from keras_saliency._hooks import intercept
 from keras_saliency.errors import KerasSaliencyError, ModelError, TargetError, did_you_mean, words
 
 
@@ -22,17 +28,57 @@ class Input:
 
 
 @dataclass(frozen=True)
-class InputLayout:
-    """The order of images and other inputs in a call of one model.
+class Part:
+    """One input that is explained: how its images (B, *space, C) become what the model takes.
 
     Attributes:
-        explained: Number of the input that takes the images.
-        names: Names of a dict of inputs, or None for inputs in order. Only a subclassed model
-            needs it; a graph knows its own.
+        explained: Number of the input.
+        axes: Number of spatial axes.
+        has_channels: Whether the model's input has the axis of channels.
+        embedding: Path of the Embedding layer whose output the images replace, and the number of
+            its call; the words themselves are then among the extra inputs.
+        shape: (*space, C), where several inputs are explained.
     """
 
     explained: int = 0
+    axes: int = 2
+    has_channels: bool = True
+    embedding: tuple[str, int] | None = None
+    shape: tuple[int, ...] = ()
+
+
+def replace_shape(part: Part, shape: tuple[int, ...]) -> Part:
+    """Return a part with the shape (*space, C) of its images."""
+    return replace(part, shape=shape)
+
+
+@dataclass(frozen=True)
+class InputLayout(Part):
+    """The order of images and other inputs in a call of one model.
+
+    Attributes:
+        names: Names of a dict of inputs, or None for inputs in order. Only a subclassed model
+            needs it; a graph knows its own.
+        parts: The inputs, where several are explained: the images are then (B, N, 1), the values
+            of one after those of the other.
+    """
+
     names: tuple[str, ...] | None = None
+    parts: tuple[Part, ...] = ()
+
+    def apart(self, images: Any) -> list[tuple[Part, Any]]:
+        """Return each explained input and its images (B, *space, C)."""
+        if not self.parts:
+            return [(self, images)]
+        from keras import ops
+
+        reshape = np.reshape if isinstance(images, np.ndarray) else ops.reshape
+        result, start = [], 0
+        for part in self.parts:
+            stop = start + math.prod(part.shape)
+            result.append((part, reshape(images[:, start:stop], (-1, *part.shape))))
+            start = stop
+        return result
 
 
 @dataclass(frozen=True)
@@ -115,6 +161,16 @@ class Adapter:
                 rows += [one.shape[0] for one in states if getattr(one, "shape", ())]
         return next((count for count in rows if count), None)
 
+    def is_channels_first(self, axes: int) -> bool:
+        """Whether an input with so many spatial axes is (B, C, *space).
+
+        Keras' own default is about pictures; layers of signals that name no layout have none.
+        """
+        if axes == 2:
+            return self.channels_first
+        layouts = (getattr(layer, "data_format", None) for _, layer in walk(self.model))
+        return next((form for form in layouts if form), None) == "channels_first"
+
     @cached_property
     def channels_first(self) -> bool:
         """Whether the model's input is (B, C, H, W)."""
@@ -136,35 +192,35 @@ class Adapter:
         """Call the model in inference mode and return its outputs.
 
         Args:
-            images: (B, H, W, C), channels last.
+            images: (B, H, W, C), channels last, or (B, *space, C).
             extra_inputs: Arrays for the other inputs, in their order.
             packing: Which input takes which array.
         """
         return self.call(self.arranged(images, packing), extra_inputs, packing)
 
-    def arranged(self, images: Any, packing: InputLayout) -> Any:
-        """Return (B, H, W, C) in the layout of the model's input."""
+    def arranged(self, images: Any, packing: InputLayout) -> list[Any]:
+        """Return the images of each explained input in the layout that the model takes."""
+        return [self._arranged(its, part) for part, its in packing.apart(images)]
+
+    def _arranged(self, images: Any, part: Part) -> Any:
         import keras
 
-        explained = packing.explained if self.symbolic("input") is not None else 0
-        if len(self.inputs[explained].shape or ()) == 2:
+        if not part.has_channels:
             return keras.ops.squeeze(images, axis=-1)
-        return keras.ops.transpose(images, (0, 3, 1, 2)) if self.channels_first else images
+        first = self.is_channels_first(part.axes) and part.embedding is None
+        return keras.ops.moveaxis(images, -1, 1) if first else images
 
-    def call(self, picture: Any, extra_inputs: Any, packing: InputLayout) -> Any:
-        """Call the model on a picture that `arranged` returned."""
+    def call(self, arranged: list[Any], extra_inputs: Any, packing: InputLayout) -> Any:
+        """Call the model on what `arranged` returned."""
         import keras
 
-        struct = self.symbolic("input")
         flat = list(extra_inputs)
-        flat.insert(packing.explained, picture)
-        if packing.names:
-            packed: Any = dict(zip(packing.names, flat, strict=True))
-        elif struct is None:
-            packed = flat if extra_inputs else picture
-        else:
-            packed = keras.tree.pack_sequence_as(struct, flat)
-        outputs = self.model(packed, training=False)
+        parts = list(zip(packing.parts or [packing], arranged, strict=True))
+        for part, images in sorted(parts, key=lambda each: each[0].explained):
+            if part.embedding is None:
+                flat.insert(part.explained, images)
+        with self._embedded(parts):
+            outputs = self.model(self._packed(flat, packing.names), training=False)
         if not any(map(_is_tensor, keras.tree.flatten(outputs))):
             raise ModelError(
                 f"Expected model {self.model.name!r} to return a tensor, or a structure of them.",
@@ -173,6 +229,70 @@ class Adapter:
                 "help(keras_saliency.explain)",
             )
         return outputs
+
+    def _packed(self, flat: list[Any], names: tuple[str, ...] | None) -> Any:
+        """Return inputs in the structure that the model takes."""
+        import keras
+
+        struct = self.symbolic("input")
+        if names:
+            return dict(zip(names, flat, strict=True))
+        if struct is None:
+            return flat if len(flat) > 1 else flat[0]
+        return keras.tree.pack_sequence_as(struct, flat)
+
+    def _embedded(self, parts: list[tuple[Part, Any]]) -> contextlib.AbstractContextManager[None]:
+        """Have calls of Embedding layers return these vectors, inside a block."""
+        import keras
+
+        layers = dict(walk(self.model)) if any(part.embedding for part, _ in parts) else {}
+        vectors: dict[str, dict[int, Any]] = {}
+        for part, its in parts:
+            if part.embedding:
+                vectors.setdefault(part.embedding[0], {})[part.embedding[1]] = its
+
+        def handler(path: str) -> Any:
+            calls = itertools.count()
+
+            def run(original: Any, *args: Any, **kwargs: Any) -> Any:
+                its = vectors[path].get(next(calls))
+                if its is None:
+                    return original(*args, **kwargs)
+                return keras.ops.cast(its, layers[path].compute_dtype)
+
+            return run
+
+        return intercept([(layers[path], handler(path)) for path in vectors])
+
+    def embeddings(self, inputs: Any, names: tuple[str, ...] | None) -> list[EmbeddingCall]:
+        """Return every call of an Embedding layer in a run of the model.
+
+        Args:
+            inputs: All of the model's inputs, in order.
+            names: Names of a dict of them, or None.
+        """
+        import keras
+
+        calls: list[EmbeddingCall] = []
+
+        def handler(path: str) -> Any:
+            count = itertools.count()
+
+            def run(original: Any, *args: Any, **kwargs: Any) -> Any:
+                output = original(*args, **kwargs)
+                seen = [keras.ops.convert_to_numpy(one) for one in (args[0], output)]
+                calls.append(EmbeddingCall(path, next(count), *seen))
+                return output
+
+            return run
+
+        found = [(path, one) for path, one in walk(self.model) if is_embedding(one)]
+        with (
+            intercept([(layer, handler(path)) for path, layer in found]),
+            keras.StatelessScope(),
+        ):
+            self.model(self._packed(list(inputs), names), training=False)
+        return calls
 
     def build(self, images: Any, extra_inputs: Any, packing: InputLayout) -> None:
         """Call a model that has no weights yet, so that it makes them.
@@ -292,6 +412,23 @@ class Adapter:
             for name, path in zip(names, paths, strict=True)
             if names.count(name) == 1 and name not in paths
         }
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddingCall:
+    """One call of an Embedding layer: its path and number, what it took and what it returned."""
+
+    path: str
+    number: int
+    words: np.ndarray
+    vectors: np.ndarray
+
+
+def is_embedding(layer: Any) -> bool:
+    """Whether a layer turns numbers of words into vectors."""
+    import keras
+
+    return isinstance(layer, keras.layers.Embedding)
 
 
 def _one(shape: Any) -> tuple[int | None, ...] | None:

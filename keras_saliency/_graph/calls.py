@@ -40,6 +40,9 @@ class Call:
         is_map: Whether the output is a map of the picture: followed from the input layer by layer,
             or measured (`keras_saliency._graph.probing`).
         grid: Positions of the picture's tokens, of (B, T, D).
+        axes: Number of spatial axes of the explained input, which a map has as well.
+        frames: In a ``TimeDistributed`` layer, the number of steps it is called for: this call is
+            the first of as many, and ``shape`` that of all, (B, frames, ...).
     """
 
     path: str
@@ -58,6 +61,8 @@ class Call:
     is_end: bool
     is_map: bool = False
     grid: probing.Grid | None = None
+    axes: int = 2
+    frames: int | None = None
 
     @property
     def layer(self) -> Any:
@@ -67,7 +72,8 @@ class Call:
     @property
     def name(self) -> str:
         """The path, with the number of the call where the layer is called more than once."""
-        return f"{self.path}@{self.index}" if self.calls > 1 else self.path
+        several = self.calls > 1 if self.frames is None else self.calls > self.frames
+        return f"{self.path}@{self.index}" if several else self.path
 
     @property
     def is_by_picture(self) -> bool:
@@ -77,29 +83,42 @@ class Call:
     @property
     def may_be_map(self) -> bool:
         """Whether the output has the shape of a map larger than 1x1, or of tokens."""
-        if not self.is_by_picture or len(self.shape) not in (3, 4):
+        if not self.is_by_picture:
             return False
-        if len(self.shape) == 3:
-            return (self.shape[1] or 0) > 3
-        return max(self.size) > 1
+        if self.has_map_shape:
+            return max(self.size) > 1
+        return self.axes == 2 and len(self.shape) == 3 and (self.shape[1] or 0) > 3
 
     @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of a map."""
-        height, width = self.shape[2:4] if self.channels_first else self.shape[1:3]
-        return height or 1, width or 1
+    def has_map_shape(self) -> bool:
+        """Whether the output has the axes of a map, not of tokens."""
+        return len(self.shape) == self.axes + 2
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Sizes of a map, as (height, width)."""
+        first = self._first_axis
+        return tuple(axis or 1 for axis in self.shape[first : first + self.axes])
+
+    @property
+    def _first_axis(self) -> int:
+        return 2 if self.channels_first and self.frames is None else 1
 
     def to_map(self, output: np.ndarray) -> np.ndarray:
-        """Return an output of this call as (B, h, w, K)."""
+        """Return an output of this call as (B, *size, K)."""
         if self.grid is not None:
             return self.grid.to_map(output)
-        return np.moveaxis(output, 1, -1) if self.channels_first else output
+        return np.moveaxis(output, self._channel_axis, -1) if self.channels_first else output
 
     def from_map(self, maps: np.ndarray, output: np.ndarray) -> np.ndarray:
-        """Return (B, h, w, K) as an output of this call; other tokens stay as in ``output``."""
+        """Return (B, *size, K) as an output of this call; other tokens stay as in ``output``."""
         if self.grid is not None:
             return self.grid.from_map(maps, output)
-        return np.moveaxis(maps, -1, 1) if self.channels_first else maps
+        return np.moveaxis(maps, -1, self._channel_axis) if self.channels_first else maps
+
+    @property
+    def _channel_axis(self) -> int:
+        return 1 if self.frames is None else 2
 
 
 @dataclass(frozen=True)
@@ -120,24 +139,47 @@ def as_map(call: Call, grid: probing.Grid | None = None) -> Call:
     return replace(call, is_map=True, grid=grid)
 
 
+class Tap:
+    """What passed at a call during a run."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.outputs: list[Any] = []
+
+    def joined(self, call: Call) -> Any:
+        """Return the call's output before the handler; of several frames, (B, frames, ...)."""
+        from keras import ops
+
+        return self.outputs[0] if call.frames is None else ops.stack(self.outputs, axis=1)
+
+
 @contextlib.contextmanager
-def tap(call: Call, handler: Callable[[Any], Any]) -> Iterator[None]:
-    """Replace the first output of just this one call by ``handler(output)`` while a model runs."""
+def tap(call: Call, handler: Callable[[Any, Any], Any], replacing: Any = None) -> Iterator[Tap]:
+    """Replace the first output of just this one call while a model runs.
+
+    Args:
+        call: The call; of one with frames, each of these is replaced.
+        handler: ``handler(output, part)`` returns what replaces the output.
+        replacing: Its ``part``, a tensor of the whole call's shape, (B, frames, ...) of several.
+    """
     import keras
 
-    count = 0
+    seen, count = Tap(), 0
 
     def count_then_handle(original, *args, **kwargs):
         nonlocal count
         output = original(*args, **kwargs)
+        frame = count - call.index
         count += 1
-        if count != call.index + 1:
+        if not 0 <= frame < (call.frames or 1):
             return output
         first, *others = keras.tree.flatten(output)
-        return keras.tree.pack_sequence_as(output, [handler(first), *others])
+        seen.outputs.append(first)
+        part = replacing if call.frames is None or replacing is None else replacing[:, frame]
+        return keras.tree.pack_sequence_as(output, [handler(first, part), *others])
 
     with intercept([(call.layer, count_then_handle)]):
-        yield
+        yield seen
 
 
 def without_remat(operations: Iterable[Any]) -> contextlib.AbstractContextManager[None]:
@@ -154,9 +196,12 @@ def _as_it_is(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     return original(*args, **kwargs)
 
 
-# All of these preserve the positions of (B, h, w, C), or their proportions.
-_WINDOWED = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Conv2DTranspose", "MaxPooling2D",
-             "AveragePooling2D", "UpSampling2D", "ZeroPadding2D", "SpatialDropout2D")  # fmt: skip
+# All of these preserve the positions of (B, h, w, C), or their proportions; {} is the number of
+# spatial axes, as in Conv2D.
+_WINDOWED = ("Conv{}D", "DepthwiseConv{}D", "SeparableConv{}D", "Conv{}DTranspose",
+             "MaxPooling{}D", "AveragePooling{}D", "UpSampling{}D", "ZeroPadding{}D",
+             "SpatialDropout{}D")  # fmt: skip
+_RECURRENT = ("LSTM", "GRU", "SimpleRNN", "Bidirectional")  # one output a step
 _POINTWISE = (
     "Activation", "Add", "Average", "BatchNormalization", "CustomScaleLayer", "Dropout", "ELU",
     "GELU", "GaussianDropout", "GaussianNoise", "GroupNormalization", "Identity", "LayerScale",
@@ -177,15 +222,21 @@ class Followed:
 
     Attributes:
         channels_first: Whether it is (B, C, h, w).
-        padding: Rows and columns, at both edges together, that lie beyond the picture.
+        padding: Rows and columns, at both edges together, that lie beyond the picture; one number
+            for each spatial axis.
     """
 
+    @property
+    def axes(self) -> int:
+        """The number of spatial axes."""
+        return len(self.padding)
+
     channels_first: bool
-    padding: tuple[float, float] = (0.0, 0.0)
+    padding: tuple[float, ...] = (0.0, 0.0)
 
     def is_whole(self, shape: tuple[int | None, ...]) -> bool:
         """Whether an output of this shape is a map of the picture and little else."""
-        sizes = shape[2:] if self.channels_first else shape[1:3]
+        sizes = shape[2:] if self.channels_first else shape[1:-1]
         return all(
             pad <= _WIDEST * (size or 1) for pad, size in zip(self.padding, sizes, strict=True)
         )
@@ -203,65 +254,77 @@ def after(
         known: By id, the tensors that are maps.
     """
     maps = [known[id(one)] for one in inputs if id(one) in known]
-    layouts = {one.channels_first for one in maps}
+    kinds = {(one.channels_first, one.axes) for one in maps}
     shape = tuple(getattr(output, "shape", ()))
-    if not is_builtin_keras_layer(operation) or len(shape) != 4 or len(layouts) != 1:
+    if not is_builtin_keras_layer(operation) or len(kinds) != 1:
         return None
-    (first,) = layouts
+    ((first, axes),) = kinds
     others = [one for one in inputs if id(one) not in known]
-    if not all(_broadcasts(one, first) for one in others):
+    if len(shape) != axes + 2 or not all(_broadcasts(one, first, axes) for one in others):
         return None
     name = type(operation).__name__
-    rows, columns = (max(one.padding[axis] for one in maps) for axis in (0, 1))
-    same = Followed(first, (rows, columns))
-    if name in _WINDOWED:
+    same = Followed(first, tuple(max(one.padding[axis] for one in maps) for axis in range(axes)))
+    if name == f"ConvLSTM{axes - 1}D" and _is_in_order(operation) and not first:
+        return Followed(first, (same.padding[0], *_padding(operation, same.padding[1:])))
+    if name in [one.format(axes) for one in _WINDOWED]:
         layout = getattr(operation, "data_format", None)
         if layout not in (None, "channels_first" if first else "channels_last"):
             return None
-        return Followed(first, _padding(operation, name, (rows, columns)))
+        return Followed(first, _padding(operation, same.padding))
+    if name in _RECURRENT:
+        return same if axes == 1 and _is_in_order(operation) else None
     if name in _ON_CHANNELS:
-        return same if not first and _is_last(getattr(operation, "axis", -1)) else None
+        return same if not first and _is_last(getattr(operation, "axis", -1), axes) else None
     if name == "Concatenate":
-        return same if operation.axis % 4 == (1 if first else 3) else None
+        return same if operation.axis % (axes + 2) == (1 if first else axes + 1) else None
     return same if name in _POINTWISE else None
 
 
-def _padding(operation: Any, name: str, before: tuple[float, float]) -> tuple[float, float]:
+def _is_in_order(operation: Any) -> bool:
+    """Whether a recurrent layer returns one output for each step, in the order of the steps."""
+    return operation.return_sequences and not getattr(operation, "go_backwards", False)
+
+
+def _padding(operation: Any, before: tuple[float, ...]) -> tuple[float, ...]:
     """Return the padding after a layer with a window."""
-    if name == "ZeroPadding2D":
-        (top, bottom), (left, right) = operation.padding
-        return before[0] + top + bottom, before[1] + left + right
-    if name == "UpSampling2D":
-        return before[0] * operation.size[0], before[1] * operation.size[1]
-    if name == "SpatialDropout2D":
+    name, count = type(operation).__name__, len(before)
+
+    def by_axis(value: Any) -> tuple[Any, ...]:
+        return tuple(value) if isinstance(value, tuple | list) else (value,) * count
+
+    if name.startswith("ZeroPadding"):
+        padding = operation.padding if count > 1 else [by_axis(operation.padding)]
+        sums = [sum(one) if isinstance(one, tuple | list) else 2 * one for one in padding]
+        return tuple(pad + more for pad, more in zip(before, sums, strict=True))
+    if name.startswith("UpSampling"):
+        factors = by_axis(operation.size)
+        return tuple(pad * factor for pad, factor in zip(before, factors, strict=True))
+    if name.startswith("SpatialDropout"):
         return before
-    window = getattr(operation, "kernel_size", None) or operation.pool_size
-    dilation = getattr(operation, "dilation_rate", 1)
-    dilations = dilation if isinstance(dilation, tuple) else (dilation, dilation)
-    strides = (
-        operation.strides if isinstance(operation.strides, tuple) else (operation.strides,) * 2
-    )
-    if name == "Conv2DTranspose":
-        return before[0] * strides[0], before[1] * strides[1]
+    strides = by_axis(operation.strides)
+    if name.endswith("Transpose"):
+        return tuple(pad * stride for pad, stride in zip(before, strides, strict=True))
+    window = by_axis(getattr(operation, "kernel_size", None) or operation.pool_size)
+    dilations = by_axis(getattr(operation, "dilation_rate", 1))
     valid = operation.padding == "valid"
     taken = [
         (size - 1) * dilation if valid else 0
         for size, dilation in zip(window, dilations, strict=True)
     ]
-    rows, columns = (
+    return tuple(
         max(0.0, pad - less) / stride
         for pad, less, stride in zip(before, taken, strides, strict=True)
     )
-    return rows, columns
 
 
-def _broadcasts(tensor: Any, channels_first: bool) -> bool:
+def _broadcasts(tensor: Any, channels_first: bool, axes: int) -> bool:
     """Whether a tensor beside a map is equal at all positions: (B, 1, 1, C), (C,) or a number."""
     shape = tuple(getattr(tensor, "shape", ()))
-    if len(shape) == 4:
-        return (shape[2:] if channels_first else shape[1:3]) == (1, 1)
+    if len(shape) == axes + 2:
+        return (shape[2:] if channels_first else shape[1:-1]) == (1,) * axes
     return len(shape) == 0 or (len(shape) == 1 and not channels_first)
 
 
-def _is_last(axis: Any) -> bool:
-    return (axis if isinstance(axis, int) else list(axis)) in (-1, 3, [-1], [3])
+def _is_last(axis: Any, axes: int) -> bool:
+    (axis,) = [axis] if isinstance(axis, int) else axis if len(axis) == 1 else [0]
+    return axis in (-1, axes + 1)

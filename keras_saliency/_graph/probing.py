@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,17 +11,20 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Grid:
-    """Tokens of a picture: ``height`` x ``width`` of them, from the ``first`` of ``count``."""
+    """Tokens of a picture: a grid of ``size`` (h, w), from the ``first`` of ``count`` tokens."""
 
-    height: int
-    width: int
+    size: tuple[int, ...]
     first: int
     count: int
 
     @property
+    def _cells(self) -> int:
+        return math.prod(self.size)
+
+    @property
     def has_extra(self) -> bool:
         """Whether there are tokens beside the picture's."""
-        return self.count > self.height * self.width
+        return self.count > self._cells
 
     def seen_by_the_score(self, attention: np.ndarray) -> np.ndarray:
         """Return how much the score sees of each picture token: (B, T, T) to (B, h, w).
@@ -30,7 +34,7 @@ class Grid:
         """
         if not self.has_extra:
             return self.to_map(attention.mean(axis=1)[..., None])[..., 0]
-        row = 0 if self.first else self.height * self.width
+        row = 0 if self.first else self._cells
         return self.to_map(attention[:, row, :, None])[..., 0]
 
     @property
@@ -42,12 +46,12 @@ class Grid:
 
     @property
     def _own(self) -> slice:
-        return slice(self.first, self.first + self.height * self.width)
+        return slice(self.first, self.first + self._cells)
 
     def to_map(self, tokens: np.ndarray) -> np.ndarray:
         """Return the picture's tokens as a map: (B, T, D) to (B, h, w, D)."""
         own = tokens[:, self._own]
-        return own.reshape(len(own), self.height, self.width, -1)
+        return own.reshape(len(own), *self.size, -1)
 
     def from_map(self, maps: np.ndarray, tokens: np.ndarray) -> np.ndarray:
         """Return tokens (B, T, D) whose picture part is replaced by maps (B, h, w, D)."""
@@ -56,10 +60,15 @@ class Grid:
         return result
 
 
-# Centres of the patches, as shares of height and width. Off the borders of cells in grids of 7 and
-# 14; the order of the columns keeps them far from the diagonal and from any row-major order.
-_COLUMNS = (3, 6, 1, 5, 0, 2, 4)
-PROBES = tuple(((row + 0.4) / 7, (column + 0.4) / 7) for row, column in enumerate(_COLUMNS))
+# Centres of the patches, as shares of each axis. Off the borders of cells in grids of 7 and 14; the
+# orders of the second and third axis keep them far from diagonals and from any row-major order.
+_ORDERS = (range(7), (3, 6, 1, 5, 0, 2, 4), (5, 1, 4, 0, 3, 6, 2))
+
+
+def probes(axes: int) -> np.ndarray:
+    """Return the centres of the patches, (7, axes)."""
+    return (np.array(_ORDERS[:axes]).T + 0.4) / 7
+
 
 _SIDE = 1 / 16  # size of a patch, as a share of the picture's; at least 2 pixels
 _AT_ALL = 1e-5  # of an output's size: a smaller change is rounding
@@ -76,22 +85,21 @@ _KINDS, _STEP = 11, 3  # patterns; by how many of them a cell and that below are
 _MISSES = 1  # probes that may be answered elsewhere
 
 
-def pictures(shape: tuple[int, int, int], low: float, high: float) -> np.ndarray:
+def pictures(shape: tuple[int, ...], low: float, high: float) -> np.ndarray:
     """Return a picture of noise, and the same with one patch changed each: (1 + 7, H, W, C).
 
     Args:
-        shape: (H, W, C).
+        shape: (H, W, C), or (*space, C).
         low: Smallest value of the pictures.
         high: Largest value.
     """
-    height, width, _ = shape
     base = np.random.default_rng(0).uniform(low, high, shape)
     middle = (low + high) / 2
     made = [base]
-    for y, x in PROBES:
-        rows, columns = _span(y, height), _span(x, width)
+    for centre in probes(len(shape) - 1):
+        patch = tuple(_span(share, size) for share, size in zip(centre, shape, strict=False))
         changed = base.copy()
-        changed[rows, columns] = np.where(base[rows, columns] < middle, high, low)
+        changed[patch] = np.where(base[patch] < middle, high, low)
         made.append(changed)
     return np.stack(made)
 
@@ -107,11 +115,11 @@ class _Answers:
     """The cell that responds most to each probe, of probes with a response."""
 
     cells: np.ndarray  # (n, axes)
-    positions: np.ndarray  # (n, 2), shares of height and width
+    positions: np.ndarray  # (n, axes), shares of the picture's axes
 
     @classmethod
-    def of(cls, outputs: np.ndarray) -> _Answers:
-        """Read them from the output for `pictures`: (1 + 7, *cells, K)."""
+    def of(cls, outputs: np.ndarray, axes: int) -> _Answers:
+        """Read them from the output for `pictures` of so many axes: (1 + 7, *cells, K)."""
         outputs = outputs.astype(np.float64)
         change = np.abs(outputs[1:] - outputs[0]).sum(-1)
         if not np.isfinite(change).all():
@@ -122,7 +130,7 @@ class _Answers:
         own = flat / (flat.mean(0) + _FLOOR * max(flat.max(), 1e-30))
         seen &= own.max(1) > _OWN
         cells = np.stack(np.unravel_index(own.argmax(1), change.shape[1:]), 1)
-        return cls(cells[seen], np.array(PROBES)[seen])
+        return cls(cells[seen], probes(axes)[seen])
 
     @property
     def are_enough(self) -> bool:
@@ -131,27 +139,30 @@ class _Answers:
 
 
 def _gaps(cells: np.ndarray, positions: np.ndarray, size: Any) -> np.ndarray:
-    """Distance of each position from its cell, (..., n, 2), in cells, along each axis."""
+    """Distance of each position from its cell, (..., n, axes), in cells, along each axis."""
     where = positions * size
     return np.maximum(np.maximum(cells - where, where - cells - 1), 0)
 
 
-def _is_square_enough(size: tuple[int, int], picture: tuple[int, int], most: float) -> bool:
-    ratio = (picture[0] / size[0]) / (picture[1] / size[1])
+def _is_square_enough(size: tuple[int, ...], picture: tuple[int, ...], most: float) -> bool:
+    """Whether cells are about as high as wide; a first axis of three may be of another measure."""
+    if len(size) < 2:
+        return True
+    ratio = (picture[-2] / size[-2]) / (picture[-1] / size[-1])
     return 1 / most < ratio < most
 
 
-def follows(outputs: np.ndarray, picture: tuple[int, int]) -> bool:
+def follows(outputs: np.ndarray, picture: tuple[int, ...]) -> bool:
     """Whether the cells of an output follow the picture's positions.
 
     Args:
-        outputs: (1 + 7, h, w, K), the output for `pictures`.
+        outputs: (1 + 7, h, w, K), the output for `pictures`, with as many axes as these.
         picture: Height and width of these.
     """
-    size = np.array(outputs.shape[1:3])
+    size = np.array(outputs.shape[1:-1])
     if min(size) < 2 or not _is_square_enough(tuple(size), picture, _LONGEST):
         return False
-    answers = _Answers.of(outputs)
+    answers = _Answers.of(outputs, len(size))
     if not answers.are_enough:
         return False
     cells, positions = answers.cells, answers.positions
@@ -165,7 +176,7 @@ def follows(outputs: np.ndarray, picture: tuple[int, int]) -> bool:
     return bool(near.max() <= 1) and all(
         _correlation(cells[:, axis], positions[:, axis])
         > _STRAIGHT * _correlation(best[:, axis], positions[:, axis])
-        for axis in (0, 1)
+        for axis in range(len(size))
     )
 
 
@@ -175,8 +186,8 @@ def _correlation(one: np.ndarray, other: np.ndarray) -> float:
 
 def grids(
     outputs: np.ndarray,
-    picture: tuple[int, int],
-    sizes: frozenset[tuple[int, int]] = frozenset(),
+    picture: tuple[int, ...],
+    sizes: frozenset[tuple[int, ...]] = frozenset(),
 ) -> list[Grid]:
     """Return grids that the picture may have among tokens, the best fit first; `holds` checks one.
 
@@ -187,7 +198,7 @@ def grids(
             picture, so that few probes have a response, the grid must be one of them.
     """
     count = outputs.shape[1]
-    answers = _Answers.of(outputs)
+    answers = _Answers.of(outputs, 2)
     if len(answers.cells) < 2:
         return []
     index = answers.cells[:, 0]
@@ -207,14 +218,12 @@ def grids(
             near = np.sort(distances, axis=1)[:, : len(index) - misses]
             for start in np.flatnonzero(near[:, -1] <= 0.5).tolist():
                 gap = float(near[start].sum())
-                fits.append((not came_before, gap, extra, Grid(height, width, start, count)))
+                fits.append((not came_before, gap, extra, Grid((height, width), start, count)))
     fits.sort(key=lambda one: one[:3])
     return [one[3] for one in fits[:_TRIED]]
 
 
-def patterns(
-    shape: tuple[int, int, int], size: tuple[int, int], low: float, high: float
-) -> np.ndarray:
+def patterns(shape: tuple[int, ...], size: tuple[int, ...], low: float, high: float) -> np.ndarray:
     """Return the picture of noise, and 11 like it: (1 + 11, H, W, C).
 
     In each, 1/11 of the cells is changed; each cell in one, its neighbours in others.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from keras_saliency._graph import calls as following
@@ -35,13 +35,18 @@ class Recorder:
         self._records: list[_Record] = []
         self._casts: dict[int, tuple[Any, Any]] = {}  # by id of the output
         self._maps: dict[int, Followed] = {}  # by id
+        self._axes = 2
+        # Layers inside TimeDistributed layers that run, with the map that these take.
+        self._steps: list[tuple[Any, Followed | None]] = []
+        self._frames: list[Any] = []
         self._ends: list[Any] = []
         self._parts: dict[str, tuple[Any, ...]] = {}  # outputs, their logits, copies
 
-    def starts(self, picture: Any, channels_first: bool) -> None:
-        """Note which tensor goes into the model as its picture."""
-        if len(picture.shape) == 4:
-            self._maps[id(picture)] = Followed(channels_first)
+    def starts(self, picture: Any, channels_first: bool, axes: int) -> None:
+        """Note which tensor goes into the model as its picture, with so many spatial axes."""
+        self._axes = axes
+        if len(picture.shape) == axes + 2:
+            self._maps[id(picture)] = Followed(channels_first, (0.0,) * axes)
 
     def ends(self, *tensors: Any) -> None:
         """Note which tensors the score is read from: outputs, and the logits behind them."""
@@ -81,21 +86,80 @@ class Recorder:
 
         def handler(original, *args, **kwargs):
             begins = len(records)
-            output = original(*args, **kwargs)
             inputs = [_before(tensor, self._casts) for tensor in flat((args, kwargs))]
             tensors = [one for one in inputs if keras.ops.is_tensor(one)]
+            with self._stepping(operation, tensors):
+                output = original(*args, **kwargs)
             outputs = flat(output)
             for tensor in outputs:  # a cast inside a layer leads no further than to the layer
                 self._casts.pop(id(tensor), None)
             if outputs and keras.ops.is_tensor(outputs[0]):
                 self._note(len(records), outputs[0])
                 followed = following.after(operation, tensors, outputs[0], self._maps)
+                if _is_stepping(operation):
+                    followed = self._after_steps(operation, tensors)
                 if followed is not None:
                     self._maps.setdefault(id(outputs[0]), followed)
             records.append(_Record(path, operation, begins, tensors, outputs))
             return output
 
         return handler
+
+    @contextlib.contextmanager
+    def _stepping(self, operation: Any, inputs: list[Any]) -> Iterator[None]:
+        """Know, inside a ``TimeDistributed`` layer, that its steps are frames of a map."""
+        if self._steps and operation is self._steps[-1][0] and inputs:
+            followed = self._steps[-1][1]
+            if followed is not None and len(inputs[0].shape) == followed.axes + 1:
+                self._frames.append(inputs[0])  # held, so that no id is reused
+                self._maps[id(inputs[0])] = Followed(False, followed.padding[1:])
+        if not _is_stepping(operation):
+            yield
+            return
+        followed = self._maps.get(id(inputs[0])) if inputs else None
+        is_map = followed is not None and followed.axes > 1 and not followed.channels_first
+        self._steps.append((operation.layer, followed if is_map else None))
+        try:
+            yield
+        finally:
+            self._steps.pop()
+
+    def _after_steps(self, operation: Any, inputs: list[Any]) -> Followed | None:
+        """Return the output of a ``TimeDistributed`` layer as a map, where its steps make maps."""
+        made = [one for one in self._records if one.operation is operation.layer]
+        before = self._maps.get(id(inputs[0])) if inputs else None
+        step = self._maps.get(id(made[-1].outputs[0])) if made and made[-1].outputs else None
+        if before is None or step is None or step.axes != before.axes - 1:
+            return None
+        return Followed(False, (before.padding[0], *step.padding))
+
+    def _with_frames(self, calls: list[Call]) -> None:
+        """Make one call of those for each step of a ``TimeDistributed`` layer, at the last's place.
+
+        Each is a frame of a map (B, frames, ...).
+        """
+        for outer in self._records:
+            if not _is_stepping(outer.operation):
+                continue
+            end = next(n for n, one in enumerate(self._records) if one is outer)
+            inner: dict[int, list[int]] = {}
+            for number in range(outer.begins, end):
+                inner.setdefault(id(self._records[number].operation), []).append(number)
+            steps = outer.inputs[0].shape[1] if outer.inputs else None
+            for numbers in inner.values():
+                last = calls[numbers[-1]]
+                if len(numbers) != steps or len(last.shape) != self._axes + 1:
+                    continue
+                frames = [calls[number] for number in numbers]
+                calls[last.number] = replace(
+                    last,
+                    index=frames[0].index,
+                    frames=steps,
+                    shape=(last.shape[0], steps, *last.shape[1:]),
+                    is_reached=any(one.is_reached for one in frames),
+                    contributes=any(one.contributes for one in frames),
+                    same_as=last.number,
+                )
 
     def survey(self, ancestors: Mapping[Any, frozenset[Any]], channels_first: bool) -> CallTrace:
         """Return the calls of the run.
@@ -149,8 +213,10 @@ class Recorder:
                     is_kernel=kernels[number],
                     is_end=id(first) in ends,
                     is_map=followed is not None and followed.is_whole(shape),
+                    axes=self._axes,
                 )
             )
+        self._with_frames(calls)
         return CallTrace(self._model.name, tuple(call for call in calls if call.path))
 
     def _all_ends(self) -> set[int]:
@@ -171,6 +237,10 @@ class _Record:
     begins: int
     inputs: list[Any]  # held, so that no id is reused
     outputs: list[Any]
+
+
+def _is_stepping(operation: Any) -> bool:
+    return type(operation).__name__ == "TimeDistributed" and is_builtin_keras_layer(operation)
 
 
 def _holds_kernel(operation: Any) -> bool:

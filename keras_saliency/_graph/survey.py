@@ -96,7 +96,7 @@ class CallTrace:
                 result[first.number] = first
         return tuple(result[number] for number in sorted(result))
 
-    def sizes(self) -> frozenset[tuple[int, int]]:
+    def sizes(self) -> frozenset[tuple[int, ...]]:
         """Return heights and widths of the maps that layers show."""
         return frozenset(call.size for call in self.calls if call.is_map)
 
@@ -113,7 +113,7 @@ class CallTrace:
             and one.is_reached
             and one.contributes
             and not one.is_end
-            and len(one.shape) in (3, 4)
+            and (one.has_map_shape or len(one.shape) == 3)
         ]
         late = [one for one in kernels if one.number > call.number]
         return len(late) / max(1, len(kernels))

@@ -22,15 +22,21 @@ class Geometry:
     """A window of the original picture and the model input that it fills.
 
     Attributes:
-        original: Height and width of the original picture.
+        original: Height and width of the original picture; of other inputs, their spatial sizes.
         size: Height and width of the model input.
         window: ``(top, left, height, width)`` in original pixels, possibly past the edges
-            (``fit="pad"``). The window is scaled to ``size``.
+            (``fit="pad"``). The window is scaled to ``size``. Other inputs are not scaled: one
+            that is shorter than the model's input lies at its beginning.
     """
 
-    original: tuple[int, int]
-    size: tuple[int, int]
-    window: tuple[float, float, float, float]
+    original: tuple[int, ...]
+    size: tuple[int, ...]
+    window: tuple[float, ...]
+
+    @classmethod
+    def of(cls, original: tuple[int, ...], size: tuple[int, ...]) -> Geometry:
+        """Return the geometry of an input that is not scaled, only padded at its end."""
+        return cls(original, size, (*[0.0] * len(size), *map(float, size)))
 
     @classmethod
     @functools.lru_cache(1024)
@@ -71,6 +77,8 @@ class Geometry:
         """Return a (H, W) map in the original's frame, (H0, W0); 0 where it was cut away."""
         if self._is_identity:
             return grid
+        if len(self.size) != 2:
+            return grid[tuple(map(slice, self.original))]
         top, left, height, width = self.window
         # The same window gives the model-input point of each original pixel's centre.
         rows, columns = self.size

@@ -17,7 +17,8 @@ import numpy as np
 
 from keras_saliency._graph import walk
 from keras_saliency._graph.adapter import Adapter, InputLayout
-from keras_saliency._hooks import intercept, is_builtin_keras_layer
+from keras_saliency._graph.consumers import nodes_by_input, symbolic
+from keras_saliency._hooks import intercept
 
 Kind = Literal["none", "rescales", "unclear"]
 
@@ -86,7 +87,7 @@ def scaling(
     model = adapter.model
     try:
         with keras.StatelessScope():  # no run can write a variable
-            if _graph(model) is None:
+            if symbolic(model) is None:
                 flat = _flat(adapter.inputs[0].shape or shape or (None, None, 3))
                 rows = [np.repeat(one[:1], len(flat), axis=0) for one in extra_inputs]
                 run = partial(adapter.forward, flat, rows, packing or InputLayout())
@@ -150,7 +151,7 @@ def _pixel(flat: np.ndarray) -> np.ndarray:
 
 def _firsts(operation: Any, parent: Any, index: int, values: Any) -> Iterator[First]:
     """Yield where ``values``, input number ``index`` of ``operation``, reach weights first."""
-    tensors = _graph(operation)
+    tensors = symbolic(operation)
     if tensors is not None:
         source = tensors[0][index]
         reached = _frontier(source, tensors[1])
@@ -163,31 +164,9 @@ def _firsts(operation: Any, parent: Any, index: int, values: Any) -> Iterator[Fi
         yield First(operation, parent, _numpy(operation, values))
 
 
-def _graph(operation: Any) -> tuple[list[Any], list[Any]] | None:
-    """Return the symbolic inputs and outputs of what runs as a graph of operations, else None."""
-    import keras
-
-    if not isinstance(operation, keras.Model) or not is_builtin_keras_layer(operation):
-        return None
-    try:
-        return keras.tree.flatten(operation.inputs), keras.tree.flatten(operation.outputs)
-    except (AttributeError, ValueError):  # a Sequential that is not built
-        return None
-
-
 def _frontier(source: Any, outputs: list[Any]) -> list[tuple[Any, int]]:
     """Return the calls with weights, and their inputs, that are reached without any other."""
-    consumers: dict[int, list[tuple[Any, int]]] = {}
-    seen: set[int] = set()
-    pending = list(outputs)
-    while pending:
-        operation, number, _ = pending.pop()._keras_history
-        node = operation._inbound_nodes[number]
-        if id(node) not in seen and not node.is_input:
-            seen.add(id(node))
-            for i, tensor in enumerate(node.input_tensors):
-                consumers.setdefault(id(tensor), []).append((node, i))
-                pending.append(tensor)
+    consumers = nodes_by_input(outputs)
     reached: dict[tuple[int, int], tuple[Any, int]] = {}
     passed: set[int] = set()
     pending = [source]

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from keras_saliency.errors import MethodError, did_you_mean
-
 Part = tuple[float, float, float, float]  # top, left, bottom, right, possibly past the edges
 
 
+def spatial_axes(array: np.ndarray) -> tuple[int, ...]:
+    """Return the spatial axes of (B, *space, C)."""
+    return tuple(range(1, array.ndim - 1))
+
+
 def max_abs(attributions: np.ndarray) -> np.ndarray:
-    """Return the largest absolute value over channels: (B, H, W, C) to (B, H, W)."""
+    """Return the largest absolute value over channels: (B, *space, C) to (B, *space)."""
     return _fold(np.maximum, np.abs(attributions))
 
 
 def channel_sum(attributions: np.ndarray) -> np.ndarray:
-    """Return the sum over channels: (B, H, W, C) to (B, H, W)."""
+    """Return the sum over channels: (B, *space, C) to (B, *space)."""
     return _fold(np.add, attributions)
 
 
@@ -33,21 +35,41 @@ def _fold(combine: np.ufunc, attributions: np.ndarray) -> np.ndarray:
     return result
 
 
-def resize(maps: np.ndarray, size: tuple[int, int], part: Part | None = None) -> np.ndarray:
-    """Resize maps bilinearly with half-pixel centres, averaging where they shrink.
+def resize(maps: np.ndarray, size: tuple[int, ...], part: Part | None = None) -> np.ndarray:
+    """Resize maps linearly along each axis with half-pixel centres, averaging where they shrink.
 
     Args:
-        maps: (B, h, w) of any float type.
-        size: Height and width of the result.
-        part: The part of each map to enlarge, ``(top, left, bottom, right)`` in its pixels;
+        maps: (B, h, w), (B, t) or (B, d, h, w) of any float type.
+        size: Sizes of the result.
+        part: The part of each map (h, w) to enlarge, ``(top, left, bottom, right)`` in its pixels;
             what lies outside the map counts as 0. ``None`` takes all.
 
     Returns:
-        (B, H, W) float32.
+        (B, *size) float32.
     """
-    if maps.shape[1:] == size and part is None:
+    if maps.shape[1:] == tuple(size) and part is None:
         return maps.astype(np.float32, copy=False)
+    if len(size) != 2:
+        weights = [_triangle(*lengths) for lengths in zip(size, maps.shape[1:], strict=True)]
+        return along_axes(maps, weights).astype(np.float32)
     return np.stack([_resize_one(one, size, part) for one in maps])
+
+
+def along_axes(maps: np.ndarray, weights: Sequence[np.ndarray]) -> np.ndarray:
+    """Return maps (B, *cells) with each axis multiplied by its weights (new length, cells)."""
+    for axis, matrix in enumerate(weights, 1):
+        maps = np.moveaxis(np.moveaxis(maps, axis, -1) @ matrix.T, -1, axis)
+    return maps
+
+
+def _triangle(length: int, cells: int) -> np.ndarray:
+    """Return the weights (length, cells) of a triangle filter, as Pillow's bilinear one."""
+    step = cells / length
+    centres = (np.arange(length) + 0.5) * step
+    reach = max(step, 1.0)
+    away = np.abs(np.arange(cells) + 0.5 - centres[:, None]) / reach
+    weights = np.maximum(1 - away, 0)
+    return weights / weights.sum(axis=1, keepdims=True)
 
 
 def _resize_one(one: np.ndarray, size: tuple[int, int], part: Part | None) -> np.ndarray:
@@ -119,86 +141,24 @@ def resize_picture(picture: np.ndarray, size: tuple[int, int], part: Part) -> np
 
 
 def blur(images: np.ndarray, sigma: float) -> np.ndarray:
-    """Blur (B, H, W, C) images with a Gaussian of ``sigma`` pixels; edges are mirrored."""
-    return ndimage.gaussian_filter(images, (0, sigma, sigma, 0), mode="mirror")
+    """Blur (B, *space, C) with a Gaussian of ``sigma`` steps; edges are mirrored."""
+    return gaussian(images, sigma, "mirror")
+
+
+def gaussian(images: np.ndarray, sigma: float, mode: str) -> np.ndarray:
+    """Blur (B, *space, C) with a Gaussian; ``mode`` is SciPy's, for the edges."""
+    sigmas = (0.0, *[sigma] * (images.ndim - 2), 0.0)
+    return ndimage.gaussian_filter(images, sigmas, mode=mode)
 
 
 def most_varied(maps: np.ndarray, count: int | None) -> np.ndarray:
-    """Return the channels of (h, w, K) maps that vary most over positions, the most varied first.
+    """Return the channels of (*space, K) maps that vary most over positions, the most varied first.
 
     Args:
-        maps: (h, w, K).
+        maps: (*space, K).
         count: How many; ``None`` returns all, in their order.
     """
     if count is None:
         return np.arange(maps.shape[-1])
-    return np.argsort(-maps.std(axis=(0, 1), dtype=np.float64), kind="stable")[:count]
-
-
-FILLS = ("black", "white", "mean", "blur")
-
-_BLUR = 0.1  # sigma of the blur, as a share of the picture's shorter side
-
-
-def fill(
-    value: Any, images: np.ndarray, preprocess: Callable[[np.ndarray], np.ndarray] | None
-) -> np.ndarray:
-    """Return pictures without content, (B, H, W, C) in the model's input range.
-
-    Args:
-        value: ``"black"`` or ``"white"`` (in picture space, preprocessed as pictures are),
-            ``"mean"`` (the picture's own mean colour), ``"blur"`` (the picture, blurred), a number
-            or an array that broadcasts to the pictures (in the model's input range).
-        images: (B, H, W, C) in the model's input range.
-        preprocess: The preprocessing of pixels 0..255, or None where the inputs are float arrays
-            and it is unknown; black is then 0.
-
-    Raises:
-        MethodError: Another word, an array that does not fit, or white where the preprocessing is
-            unknown.
-    """
-    if isinstance(value, str):
-        if value == "mean":
-            return np.broadcast_to(images.mean(axis=(1, 2), keepdims=True), images.shape)
-        if value == "blur":
-            return blur(images, _BLUR * min(images.shape[1:3]))
-        if value in ("black", "white"):
-            return _flat(value, images, preprocess)
-        raise MethodError(
-            f"Expected a fill: {', '.join(map(repr, FILLS))}, a number or an array.",
-            f"Got {value!r}.",
-            did_you_mean(value, FILLS) or "Pass one of these.",
-            "help(keras_saliency._inputs.resampling.fill)",
-        )
-    try:
-        array = np.asarray(value)
-        is_bool = array.dtype == bool
-        filled = None if is_bool else np.broadcast_to(array.astype(images.dtype), images.shape)
-    except (TypeError, ValueError):
-        filled = None
-    if filled is None or not np.isfinite(filled).all():
-        raise MethodError(
-            "Expected a finite number, or a finite array that broadcasts to the pictures "
-            f"{images.shape}, as fill.",
-            f"Got {type(value).__name__} of shape {np.shape(value)}, which does not fit or is not "
-            "finite.",
-            "Pass a finite number, or an array that broadcasts to the pictures.",
-            "help(keras_saliency._inputs.resampling.fill)",
-        )
-    return filled
-
-
-def _flat(
-    value: str, images: np.ndarray, preprocess: Callable[[np.ndarray], np.ndarray] | None
-) -> np.ndarray:
-    if preprocess is None:
-        if value == "black":
-            return np.zeros_like(images)
-        raise MethodError(
-            "Expected a known preprocessing for the fill 'white'.",
-            "Got float arrays of unknown preprocessing, so the value of white is unknown.",
-            "Pass the number that white has in the model's input, or explain(preprocess=...).",
-            "help(keras_saliency._inputs.resampling.fill)",
-        )
-    pixels = np.full((1, *images.shape[1:]), 0 if value == "black" else 255, np.uint8)
-    return np.broadcast_to(preprocess(pixels).astype(images.dtype), images.shape)
+    order = np.argsort(-maps.std(axis=tuple(range(maps.ndim - 1)), dtype=np.float64), kind="stable")
+    return order[:count]

@@ -1,8 +1,8 @@
-"""Superpixels: segments of a picture, shared by methods that change parts of it.
+"""Superpixels: segments of a picture, or of another kind of input, for methods that change parts.
 
-`of` returns labels (H, W), one number per segment; `felzenszwalb_scales` yields overlapping masks.
-Functions that need scikit-image (the extra ``superpixels``) import it when they run; ``"grid"`` and
-user labels do without.
+`of` returns labels (H, W), one number per segment, of other spatial axes alike;
+`felzenszwalb_scales` yields overlapping masks. Functions that need scikit-image (the extra
+``superpixels``) import it when they run; ``"grid"`` and user labels do without.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from keras_saliency._inputs.kinds import PICTURE, Kind
 from keras_saliency.errors import MethodError, _arguments, did_you_mean
 
 WAYS = ("slic", "felzenszwalb", "grid")
 SCALES = (50, 100, 150, 250, 500, 1200)
 
 _SUPERPIXELS = 50  # default number
-_SQUARES = 8  # in height and in width, of the grid
+_CELLS = {1: 32, 2: 8, 3: 4}  # of the grid along each axis, by the number of axes
 # SLIC's weight of position against colour, for colours 0..100 (Lab). The first is its default;
 # where busy colours break most segments into fragments, which are merged away, the next is tried.
 _COMPACTNESS = (10.0, 30.0, 100.0, 300.0)
@@ -35,8 +36,11 @@ def possible(how: Any) -> bool:
     return _arguments.is_count(how) or isinstance(how, np.ndarray | list | tuple)
 
 
-def of(how: Any, picture: np.ndarray) -> np.ndarray:
+def of(how: Any, picture: np.ndarray, kind: Kind = PICTURE) -> np.ndarray:
     """Labels of a picture's segments, (H, W) int64, counted 0, 1, ... without gaps.
+
+    Of a signal segments are intervals, of a volume or a video blocks of voxels, labels (D, H, W).
+    Each word of a text and each feature of a table is a segment, unless labels say otherwise.
 
     The picture is scaled to 0..1 by its own least and largest value first, so any range works. A
     constant picture is no error: SLIC cuts it into about equal parts, Felzenszwalb leaves it whole.
@@ -46,7 +50,8 @@ def of(how: Any, picture: np.ndarray) -> np.ndarray:
             (Felzenszwalb, Huttenlocher 2004), ``"grid"`` (8x8 squares), a whole number (SLIC with
             about so many), or labels (H, W) of whole numbers. Pixels with a negative label belong
             to no segment and retain the label -1; the other labels are renumbered, in their order.
-        picture: (H, W, C) of any range.
+        picture: (H, W, C) of any range, or (*space, C).
+        kind: What it is.
 
     Raises:
         MethodError: Another word, labels that do not fit, or scikit-image is not installed.
@@ -59,7 +64,7 @@ def of(how: Any, picture: np.ndarray) -> np.ndarray:
     if _arguments.is_integer(how):
         how = operator.index(how)
     elif not isinstance(how, str | bool):
-        return _own(how, picture.shape[:2])
+        return _own(how, picture.shape[:-1])
     if not possible(how):
         raise MethodError(
             f"Expected segments: {', '.join(map(repr, WAYS))}, a whole number above 0, or labels "
@@ -68,16 +73,39 @@ def of(how: Any, picture: np.ndarray) -> np.ndarray:
             did_you_mean(str(how), WAYS) or "Pass one of these.",
             _READ,
         )
+    if not kind.has_neighbours:
+        return np.arange(picture[..., 0].size).reshape(picture.shape[:-1])
     if how == "grid":
-        rows, columns = (
-            np.arange(size) * min(_SQUARES, size) // size for size in picture.shape[:2]
-        )
-        return rows[:, None] * (columns[-1] + 1) + columns
+        return _grid(picture.shape[:-1], _CELLS[picture.ndim - 1])
     if how == "felzenszwalb":
+        _check_flat(picture, how, kind)
         result = _skimage("segmentation", how).felzenszwalb(_scaled(picture), scale=100, sigma=0.5)
     else:
         result = _slic(picture, how if isinstance(how, int) else _SUPERPIXELS)
     return _counted(result)
+
+
+def _grid(size: tuple[int, ...], most: int) -> np.ndarray:
+    """Return labels of equal blocks, up to ``most`` along each axis."""
+    labels = np.zeros((1,) * len(size), np.int64)
+    for axis, length in enumerate(size):
+        count = min(most, length)
+        along = np.arange(length) * count // length
+        shape = [-1 if other == axis else 1 for other in range(len(size))]
+        labels = labels * count + along.reshape(shape)
+    return labels
+
+
+def _check_flat(picture: np.ndarray, how: str, kind: Kind) -> None:
+    """Raise MethodError where a segmentation of pictures is asked of something else."""
+    if picture.ndim != 3:
+        raise MethodError(
+            f"Expected segments of {kind.one}: 'slic', 'grid', a whole number above 0, or labels "
+            f"{picture.shape[:-1]}.",
+            f"Got {how!r}, which segments pictures only.",
+            "Pass one of these.",
+            _READ,
+        )
 
 
 def felzenszwalb_scales(
@@ -120,12 +148,29 @@ def felzenszwalb_scales(
             yield _grown(labels, label, box, dilation)
 
 
+def scales(picture: np.ndarray, sizes: Sequence[float], dilation: int) -> Iterator[np.ndarray]:
+    """Yield overlapping masks of bool, segments of several sizes, each grown a little.
+
+    Pictures are segmented by `felzenszwalb_scales`. Other inputs, (*space, C), are segmented by
+    SLIC into 4, 8, 16, ... segments, as often as there are sizes; they grow by at most a 40th of
+    the shortest axis.
+    """
+    if picture.ndim == 3:
+        yield from felzenszwalb_scales(picture, sizes, dilation=dilation)
+        return
+    radius = min(dilation, min(picture.shape[:-1]) // 40)
+    for number in range(len(sizes)):
+        labels = _counted(_slic(picture, 4 * 2**number))
+        for label, box in enumerate(ndimage.find_objects(labels + 1)):
+            yield _grown(labels, label, box, radius)
+
+
 def paint(labels: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Return a map (H, W): every pixel gets its segment's value, one without a segment 0."""
     return np.append(values, 0.0)[labels]
 
 
-def shared(how: Any, maps: np.ndarray, images: np.ndarray) -> np.ndarray:
+def shared(how: Any, maps: np.ndarray, images: np.ndarray, kind: Kind = PICTURE) -> np.ndarray:
     """Return painted maps (B, H, W) divided by the number of pixels of each pixel's segment.
 
     So the pixels of a segment sum to its value, and a sum over pixels counts it once.
@@ -134,10 +179,11 @@ def shared(how: Any, maps: np.ndarray, images: np.ndarray) -> np.ndarray:
         how: As in `of`; each picture's segments are made again.
         maps: (B, H, W) by `paint`.
         images: (B, H, W, C), whose segments they are.
+        kind: What these are.
     """
     result = np.array(maps, np.float64)
     for one, image in zip(result, images, strict=True):
-        labels = of(how, image)
+        labels = of(how, image, kind)
         one /= paint(labels, np.bincount(labels[labels >= 0])) + (labels < 0)
     return result
 
@@ -159,11 +205,10 @@ def _own(labels: Any, size: tuple[int, ...]) -> np.ndarray:
     whole = np.issubdtype(array.dtype, np.integer)
     if not whole or array.shape != size or not (array >= 0).any():
         raise MethodError(
-            f"Expected labels {size}, whole numbers: the model sees pictures of "
-            f"{size[0]}x{size[1]} pixels.",
+            f"Expected labels {size}, whole numbers: the model sees inputs of that size.",
             f"Got {array.dtype} of shape {array.shape}"
             + (", all negative." if whole and array.size and array.max() < 0 else "."),
-            "Pass whole numbers (H, W) of that size, 0 or more where there is a segment.",
+            "Pass whole numbers of that shape, 0 or more where there is a segment.",
             _READ,
         )
     counted = np.full(array.shape, -1, np.int64)
@@ -172,18 +217,23 @@ def _own(labels: Any, size: tuple[int, ...]) -> np.ndarray:
 
 
 def _slic(picture: np.ndarray, count: int) -> np.ndarray:
+    if picture.ndim == 2:  # a signal: intervals, as a picture one row high
+        return _slic(picture[None], count)[0]
     scaled = _scaled(picture)
-    if scaled.shape[-1] == 1:
+    if scaled.shape[-1] == 1 and scaled.ndim == 3:
         scaled = scaled.repeat(3, axis=-1)
-    colour = scaled.shape[-1] == 3  # other channels are no colour: they stay in 0..1
+    colour = (
+        scaled.shape[-1] == 3 and scaled.ndim == 3
+    )  # other channels are no colour: they stay in 0..1
     slic = _skimage("segmentation", "slic").slic
-    result = np.zeros(scaled.shape[:2], np.int64)
+    result = np.zeros(scaled.shape[:-1], np.int64)
     for compactness in _COMPACTNESS:
         result = slic(
             scaled,
             n_segments=count,
             compactness=compactness if colour else compactness / 100,
             convert2lab=colour,
+            channel_axis=-1,
             start_label=0,
         )
         if len(np.unique(result)) > count / 2:

@@ -132,13 +132,18 @@ class Biases(Rule):
     mean / std, of rescaling its offset. Each layer with a bias fills a probe (B, h, w, 2), or
     (B, 1, 1, 2) where it outputs no map: sums over channels of the absolute contributions of the
     bias, and of the contributions.
+
+    Attributes:
+        axes: Number of spatial axes of the explained input.
     """
 
     method = "full_grad"
 
+    axes: int = 2
+
     def probe_shapes(self, survey: Callable[[], CallTrace]) -> tuple[tuple[int, ...], ...]:
         calls = [call for call in survey().calls if _has_bias(call.layer)]
-        return tuple((*_map_size(call), 2) for call in calls)
+        return tuple((*_map_size(call, self.axes), 2) for call in calls)
 
     def run(
         self, scores: Scores, images: Any, target_args: Any, extra_inputs: Any, *inputs: Any
@@ -160,30 +165,30 @@ class Biases(Rule):
             bias = _bias(step, rank, axis)
 
             def back(up):
-                return up, _collected(bias * up, axis, probe)
+                return up, _collected(bias * up, axis, probe, self.axes)
 
             return _backend.current().redirect(output, [output, probe], back)
 
         return scores(run, pictures, target_args, extra_inputs)
 
 
-def _map_size(call: Call) -> tuple[int, ...]:
-    """Height and width of a call's output, by the axis of its own bias."""
-    if len(call.shape) != 4:
-        return 1, 1
-    axis = _channel_axis(call.layer, 4)
+def _map_size(call: Call, axes: int) -> tuple[int, ...]:
+    """Sizes of a call's output, by the axis of its own bias."""
+    if len(call.shape) != axes + 2 or call.frames is not None:
+        return (1,) * axes
+    axis = _channel_axis(call.layer, axes + 2)
     return tuple(size or 1 for number, size in enumerate(call.shape) if number not in (0, axis))
 
 
-def _collected(contributions: Any, axis: int, probe: Any) -> Any:
+def _collected(contributions: Any, axis: int, probe: Any, axes: int) -> Any:
     from keras import ops
 
     both = [ops.abs(contributions), contributions]
-    if len(contributions.shape) == 4:
+    if len(contributions.shape) == axes + 2:
         sums = [ops.sum(one, axis=axis) for one in both]
     else:
         others = tuple(range(1, len(contributions.shape)))
-        sums = [ops.sum(one, axis=others)[:, None, None] for one in both]
+        sums = [ops.reshape(ops.sum(one, axis=others), (-1, *[1] * axes)) for one in both]
     return ops.cast(ops.stack(sums, axis=-1), probe.dtype)
 
 

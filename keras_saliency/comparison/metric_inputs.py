@@ -186,7 +186,7 @@ class MetricInputs:
             return values
         if job.result.attributions is not None:
             return job.result.attributions[job.rows]
-        return job.method.shares(values, self.engine.images[job.rows])
+        return job.method.shares(values, self.engine.images[job.rows], self.engine.kind)
 
     def _baselines(self, job: Job) -> np.ndarray:
         usual: Any = "blur" if job.metric.name == "insertion" else "black"
@@ -209,8 +209,8 @@ class MetricInputs:
     def _again(self, method: Method, engine: Engine) -> np.ndarray:
         """Return the map (B, H, W) of other pictures, or of another class."""
         result = method.attribute(engine, self.seed)
-        if result.is_grid:
-            return resampling.resize(result.values, engine.images.shape[1:3])
+        if engine.is_grid(result.values):
+            return resampling.resize(result.values, engine.images.shape[1:-1])
         return method.to_map(result.values)
 
     def _classes(self, job: Job) -> np.ndarray:

@@ -7,7 +7,8 @@
     ├── ModelError        (TypeError)   not a Keras 3 model, or one that takes no pictures
     ├── ModelFileError    (ValueError)  a model or weights file that cannot be loaded
     ├── PretrainedError   (ValueError)  the embedded network's weights are absent or altered
-    ├── ImageError        (ValueError)  a picture that is unreadable or does not fit the model
+    ├── InputError        (ValueError)  an input that is unreadable or does not fit the model
+    │   └── ImageError                  a picture that is
     ├── PreprocessError   (ValueError)  how pixels become model input is unknown
     ├── LayerError        (ValueError)  no such layer, or none that has a map
     ├── TargetError       (ValueError)  a score that the model's outputs do not have
@@ -39,6 +40,7 @@ __all__ = [
     "FixationModelError",
     "GradientError",
     "ImageError",
+    "InputError",
     "KerasSaliencyError",
     "LawError",
     "LayerError",
@@ -117,7 +119,11 @@ class PretrainedError(KerasSaliencyError, ValueError):
     """The embedded network's weights are absent or altered."""
 
 
-class ImageError(KerasSaliencyError, ValueError):
+class InputError(KerasSaliencyError, ValueError):
+    """An input that is unreadable or does not fit the model."""
+
+
+class ImageError(InputError):
     """A picture that cannot be read or does not fit the model."""
 
 

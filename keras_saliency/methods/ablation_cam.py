@@ -64,7 +64,7 @@ class AblationCam(CamMethod):
                     yield row, variant
 
         scores = engine.scores_of_activations(at, without(), sum(map(len, present)))
-        grid = np.zeros(maps.shape[:3])
+        grid = np.zeros(maps.shape[:-1])
         for row, channels in enumerate(present):
             drops = whole[row] - np.fromiter(islice(scores, len(channels)), np.float64)
             grid[row] = maps[row][..., channels] @ (drops / (whole[row] or 1))

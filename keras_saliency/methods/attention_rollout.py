@@ -33,6 +33,7 @@ class AttentionRollout(Method):
     family = "attention"
     needs_gradient = False
     local = False
+    kinds = ("picture",)
     reference = "Abnar, Zuidema: Quantifying Attention Flow in Transformers, 2020, arXiv:2005.00928"
 
     heads: Literal["mean", "max", "min"] = "mean"

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
-from scipy import ndimage
 
 from keras_saliency._inputs import resampling
 from keras_saliency.methods.base import PathMethod, PresetMixin
@@ -57,6 +56,7 @@ class BlurIntegratedGradients(PresetMixin, PathMethod):
         "Xu, Venugopalan, Sundararajan: Attribution in Scale and Space, 2020, arXiv:2004.03383"
     )
     complete = True
+    kinds = ("picture", "signal", "volume", "video")
     most_steps = 1600
     presets: ClassVar = {"pair": {"spacing": "even", "edges": "zero", "quadrature": "rate"}}
 
@@ -96,7 +96,7 @@ class BlurIntegratedGradients(PresetMixin, PathMethod):
     def _blurred(self, images: np.ndarray, sigma: float) -> np.ndarray:
         if self.edges == "mirror":
             return resampling.blur(images, sigma)
-        return ndimage.gaussian_filter(images, (0, sigma, sigma, 0), mode="constant")
+        return resampling.gaussian(images, sigma, "constant")
 
     def _integral(
         self, engine: Engine, start: np.ndarray, steps: int

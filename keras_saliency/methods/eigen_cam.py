@@ -70,13 +70,13 @@ def _component(maps: np.ndarray, centred: bool) -> tuple[np.ndarray, float, tupl
     """Return a picture's grid (h, w), its share of the energy, and its findings."""
     matrix = maps.reshape(-1, maps.shape[-1]).astype(np.float64)
     if not np.isfinite(matrix).all():
-        return np.full(maps.shape[:2], np.nan), np.nan, ()
+        return np.full(maps.shape[:-1], np.nan), np.nan, ()
     if centred:
         matrix -= matrix.mean(axis=0)
     _, sizes, directions = np.linalg.svd(matrix, full_matrices=False)
     direction = directions[0]
     said: tuple[str, ...] = ()
-    grid = (matrix @ direction).reshape(maps.shape[:2])
+    grid = (matrix @ direction).reshape(maps.shape[:-1])
     # The map times the mean activation has the sign of the direction's sum.
     sign = direction.sum()
     if abs(sign) <= _ROUNDING * np.abs(direction).sum():

@@ -48,6 +48,11 @@ class FinerCam(WrapperMethod):
         """As the base."""
         return self.base.stochastic
 
+    @property
+    def kinds(self) -> tuple[str, ...]:  # type: ignore[override]
+        """As the base."""
+        return self.base.kinds
+
     def __post_init__(self) -> None:
         """Check the options."""
         object.__setattr__(self, "base", get(self.base))

@@ -40,13 +40,14 @@ class FullGrad(Method):
     )
 
     def attribute(self, engine: Engine, seed: int) -> Attribution:
-        result = engine.backward(Biases())
+        result = engine.backward(Biases(engine.images.ndim - 2))
         own = engine.images * result.values
         grid = np.abs(own).sum(axis=-1, dtype=np.float64)
-        total = own.sum(axis=(1, 2, 3), dtype=np.float64)
+        total = own.sum(axis=tuple(range(1, own.ndim)), dtype=np.float64)
         for collected in result.collected:
-            total += collected[..., 1].sum(axis=(1, 2), dtype=np.float64)
-            if collected.shape[1:3] != (1, 1):
+            terms = collected[..., 1]
+            total += terms.sum(axis=tuple(range(1, terms.ndim)), dtype=np.float64)
+            if terms[0].size > 1:
                 grid += resampling.resize(collected[..., 0], grid.shape[1:])
         error = relative_error(total, engine.scores)
         findings = [

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from keras_saliency._inputs import resampling
 from keras_saliency.methods.base import GradientCam, PresetMixin, cancelled
 
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ class GradCam(PresetMixin, GradientCam):
         return not self.relu
 
     def add_up(self, at: LayerGradient) -> np.ndarray:
-        weights = at.gradients.mean(axis=(1, 2), dtype=np.float64)
-        return np.einsum("bhwk,bk->bhw", at.activations, weights)
+        weights = at.gradients.mean(axis=resampling.spatial_axes(at.gradients), dtype=np.float64)
+        return np.einsum("b...k,bk->b...", at.activations, weights)
 
     def clipped(self, sums: np.ndarray) -> np.ndarray:
         return super().clipped(sums) if self.relu else sums

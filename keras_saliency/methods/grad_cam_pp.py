@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from keras_saliency._inputs import resampling
 from keras_saliency.methods.base import GradientCam, PresetMixin
 
 if TYPE_CHECKING:
@@ -54,14 +55,15 @@ class GradCamPP(PresetMixin, GradientCam):
 
     def add_up(self, at: LayerGradient) -> np.ndarray:
         slope = at.gradients.astype(np.float64)
-        rest = slope * at.activations.sum(axis=(1, 2), keepdims=True, dtype=np.float64)
+        space = resampling.spatial_axes(at.activations)
+        rest = slope * at.activations.sum(axis=space, keepdims=True, dtype=np.float64)
         if self.epsilon:
             rest += self.epsilon / np.maximum(slope**2, np.finfo(np.float64).tiny)
         # Without g^2, which would vanish first: alpha = 1 / (2 + sum(A) g).
         divisor = np.where(np.abs(2 + rest) > _ROUNDING * (2 + np.abs(rest)), 2 + rest, np.inf)
         alpha = np.where(slope == 0, 0, 1 / divisor)
         if self.normalise:
-            sums = alpha.sum(axis=(1, 2), keepdims=True)
+            sums = alpha.sum(axis=space, keepdims=True)
             alpha /= np.where(sums == 0, 1, sums)
-        weights = (alpha * np.maximum(slope, 0)).sum(axis=(1, 2))
-        return np.einsum("bhwk,bk->bhw", at.activations, weights)
+        weights = (alpha * np.maximum(slope, 0)).sum(axis=space)
+        return np.einsum("b...k,bk->b...", at.activations, weights)

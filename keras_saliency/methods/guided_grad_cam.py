@@ -67,6 +67,11 @@ class GuidedGradCam(PresetMixin):
         """Whether either method is local: 0 times any number is 0."""
         return self.cam.local or self.guided.local
 
+    @property
+    def kinds(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The kinds of both methods."""
+        return tuple(kind for kind in self.cam.kinds if kind in self.guided.kinds)
+
     def __post_init__(self) -> None:
         """Check the options."""
         super().__post_init__()
@@ -77,7 +82,7 @@ class GuidedGradCam(PresetMixin):
 
     def attribute(self, engine: Engine, seed: int) -> Attribution:
         cam, guided = (one.attribute(engine, seed) for one in (self.cam, self.guided))
-        if not cam.is_grid or guided.is_grid:
+        if not engine.is_grid(cam.values) or engine.is_grid(guided.values):
             raise MethodError(
                 "Expected cam to return a grid (B, h, w), and guided attributions (B, H, W, C).",
                 f"Got {cam.values.shape} from {self.cam.name!r}, and {guided.values.shape} from "
@@ -86,7 +91,7 @@ class GuidedGradCam(PresetMixin):
                 "the picture's values, such as 'guided_backprop'.",
                 "help(keras_saliency.methods.GuidedGradCam)",
             )
-        coarse = enlarge(cam.values, guided.values.shape[1:3], self.interpolation)
+        coarse = enlarge(cam.values, guided.values.shape[1:-1], self.interpolation)
         values = coarse[..., None] * guided.values
         nothing = [
             self._why_zero(*parts) for parts in zip(values, coarse, guided.values, strict=True)

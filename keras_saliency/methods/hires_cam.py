@@ -35,4 +35,4 @@ class HiResCam(GradientCam):
     )
 
     def add_up(self, at: LayerGradient) -> np.ndarray:
-        return np.einsum("bhwk,bhwk->bhw", at.activations, at.gradients, dtype=np.float64)
+        return np.einsum("b...k,b...k->b...", at.activations, at.gradients, dtype=np.float64)

@@ -64,6 +64,11 @@ class Idgi(Method):
             self._require_count("steps")
             object.__setattr__(self, "base", replace(self.base, steps=self.steps))
 
+    @property
+    def kinds(self) -> tuple[str, ...]:  # type: ignore[override]
+        """As the base."""
+        return self.base.kinds
+
     def attribute(self, engine: Engine, seed: int) -> Attribution:
         values, count = np.zeros(engine.images.shape), len(engine.images)
         lost, unattributed, before = np.zeros(count, int), np.zeros(count), np.zeros(count)
@@ -77,7 +82,7 @@ class Idgi(Method):
                 else:
                     shares, has_gradient = _shares(last.gradients)
                     moved = (stop.scores - last.scores) / len(starts)
-                    values += shares * moved.reshape(-1, 1, 1, 1)
+                    values += shares * moved.reshape(-1, *[1] * (values.ndim - 1))
                     unattributed += np.where(has_gradient, 0, np.abs(moved))
                 last = stop
         return Attribution(
@@ -98,9 +103,9 @@ class Idgi(Method):
 def _shares(gradients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return g^2 / sum(g^2) of each picture, and (B,) whether its gradient is not 0."""
     squares = gradients.astype(np.float64) ** 2
-    sums = squares.sum(axis=(1, 2, 3), keepdims=True)
+    sums = squares.sum(axis=tuple(range(1, squares.ndim)), keepdims=True)
     has_gradient = sums > 0
-    return squares / np.where(has_gradient, sums, 1), has_gradient[:, 0, 0, 0]
+    return squares / np.where(has_gradient, sums, 1), has_gradient.reshape(-1)
 
 
 def _unattributed(amount: float, score: float) -> tuple[str, ...]:

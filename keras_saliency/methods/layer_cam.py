@@ -38,4 +38,4 @@ class LayerCam(PresetMixin, GradientCam):
 
     def add_up(self, at: LayerGradient) -> np.ndarray:
         positive = np.maximum(at.gradients, 0)
-        return np.einsum("bhwk,bhwk->bhw", at.activations, positive, dtype=np.float64)
+        return np.einsum("b...k,b...k->b...", at.activations, positive, dtype=np.float64)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_saliency._inputs import segments
+from keras_saliency._inputs.kinds import PICTURE, Kind
 from keras_saliency.errors import _arguments
 from keras_saliency.methods.base import Attribution, Method
 from keras_saliency.methods.base import games as coalitions
@@ -33,7 +34,7 @@ class Lime(Method):
         segments: ``"slic"``, ``"felzenszwalb"``, ``"grid"``, about how many, or labels (H, W); see
             `keras_saliency._inputs.segments.of`.
         samples: Number of pictures with covered segments.
-        fill: What covers; see `keras_saliency._inputs.resampling.fill`.
+        fill: What covers; see `keras_saliency._inputs.baselines.fill`.
         kernel_width: A smaller width gives more weight to samples that are close to the picture.
         ridge: Penalty on squared coefficients; 0 for none.
 
@@ -68,7 +69,7 @@ class Lime(Method):
         self._require(good, "ridge", "0 or a number above")
 
     def attribute(self, engine: Engine, seed: int) -> Attribution:
-        games = coalitions.games(engine.images, engine.fill(self.fill), self.segments)
+        games = coalitions.games(engine, self.fill, self.segments)
         for game in games:
             if self.ridge == 0:
                 enough = self.samples > game.players
@@ -85,9 +86,9 @@ class Lime(Method):
             findings=[self._findings(game, r) for game, r in zip(games, r2, strict=True)],
         )
 
-    def shares(self, maps: np.ndarray, images: np.ndarray) -> np.ndarray:
+    def shares(self, maps: np.ndarray, images: np.ndarray, kind: Kind = PICTURE) -> np.ndarray:
         """Return each segment's coefficient, divided evenly among its pixels, (B, H, W)."""
-        return segments.shared(self.segments, maps, images)
+        return segments.shared(self.segments, maps, images, kind)
 
     def _findings(self, game: coalitions.Game, r2: float) -> tuple[str, ...]:
         result = list(segments.findings(game.labels))

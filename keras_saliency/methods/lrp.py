@@ -12,7 +12,7 @@ import numpy as np
 from keras_saliency._graph import operations
 from keras_saliency._rules import Relevance, one_run, sharing
 from keras_saliency.errors import MethodError
-from keras_saliency.methods.base import Attribution, PresetMixin, relative_error
+from keras_saliency.methods.base import EVERY, Attribution, PresetMixin, relative_error
 
 if TYPE_CHECKING:
     from keras_saliency._engine.engine import Engine
@@ -86,6 +86,7 @@ class LRP(PresetMixin):
     """
 
     family = "propagation"
+    kinds = EVERY
     signed = True
     reference = (
         "Bach et al.: On Pixel-Wise Explanations by Layer-Wise Relevance Propagation, 2015; "
@@ -159,7 +160,7 @@ class LRP(PresetMixin):
         )
         back = engine.backward(rule, *(self._bounds(engine) if self._has_box() else ()))
         scores, values = engine.scores, back.values
-        reached = values.sum(axis=(1, 2, 3), dtype=np.float64)
+        reached = values.sum(axis=tuple(range(1, values.ndim)), dtype=np.float64)
         error = relative_error(reached, scores)
         size = np.where(scores == 0, np.finfo(np.float32).tiny, scores)[:, None]
         lost = back.collected[0].astype(np.float64) / size
@@ -203,7 +204,7 @@ class LRP(PresetMixin):
             raise MethodError(
                 f"Expected low and high that fit pictures of shape {shape[1:]}.",
                 f"Got shapes {sizes}.",
-                f"Pass numbers, {shape[3]} numbers for channels, or arrays of shape {shape[1:]}.",
+                f"Pass numbers, {shape[-1]} numbers for channels, or arrays of shape {shape[1:]}.",
                 "help(keras_saliency.methods.LRP)",
             ) from error
         return low, high
@@ -212,7 +213,7 @@ class LRP(PresetMixin):
 def _black_and_white(engine: Engine) -> tuple[np.ndarray, np.ndarray]:
     """Return the least and the greatest value that a pixel can have, (B, 1, 1, C) each."""
     try:
-        black, white = (engine.fill(name)[:, :1, :1] for name in ("black", "white"))
+        black, white = (engine.fill(name) for name in ("black", "white"))
     except MethodError as error:
         raise MethodError(
             "Expected black and white, which bound 'z_box' at the first layer of LRP.",
@@ -221,7 +222,14 @@ def _black_and_white(engine: Engine) -> tuple[np.ndarray, np.ndarray]:
             "layer, as in methods.LRP('epsilon_gamma_box', first='w_square').",
             "help(keras_saliency.methods.LRP)",
         ) from error
+    if engine.kind.has_neighbours:  # the same everywhere
+        black, white = _corner(black), _corner(white)
     return np.minimum(black, white), np.maximum(black, white)
+
+
+def _corner(images: np.ndarray) -> np.ndarray:
+    """Return the first position of each picture, with its channels."""
+    return images[(slice(None), *[slice(1)] * (images.ndim - 2))]
 
 
 def _inside(seen: Mapping[str, np.ndarray]) -> list[str]:

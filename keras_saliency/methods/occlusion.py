@@ -1,9 +1,10 @@
-"""How far the score drops when a window of the picture is covered."""
+"""How far the score drops when a window of the input is covered."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -21,14 +22,17 @@ _WINDOWS = 8  # windows a side by default
 class Occlusion(PresetMixin):
     """The score drop of each covered window, averaged over the windows that cover a pixel.
 
-    Needs no gradient. Windows that cross the right or bottom edge are clipped there.
+    Needs no gradient. Windows that cross the far edges are clipped there. Of a text each word is a
+    window by default, of a table each feature.
 
     Args:
-        window: Side of the square window in model pixels, or (height, width); None takes an
-            eighth of the picture.
-        stride: Step between windows, or (down, right); None takes half a window.
+        window: Side of the window in steps of the model's input (pixels), or one for each spatial
+            axis, as (height, width); None takes an eighth of the shortest axis.
+        stride: Step between windows, or one for each axis; None takes half a window.
         fill: What covers: ``"mean"`` (the picture's mean colour), ``"black"``, ``"white"``,
             ``"blur"``, a number or an array in the model's input range.
+        channels: ``"together"``, or ``"apart"``: each channel is covered on its own, and
+            attributions have channels.
         reduce: ``"mean"`` over the windows that cover a pixel, or their ``"sum"``.
         like: ``"captum"`` or ``"pair"``: that library's options, see docs/migrating.md. Both move
             the window by one pixel: that is slow.
@@ -52,9 +56,10 @@ class Occlusion(PresetMixin):
         "pair": {"window": 15, "stride": 1, "fill": 0.0, "reduce": "sum"},
     }
 
-    window: int | tuple[int, int] | None = None
-    stride: int | tuple[int, int] | None = None
+    window: int | tuple[int, ...] | None = None
+    stride: int | tuple[int, ...] | None = None
     fill: Any = "mean"
+    channels: Literal["together", "apart"] = field(default="together", kw_only=True)
     reduce: Literal["mean", "sum"] = "mean"
 
     def __post_init__(self) -> None:
@@ -63,14 +68,18 @@ class Occlusion(PresetMixin):
         self._require(self.reduce in ("mean", "sum"), "reduce", "'mean' or 'sum'")
         for option in ("window", "stride"):
             value = getattr(self, option)
-            pair = value if isinstance(value, tuple | list) else (value, value)
-            good = value is None or (len(pair) == 2 and all(map(_arguments.is_count, pair)))
-            self._require(good, option, "a whole number above 0, or two of them")
+            sides = value if isinstance(value, tuple | list) else (value,)
+            good = value is None or (len(sides) > 0 and all(map(_arguments.is_count, sides)))
+            self._require(good, option, "a whole number above 0, or one for each spatial axis")
+        known = ("together", "apart")
+        self._require(self.channels in known, "channels", f"one of {known}")
 
     def attribute(self, engine: Engine, seed: int) -> Attribution:
         images, cover = engine.images, engine.fill(self.fill)
-        windows = self._windows(images.shape[1:3])
-        total, times = np.zeros(images.shape[:3]), np.zeros(images.shape[1:3])
+        windows = self._windows(engine)
+        apart = self.channels == "apart"
+        shape = images.shape if apart else images.shape[:-1]
+        total, times = np.zeros(shape), np.zeros(shape[1:])
         for window in windows:
             times[window] += 1
 
@@ -87,20 +96,31 @@ class Occlusion(PresetMixin):
             total[row][window] += engine.scores[row] - score
         return Attribution(total / np.maximum(times, 1) if self.reduce == "mean" else total)
 
-    def _windows(self, size: tuple[int, ...]) -> list[tuple[slice, slice]]:
-        eighth = max(1, -(-min(size) // _WINDOWS))
-        window = [min(n, side) for n, side in zip(_pair(self.window or eighth), size, strict=True)]
-        stride = _pair(self.stride) if self.stride else [max(1, n // 2) for n in window]
-        down, right = (_starts(*numbers) for numbers in zip(size, window, stride, strict=True))
-        return [
-            (slice(top, top + window[0]), slice(left, left + window[1]))
-            for top in down
-            for left in right
+    def _windows(self, engine: Engine) -> list[tuple[slice | int, ...]]:
+        """Return the windows as indices of an image."""
+        size, channels = engine.images.shape[1:-1], engine.images.shape[-1]
+        usual = max(1, -(-min(size) // _WINDOWS)) if engine.kind.has_neighbours else 1
+        sides = self._by_axis("window", self.window or usual, size)
+        window = [min(n, side) for n, side in zip(sides, size, strict=True)]
+        stride = [max(1, n // 2) for n in window]
+        if self.stride:
+            stride = self._by_axis("stride", self.stride, size)
+        starts = [_starts(*numbers) for numbers in zip(size, window, stride, strict=True)]
+        windows: list[tuple[slice | int, ...]] = [
+            tuple(slice(start, start + n) for start, n in zip(corner, window, strict=True))
+            for corner in itertools.product(*starts)
         ]
+        if self.channels == "together":
+            return windows
+        return [(*window, channel) for window in windows for channel in range(channels)]
 
-
-def _pair(value: Any) -> tuple[int, int]:
-    return tuple(value) if isinstance(value, tuple | list) else (value, value)
+    def _by_axis(self, option: str, value: Any, size: tuple[int, ...]) -> list[int]:
+        """Return an option's number for each spatial axis."""
+        if not isinstance(value, tuple | list):
+            return [value] * len(size)
+        wanted = f"a whole number, or one for each of the {len(size)} spatial axes"
+        self._require(len(value) == len(size), option, wanted)
+        return list(value)
 
 
 def _starts(side: int, window: int, stride: int) -> range:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_saliency._inputs import resampling
 from keras_saliency.methods.base import Attribution, Method
 
 if TYPE_CHECKING:
@@ -29,9 +30,10 @@ class RISE(Method):
 
     Args:
         masks: Number of masks.
-        cells: Cells per side of the small grid.
+        cells: Cells along each axis of the small grid. Of a text or a table each position is a
+            cell of its own.
         keep: Probability that a cell stays visible.
-        fill: What covers; see `keras_saliency._inputs.resampling.fill`.
+        fill: What covers; see `keras_saliency._inputs.baselines.fill`.
 
     Example:
         >>> e = explain(model, img, methods.RISE(masks=500, cells=4), seed=1)
@@ -63,9 +65,10 @@ class RISE(Method):
 
     def attribute(self, engine: Engine, seed: int) -> Attribution:
         images, cover = engine.images, engine.fill(self.fill)
-        halves = np.zeros((2, *images.shape[:3]))
+        halves = np.zeros((2, *images.shape[:-1]))
         least, most = np.full(len(images), np.inf), np.full(len(images), -np.inf)
-        drawn, replayed = tee(self._masks(images.shape[1:3], seed))
+        size, blocky = images.shape[1:-1], engine.kind.has_neighbours
+        drawn, replayed = tee(self._masks(size, seed, blocky))
 
         def seen() -> Iterator[tuple[int, np.ndarray]]:
             for mask in drawn:
@@ -86,15 +89,23 @@ class RISE(Method):
             findings=[_findings(*each) for each in zip(least, most, agreement, strict=True)],
         )
 
-    def _masks(self, size: tuple[int, ...], seed: int) -> Iterator[np.ndarray]:
-        """Yield masks (H, W), float32."""
+    def _masks(self, size: tuple[int, ...], seed: int, blocky: bool = True) -> Iterator[np.ndarray]:
+        """Yield masks of the images' spatial size, float32."""
         generator = np.random.default_rng(seed)
+        if not blocky:
+            for _ in range(self.masks):
+                yield (generator.random(size) < self.keep).astype(np.float32)
+            return
         cell = [-(-side // self.cells) for side in size]
-        down, across = (_enlarging(self.cells, (self.cells + 1) * side) for side in cell)
+        larger = [_enlarging(self.cells, (self.cells + 1) * side) for side in cell]
         for _ in range(self.masks):
-            grid = (generator.random((self.cells, self.cells)) < self.keep).astype(np.float32)
-            top, left = (int(generator.integers(side)) for side in cell)
-            yield down[top : top + size[0]] @ grid @ across[left : left + size[1]].T
+            grid = generator.random([self.cells] * len(size)) < self.keep
+            starts = [int(generator.integers(side)) for side in cell]
+            weights = [
+                one[start : start + side]
+                for one, start, side in zip(larger, starts, size, strict=True)
+            ]
+            yield resampling.along_axes(grid[None].astype(np.float32), weights)[0]
 
 
 def _enlarging(cells: int, side: int) -> np.ndarray:

@@ -42,7 +42,7 @@ class ScoreCam(PresetMixin, CamMethod):
         layer: As for `GradCam`.
         channels: Number of maps to use, those that vary most; ``None`` uses all, with a run of
             the model for each.
-        fill: What covers; see `keras_saliency._inputs.resampling.fill`.
+        fill: What covers; see `keras_saliency._inputs.baselines.fill`.
         softmax: Whether the weights are the softmax of the scores over maps, or the scores.
         mask_interpolation: How maps are enlarged to masks, as for `GradCam`.
         interpolation: How the result is enlarged, as for `GradCam`.
@@ -90,12 +90,12 @@ class ScoreCam(PresetMixin, CamMethod):
             for row, channels in enumerate(masks):
                 for k in channels:
                     one = at.activations[row : row + 1, ..., k]
-                    mask = enlarge(one, images.shape[1:3], self.mask_interpolation)
+                    mask = enlarge(one, images.shape[1:-1], self.mask_interpolation)
                     mask = (mask[0, ..., None] - mask.min()) / (np.ptp(mask) or 1)
                     yield row, cover[row] + mask * (images[row] - cover[row])
 
         scores = engine.variant_scores(seen(), sum(map(len, masks)))
-        grid, findings = np.zeros(at.activations.shape[:3]), []
+        grid, findings = np.zeros(at.activations.shape[:-1]), []
         for row, channels in enumerate(masks):
             answers = np.fromiter(islice(scores, len(channels)), np.float64)
             same = bool(channels) and not _varies(answers)

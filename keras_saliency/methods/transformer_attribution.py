@@ -34,6 +34,7 @@ class TransformerAttribution(Method):
 
     family = "attention"
     local = False
+    kinds = ("picture",)
     reference = "Chefer, Gur, Wolf: Generic Attention-Model Explainability, 2021, arXiv:2103.15679"
 
     def attribute(self, engine: Engine, seed: int) -> Attribution:

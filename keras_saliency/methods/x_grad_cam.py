@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_saliency._inputs import resampling
 from keras_saliency.methods.base import GradientCam, cancelled
 
 if TYPE_CHECKING:
@@ -33,11 +34,12 @@ class XGradCam(GradientCam):
     reference = "Fu, Hu, Dong, Guo, Gao, Li: Axiom-based Grad-CAM, 2020, arXiv:2008.02312"
 
     def add_up(self, at: LayerGradient) -> np.ndarray:
-        both = np.einsum("bhwk,bhwk->bk", at.activations, at.gradients, dtype=np.float64)
-        total = at.activations.sum(axis=(1, 2), dtype=np.float64)
-        size = np.abs(at.activations).sum(axis=(1, 2), dtype=np.float64)
+        space = resampling.spatial_axes(at.activations)
+        both = (at.activations * at.gradients).sum(axis=space, dtype=np.float64)
+        total = at.activations.sum(axis=space, dtype=np.float64)
+        size = np.abs(at.activations).sum(axis=space, dtype=np.float64)
         weights = both / np.where(np.abs(total) > _ROUNDING * size, total, np.inf)
-        return np.einsum("bhwk,bk->bhw", at.activations, weights)
+        return np.einsum("b...k,bk->b...", at.activations, weights)
 
     def findings(self, at: LayerGradient) -> list[tuple[str, ...]]:
         return cancelled(at.gradients * at.activations, at)

@@ -31,8 +31,9 @@ class Xrai(PresetMixin):
         base: The method, or its name, whose map is averaged over segments; None takes integrated
             gradients from two baselines.
         scales: Of Felzenszwalb's segmentation, one after the other; larger gives larger segments.
-        dilation: How far each segment grows over its edges, in model pixels.
-        min_area: Pixels that a segment must add.
+        dilation: How far each segment grows over its edges, in model pixels; of other kinds of
+            input at most a 40th of the shortest axis.
+        min_area: Pixels that a segment must add; of signals its root, of volumes its power 1.5.
         masks: Bool masks (N, H, W) of one's own in the model's frame, the same for every picture;
             ``scales`` and ``dilation`` are not used then.
         ends: The two baselines: ``"black_white"``, or ``"picture"``, each picture's least and its
@@ -53,6 +54,7 @@ class Xrai(PresetMixin):
     family = "path"
     signed = True
     local = False
+    kinds = ("picture", "signal", "volume", "video")
     reference = (
         "Kapishnikov, Bolukbasi, Viégas, Terry: XRAI: Better Attributions Through Regions, 2019, "
         "arXiv:1906.02825"
@@ -105,25 +107,25 @@ class Xrai(PresetMixin):
         if self.base is None and self.ends == "black_white":
             _check_white(engine)
         base = self._attributing(images)
-        own_masks = self._own_masks(images.shape[1:3])
+        own_masks = self._own_masks(images.shape[1:-1])
         result = base.attribute(engine, seed)
         maps = result.values
-        if not result.is_grid:
+        if not engine.is_grid(result.values):
             maps = maps.max(axis=-1) if self.channels == "max" else base.to_map(maps)
-        maps = resampling.resize(maps, images.shape[1:3]).astype(np.float64)
+        maps = resampling.resize(maps, images.shape[1:-1]).astype(np.float64)
         values = np.zeros(maps.shape)
+        least = round(self.min_area ** ((maps.ndim - 1) / 2))
         findings = []
         for row, image in enumerate(images):
             masks = own_masks
             if masks is None:
-                kinds = segments.felzenszwalb_scales(image, self.scales, dilation=self.dilation)
-                masks = np.stack(list(kinds))
+                masks = np.stack(list(segments.scales(image, self.scales, self.dilation)))
             broken = ~np.isfinite(maps[row])
-            values[row] = _greedy(np.where(broken, 0, maps[row]), masks, self.min_area)
+            values[row] = _greedy(np.where(broken, 0, maps[row]), masks, least)
             said = result.findings[row] if result.findings else ()
             findings.append((*said, *_findings(values[row], masks, int(broken.sum()))))
         # The base's error is that of sums over channels.
-        adds_up = result.is_grid or self.channels == "base"
+        adds_up = engine.is_grid(result.values) or self.channels == "base"
         checks = {
             name: each for name, each in result.checks.items() if adds_up or name != _COMPLETENESS
         }
@@ -134,7 +136,10 @@ class Xrai(PresetMixin):
             return self.base
         ends: list[Any] = ["black", "white"]
         if self.ends == "picture" and images is not None:
-            ends = [end(images, axis=(1, 2, 3), keepdims=True) for end in (np.min, np.max)]
+            ends = [
+                end(images, axis=tuple(range(1, images.ndim)), keepdims=True)
+                for end in (np.min, np.max)
+            ]
         options: dict[str, Any] = {"steps": self.steps, "quadrature": self.quadrature}
         return classes()["integrated_gradients"](**options, baseline=ends)
 
@@ -143,13 +148,13 @@ class Xrai(PresetMixin):
         if self.masks is None:
             return None
         masks = np.asarray(self.masks)
-        if masks.dtype != bool or masks.ndim != 3 or masks.shape[1:] != size or not masks.any():
+        if masks.dtype != bool or masks.shape[1:] != size or not masks.any():
             raise MethodError(
-                "Expected bool masks (N, H, W) of segments, not all empty, at the model's input "
-                f"size of {size[0]}x{size[1]} pixels.",
+                "Expected bool masks of segments, not all empty, at the model's input size: "
+                f"(N, {', '.join(map(str, size))}).",
                 f"Got {masks.dtype} of shape {masks.shape}"
                 + (", all empty." if masks.size and not masks.any() else "."),
-                "Pass bool masks (N, H, W) of that size; from labels: labels == number for each.",
+                "Pass bool masks of that shape; from labels: labels == number for each.",
                 _READ,
             )
         return masks

@@ -31,6 +31,7 @@ from keras_saliency.methods.base.cams import (
 )
 from keras_saliency.methods.base.games import ShapleyMethod
 from keras_saliency.methods.base.method import (
+    EVERY,
     Attribution,
     Method,
     PresetMixin,
@@ -49,6 +50,7 @@ from keras_saliency.methods.base.paths import (
 )
 
 __all__ = [
+    "EVERY",
     "INTERPOLATIONS",
     "ZERO",
     "Attribution",

@@ -12,7 +12,7 @@ import numpy as np
 from keras_saliency._inputs import resampling
 from keras_saliency._rules import Rectified
 from keras_saliency.errors import KerasSaliencyError
-from keras_saliency.methods.base.method import Attribution, Method
+from keras_saliency.methods.base.method import EVERY, Attribution, Method
 
 if TYPE_CHECKING:
     from keras_saliency._engine.engine import Engine
@@ -35,6 +35,7 @@ class CamMethod(Method):
 
     family = "cam"
     local = False
+    kinds = ("picture", "signal", "volume", "video", "tokens")
 
     layer: str | None = None
     interpolation: Interpolation = field(default="bilinear", kw_only=True)
@@ -66,7 +67,7 @@ class CamMethod(Method):
         """Return a grid, enlarged here unless its interpolation is the default, bilinear."""
         if self.interpolation == "bilinear":
             return grid
-        return enlarge(grid, engine.images.shape[1:3], self.interpolation)
+        return enlarge(grid, engine.images.shape[1:-1], self.interpolation)
 
 
 class GradientCam(CamMethod):
@@ -94,11 +95,12 @@ def cancelled(terms: np.ndarray, at: LayerGradient) -> list[tuple[str, ...]]:
     This holds by construction where a norm or a softmax over positions follows the layer.
 
     Args:
-        terms: (B, h, w, K), the terms of which a method takes the mean over positions.
+        terms: (B, *space, K), the terms of which a method takes the mean over positions.
         at: The layer.
     """
-    mean = np.abs(terms.mean(axis=(1, 2), dtype=np.float64))
-    size = np.abs(terms).mean(axis=(1, 2), dtype=np.float64)
+    space = resampling.spatial_axes(terms)
+    mean = np.abs(terms.mean(axis=space, dtype=np.float64))
+    size = np.abs(terms).mean(axis=space, dtype=np.float64)
     noise = (mean <= _CANCELLED * size).all(axis=-1) & size.any(axis=-1)
     said = (
         f"the gradients of layer {at.layer!r} cancel over its positions, and the map is rounding: "
@@ -112,23 +114,23 @@ INTERPOLATIONS = ("bilinear", "corners", "nearest")
 
 
 def enlarge(maps: np.ndarray, size: tuple[int, ...], how: str) -> np.ndarray:
-    """Return maps (B, h, w) enlarged to (B, H, W) float32.
+    """Return maps (B, *cells) enlarged to (B, *size) float32.
 
     Args:
         maps: What to enlarge.
-        size: Height and width of the result.
+        size: Sizes of the result.
         how: ``"bilinear"``, where pixels are areas (half-pixel centres); ``"corners"``, bilinear
             with the centres of corner cells on those of corner pixels; ``"nearest"``, the value of
             the cell that a pixel's centre lies in.
     """
     if how == "bilinear":
-        return resampling.resize(maps, (size[0], size[1]))
+        return resampling.resize(maps, size)
     pairs = list(zip(size, maps.shape[1:], strict=True))
     if how == "nearest":
-        rows, columns = ((2 * np.arange(side) + 1) * cells // (2 * side) for side, cells in pairs)
-        return maps[:, rows[:, None], columns].astype(np.float32, copy=False)
-    down, right = (_between_corners(side, cells) for side, cells in pairs)
-    return (down @ maps @ right.T).astype(np.float32)
+        chosen = [(2 * np.arange(side) + 1) * cells // (2 * side) for side, cells in pairs]
+        return maps[(slice(None), *np.ix_(*chosen))].astype(np.float32, copy=False)
+    weights = [_between_corners(side, cells) for side, cells in pairs]
+    return resampling.along_axes(maps, weights).astype(np.float32)
 
 
 def _between_corners(side: int, cells: int) -> np.ndarray:
@@ -212,6 +214,7 @@ class RectifiedMethod(Method):
     """The gradient by the rule `Rectified`; a finding where there is no rectifier."""
 
     family = "gradient"
+    kinds = EVERY
     guided: ClassVar[bool]
 
     def attribute(self, engine: Engine, seed: int) -> Attribution:

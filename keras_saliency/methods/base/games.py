@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from keras_saliency._inputs import segments
+from keras_saliency._inputs.kinds import PICTURE, Kind
 from keras_saliency.methods.base.method import Attribution, Method
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ VariantScores = Callable[[Iterable[tuple[int, np.ndarray]], int], Iterator[float
 
 @dataclass(frozen=True)
 class Game:
-    """One picture: image and cover (H, W, C), labels (H, W) by `segments.of`."""
+    """One picture: image and cover (*space, C), labels (*space) by `segments.of`."""
 
     image: np.ndarray
     cover: np.ndarray
@@ -59,11 +60,11 @@ class Solver(Protocol):
         """Take a coalition's score; they come in the order of the wishes."""
 
 
-def games(images: np.ndarray, covers: np.ndarray, how: Any) -> list[Game]:
-    """Return a game for each picture (B, H, W, C), its segments made by ``how``."""
+def games(engine: Engine, fill: Any, how: Any) -> list[Game]:
+    """Return a game for each picture of an engine, its segments made by ``how``."""
     return [
-        Game(image, cover, segments.of(how, image))
-        for image, cover in zip(images, covers, strict=True)
+        Game(image, cover, segments.of(how, image, engine.kind))
+        for image, cover in zip(engine.images, engine.fill(fill), strict=True)
     ]
 
 
@@ -177,12 +178,12 @@ class ShapleyMethod(Method):
 
     def attribute(self, engine: Engine, seed: int) -> Attribution:
         """Play each picture's game."""
-        played = games(engine.images, engine.fill(self.fill), self.segments)
+        played = games(engine, self.fill, self.segments)
         return Attribution(**shapley(engine, played, lambda n: self.solver(n, seed)))
 
-    def shares(self, maps: np.ndarray, images: np.ndarray) -> np.ndarray:
+    def shares(self, maps: np.ndarray, images: np.ndarray, kind: Kind = PICTURE) -> np.ndarray:
         """Return each segment's value, divided evenly among its pixels, (B, H, W)."""
-        return segments.shared(self.segments, maps, images)
+        return segments.shared(self.segments, maps, images, kind)
 
     @abstractmethod
     def solver(self, players: int, seed: int) -> Solver:

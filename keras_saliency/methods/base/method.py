@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from keras_saliency._inputs import resampling
+from keras_saliency._inputs.kinds import KINDS, PICTURE, SEVERAL, Kind
 from keras_saliency.errors import MethodError, _arguments, did_you_mean
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _READ = "keras-saliency methods, or help(keras_saliency.methods)"
 _PACKAGE = __name__.rsplit(".", 2)[0]  # methods are its modules; their base classes are below
 _registry: dict[str, type[Method]] = {}
+EVERY = (*KINDS, SEVERAL.name)  # the kinds of a method that treats each value by itself
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class Attribution:
     """The result of a method.
 
     Attributes:
-        values: (B, H, W, C) attributions of the pictures' values, or (B, h, w), a grid.
+        values: Attributions of the inputs' values, (B, *space, C), as (B, H, W, C) of pictures; or
+            a grid without channels, (B, h, w), of any size.
         checks: Numbers by which the method checks itself, each (B,).
         info: Further entries of the manifest, such as the layer: plain data (numbers, text, lists,
             dicts, arrays). ``"method"``, ``"seed"`` and the other keys of every run are reserved.
@@ -40,11 +43,6 @@ class Attribution:
     checks: Mapping[str, np.ndarray] = field(default_factory=dict)
     info: Mapping[str, Any] = field(default_factory=dict)
     findings: Sequence[tuple[str, ...]] = ()
-
-    @property
-    def is_grid(self) -> bool:
-        """Whether the values are a map already, without channels."""
-        return self.values.ndim == 3
 
 
 @dataclass(frozen=True)
@@ -59,6 +57,7 @@ class Method(ABC):
     * ``stochastic``: the map depends on the seed;
     * ``needs_gradient``: it cannot work on a score without derivatives;
     * ``local``: a pixel that the score ignores gets 0 (a grid blurs that);
+    * ``kinds``: the kinds of input that it has a meaning for;
     * ``reference``: authors, title, year, arXiv id.
     """
 
@@ -68,6 +67,7 @@ class Method(ABC):
     stochastic: ClassVar[bool] = False
     needs_gradient: ClassVar[bool] = True
     local: ClassVar[bool] = True
+    kinds: ClassVar[tuple[str, ...]] = tuple(KINDS)
     reference: ClassVar[str]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -113,20 +113,30 @@ class Method(ABC):
         """Return attributions of the engine's pictures."""
 
     def to_map(self, attributions: np.ndarray) -> np.ndarray:
-        """Return a map (B, H, W) from attributions (B, H, W, C): here their sum over channels."""
+        """Return a map (B, *space) from attributions (B, *space, C): here the channels' sum."""
         return resampling.channel_sum(attributions)
 
-    def shares(self, maps: np.ndarray, images: np.ndarray) -> np.ndarray:
-        """Return each pixel's contribution, (B, H, W), where attributions have no channels.
+    def shares(self, maps: np.ndarray, images: np.ndarray, kind: Kind = PICTURE) -> np.ndarray:
+        """Return each pixel's contribution, (B, *space), where attributions have no channels.
 
         Metrics that sum over pixels use it. It is the map, unless a pixel of the map holds the
         value of its whole segment.
 
         Args:
-            maps: (B, H, W), the method's maps.
-            images: (B, H, W, C), the pictures that they explain.
+            maps: (B, *space), the method's maps.
+            images: (B, *space, C), the pictures that they explain.
+            kind: What these are.
         """
         return maps
+
+    def not_for(self, kind: Kind) -> MethodError:
+        """Return the error for a kind of input that the method has no meaning for."""
+        return MethodError(
+            f"Method {self.name!r} is for {', '.join(self.kinds)}.",
+            f"The explained input is {kind.one}: {kind.shape}.",
+            "Take another method, such as 'integrated_gradients' or 'occlusion'.",
+            _READ,
+        )
 
     def parameters(self) -> dict[str, Any]:
         """Return the options, for a manifest.
@@ -272,6 +282,11 @@ class WrapperMethod(Method):
     def local(self) -> bool:  # type: ignore[override]
         """As the base."""
         return self.base.local
+
+    @property
+    def kinds(self) -> tuple[str, ...]:  # type: ignore[override]
+        """As the base."""
+        return self.base.kinds
 
     def to_map(self, attributions: np.ndarray) -> np.ndarray:
         """Return the map that the base makes."""

@@ -1,0 +1,264 @@
+"""Reading signals, volumes, videos, tokens and tables: they become checked arrays, as they are.
+
+Numbers are never scaled here: their units are the model's business.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_saliency._graph.adapter import Input, Part
+from keras_saliency._inputs import preprocessing
+from keras_saliency._inputs.geometry import Geometry
+from keras_saliency._inputs.given import Given, Ready
+from keras_saliency._inputs.kinds import Kind
+from keras_saliency._inputs.preprocessing import Preprocess
+from keras_saliency._inputs.recognition import Recognised
+from keras_saliency.errors import InputError, PreprocessError, _arguments
+
+_READ = "help(keras_saliency.explain)"
+
+
+def ready(
+    given: Given, number: int, known: Recognised, preprocess: Any, together: set[int]
+) -> Ready:
+    """Return what was passed for one input that is no picture.
+
+    Args:
+        given: What the caller passed. Lists may differ in length where the model masks what is
+            padded. A table may be a pandas DataFrame or Series.
+        number: Which input.
+        known: Its kind.
+        preprocess: A callable of a batch, or none.
+        together: Numbers of all inputs that are explained.
+
+    Raises:
+        InputError: It does not fit.
+        PreprocessError: The preprocessing is one of pictures.
+    """
+    one, kind, adapter = given.inputs[number], known.kind, given.adapter
+    function = _own_function(preprocess, kind)
+    singles = [_checked(each, one, known) for each in _apart(given.value(number), one, known)]
+    if not singles:
+        raise _misfit(one, known, "an empty batch")
+    fill = _padded if len({each.shape for each in singles}) > 1 else _filled
+    values = np.stack(fill(singles, one, known))
+    extra_inputs = given.extra_inputs(len(values), together)
+    part = Part(number, len(kind.axes), kind.has_channels)
+    if kind.is_embedded:
+        images = _vectors(given, known, {**extra_inputs, number: values})
+        extra_inputs[number] = values
+        part = Part(number, len(kind.axes), embedding=known.embedding)
+    else:
+        wide = "float64" if one.dtype == "float64" else "float32"
+        images = values if kind.has_channels else values[..., None]
+        images = function(images.astype(wide)).astype(wide, copy=False)
+        if not adapter.model.built:
+            others = [other[:1] for other in extra_inputs.values()]
+            adapter.build(np.zeros_like(images[:1]), others, given.layout(part))
+    frames = [each.shape[: len(kind.axes)] for each in singles]
+    return Ready(
+        kind=kind,
+        part=part,
+        images=images,
+        originals=tuple(singles),
+        geometries=tuple(Geometry.of(frame, images.shape[1:-1]) for frame in frames),
+        preprocess=function,
+        findings=((),) * len(values),
+        floats=True,
+        extra_inputs=extra_inputs,
+        names=_names(given.value(number)),
+    )
+
+
+def _vectors(given: Given, known: Recognised, arrays: dict[int, np.ndarray]) -> np.ndarray:
+    """Return what the Embedding makes of words, (B, T, D)."""
+    every = [
+        arrays[number] if number in arrays else _stand_in(given, number, len(arrays))
+        for number in range(len(given.inputs))
+    ]
+    calls = given.adapter.embeddings(every, given.names)
+    vectors = next(one.vectors for one in calls if (one.path, one.number) == known.embedding)
+    return np.asarray(vectors, np.float32)
+
+
+def _stand_in(given: Given, number: int, count: int) -> np.ndarray:
+    """Return ones for an input that has no influence here."""
+    one = given.inputs[number]
+    return np.ones([count, *[size or 8 for size in one.shape or ()]], one.dtype)
+
+
+def _own_function(preprocess: Any, kind: Kind) -> Preprocess:
+    """Return the caller's preprocessing of what is no picture: a callable, or none.
+
+    Raises:
+        PreprocessError: It is one of pictures.
+    """
+    if preprocess is None or (isinstance(preprocess, str) and preprocess == "auto"):
+        return Preprocess(name="none")
+    if callable(preprocess) and not isinstance(preprocess, Preprocess):
+        return preprocessing.resolve(preprocess, None)
+    raise PreprocessError(
+        f"Expected preprocess=None or a callable of a batch (B, ...), since {kind.one} is "
+        "explained.",
+        f"Got preprocess={preprocess!r}, which is for pictures.",
+        "Leave it out and pass the numbers that the model takes.",
+        _READ,
+    )
+
+
+def _apart(given: Any, one: Input, known: Recognised) -> list[Any]:
+    """Return one input, a batch or a list of inputs as a list of arrays."""
+    rank = known.kind.rank
+    if hasattr(given, "columns") and hasattr(given, "to_numpy"):  # pandas
+        given = given.to_numpy()
+    if isinstance(given, list | tuple) and len(given):
+        ranks = {_arguments.rank(single) for single in given}
+        if ranks == {rank} or (len(ranks) > 1 and rank - 1 not in ranks):
+            return list(given)
+        if None in ranks and not any(map(_is_number, given)):
+            return list(given)
+    array = _to_array(given, one, known)
+    if array.ndim == rank + 1:
+        return list(array)
+    if array.ndim == rank and (_fits(array.shape, one) or not known.kind.has_channels):
+        return [array]
+    if known.kind.has_channels and _channel_missing(array, one, rank):
+        return [array[..., None]] if array.ndim == rank - 1 else list(array[..., None])
+    return [array]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number)
+
+
+def _channel_missing(array: np.ndarray, one: Input, rank: int) -> bool:
+    """Whether an array fits once it has an axis for its only channel."""
+    wanted = one.shape[-1] if one.shape else None
+    space = array.shape if array.ndim == rank - 1 else array.shape[1:]
+    return wanted == 1 and array.ndim in (rank - 1, rank) and _fits((*space, 1), one)
+
+
+def _fits(shape: tuple[int, ...], one: Input) -> bool:
+    if one.shape is None:
+        return True
+    return len(shape) == len(one.shape) and all(
+        want in (None, have) for want, have in zip(one.shape, shape, strict=True)
+    )
+
+
+def _to_array(given: Any, one: Input, known: Recognised) -> np.ndarray:
+    try:
+        array = _arguments.to_array(given)
+    except Exception as error:  # whatever a tensor without values raises
+        kind = f"{type(given).__module__}.{type(given).__qualname__}"
+        raise _misfit(one, known, f"{kind}: {' '.join(str(error).split())[:160]}") from error
+    if array.dtype.kind not in "fuib":
+        raise _misfit(one, known, f"dtype {array.dtype} of shape {array.shape}")
+    return array
+
+
+def _checked(given: Any, one: Input, known: Recognised) -> np.ndarray:
+    """Return one input as an array of the right shape and finite numbers.
+
+    Raises:
+        InputError: It is something else.
+    """
+    array, kind = _to_array(given, one, known), known.kind
+    got = f"shape {array.shape} and dtype {array.dtype}"
+    if array.ndim != kind.rank or not array.size:
+        raise _misfit(one, known, f"{got}, which is empty" if array.ndim == kind.rank else got)
+    masks = known.padding is not None
+    first = () if not masks or one.shape is None or not one.shape else (one.shape[0],)
+    shorter = bool(first) and array.shape[0] < (first[0] or 0)
+    padded = (first[0], *array.shape[1:]) if shorter else array.shape
+    if not _fits(padded, one):
+        raise _misfit(one, known, got)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        count = int((~np.isfinite(array)).sum())
+        raise _misfit(one, known, f"{count} values that are NaN or infinite")
+    if kind.is_embedded:
+        _check_tokens(array, one, known)
+    return array
+
+
+def _check_tokens(array: np.ndarray, one: Input, known: Recognised) -> None:
+    """Raise InputError where numbers of words are none that the Embedding knows."""
+    if array.dtype.kind == "b" or (array.dtype.kind == "f" and (array != np.round(array)).any()):
+        raise _misfit(one, known, f"dtype {array.dtype}, which are no numbers of words")
+    least, most = int(array.min()), int(array.max())
+    size = known.words
+    if least < 0 or most >= size:
+        raise _misfit(
+            one, known, f"numbers from {least} to {most}; the Embedding has words 0 to {size - 1}"
+        )
+    if known.padding == 0 and most == 0:
+        raise _misfit(one, known, "nothing but padding (0)")
+
+
+def _filled(singles: list[np.ndarray], one: Input, known: Recognised) -> list[np.ndarray]:
+    """Return arrays of one length, padded where the model takes longer ones."""
+    wanted = one.shape[0] if one.shape and known.kind.rank else None
+    if known.padding is None or wanted is None or singles[0].shape[0] == wanted:
+        return singles
+    return [_longer(single, wanted, known) for single in singles]
+
+
+def _padded(singles: list[np.ndarray], one: Input, known: Recognised) -> list[np.ndarray]:
+    """Return arrays of several lengths, padded to the longest or to the model's own.
+
+    Raises:
+        InputError: The model does not mask what is padded.
+    """
+    shapes = sorted({single.shape for single in singles})
+    if known.padding is None or len({shape[1:] for shape in shapes}) > 1:
+        raise InputError(
+            f"Expected {known.kind.one} of one length each for input {one.name!r}: the model masks "
+            "no padding, so a padded one would be another.",
+            f"Got shapes {', '.join(map(str, shapes[:4]))}.",
+            "Explain them one by one, or give the model a Masking layer or "
+            "Embedding(mask_zero=True).",
+            _READ,
+        )
+    length = (one.shape[0] if one.shape else None) or shapes[-1][0]
+    return [_longer(single, length, known) for single in singles]
+
+
+def _longer(single: np.ndarray, length: int, known: Recognised) -> np.ndarray:
+    more = length - len(single)
+    widths = [(0, more)] + [(0, 0)] * (single.ndim - 1)
+    return np.pad(single, widths, constant_values=known.padding or 0)
+
+
+def _names(given: Any) -> tuple[str, ...]:
+    """Return the names of a table's columns, where it has them."""
+    columns = getattr(given, "columns", None)
+    if columns is None and hasattr(given, "to_numpy"):
+        columns = getattr(given, "index", None)
+    return (
+        tuple(map(str, columns))
+        if isinstance(columns, Sequence) or hasattr(columns, "tolist")
+        else ()
+    )
+
+
+def _misfit(one: Input, known: Recognised, got: str) -> InputError:
+    kind = known.kind
+    shape = kind.shape if one.shape is None else _shown(one.shape)
+    what = "whole numbers of words" if kind.is_embedded else "finite numbers"
+    return InputError(
+        f"Expected {kind.one} of {what}, {kind.shape} = {shape}, a batch or a list of these for "
+        f"input {one.name!r}.",
+        f"Got {got}.",
+        f"Pass {shape}, or (B, {shape[1:-1].rstrip(',')}) for a batch.",
+        _READ,
+    )
+
+
+def _shown(shape: tuple[int | None, ...]) -> str:
+    sizes = ", ".join("any" if size is None else str(operator.index(size)) for size in shape)
+    return f"({sizes}{',' * (len(shape) == 1)})"

@@ -1,0 +1,153 @@
+"""Small networks that take each kind of input, with an input; shared by tests over kinds."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+from keras import layers as L
+
+BATCH = 2
+
+
+def _numbers(*shape):
+    return np.random.default_rng(0).normal(size=(BATCH, *shape)).astype("float32")
+
+
+def signal():
+    """Conv1D, batch normalisation and pooling, a dense head."""
+    return keras.Sequential(
+        [
+            keras.Input((32, 3)),
+            L.Conv1D(6, 5, activation="relu", padding="same"),
+            L.MaxPooling1D(2),
+            L.Conv1D(5, 3, activation="relu", padding="same"),
+            L.GlobalAveragePooling1D(),
+            L.Dense(3),
+        ]
+    )
+
+
+def lone_signal():
+    """A signal without an axis of channels."""
+    return keras.Sequential(
+        [
+            keras.Input((32,)),
+            L.Reshape((32, 1)),
+            L.Conv1D(4, 5, activation="relu"),
+            L.Flatten(),
+            L.Dense(3),
+        ]
+    )
+
+
+def volume():
+    """Conv3D."""
+    return keras.Sequential(
+        [
+            keras.Input((6, 8, 10, 1)),
+            L.Conv3D(4, 3, activation="relu", padding="same"),
+            L.MaxPooling3D(2),
+            L.Conv3D(5, 3, activation="relu", padding="same"),
+            L.GlobalAveragePooling3D(),
+            L.Dense(3),
+        ]
+    )
+
+
+def video():
+    """A picture network for each frame, then a dense head over time."""
+    frames = keras.Sequential(
+        [
+            keras.Input((8, 10, 3)),
+            L.Conv2D(4, 3, activation="relu", padding="same"),
+            L.MaxPooling2D(2),
+            L.Conv2D(5, 3, activation="relu", padding="same"),
+            L.GlobalAveragePooling2D(),
+        ]
+    )
+    return keras.Sequential(
+        [keras.Input((4, 8, 10, 3)), L.TimeDistributed(frames), L.Flatten(), L.Dense(3)]
+    )
+
+
+def tokens():
+    """An Embedding, Conv1D."""
+    return keras.Sequential(
+        [
+            keras.Input((12,), dtype="int32"),
+            L.Embedding(20, 6),
+            L.Conv1D(5, 3, activation="relu", padding="same"),
+            L.GlobalAveragePooling1D(),
+            L.Dense(3),
+        ]
+    )
+
+
+def table():
+    """Dense layers."""
+    return keras.Sequential(
+        [
+            keras.Input((7,)),
+            L.Dense(8, activation="relu"),
+            L.Dense(6, activation="relu"),
+            L.Dense(3),
+        ]
+    )
+
+
+def picture():
+    """Conv2D, without an axis of channels in the input."""
+    return keras.Sequential(
+        [
+            keras.Input((12, 10)),
+            L.Reshape((12, 10, 1)),
+            L.Conv2D(4, 3, activation="relu", padding="same"),
+            L.GlobalAveragePooling2D(),
+            L.Dense(3),
+        ]
+    )
+
+
+INPUTS = {
+    "picture": (picture, (12, 10)),
+    "signal": (signal, (32, 3)),
+    "lone_signal": (lone_signal, (32,)),
+    "volume": (volume, (6, 8, 10, 1)),
+    "video": (video, (4, 8, 10, 3)),
+    "tokens": (tokens, (12,)),
+    "table": (table, (7,)),
+}
+
+
+def case(name):
+    """Return a network of random weights and a batch of inputs for it."""
+    keras.utils.set_random_seed(4)
+    make, shape = INPUTS[name]
+    if name == "tokens":
+        return make(), np.random.default_rng(0).integers(1, 20, (BATCH, *shape))
+    return make(), _numbers(*shape)
+
+
+def planted(name):
+    """Return a network of positive weights, an input that is 0 but for a block, and the block.
+
+    Below a threshold nothing passes, so that all evidence is in the block.
+    """
+    model, x = case(name)
+    weights = [np.abs(w) if w.ndim > 1 else w - 0.05 for w in model.get_weights()]
+    block = {
+        "picture": (slice(3, 6), slice(2, 5)),
+        "signal": (slice(10, 16),),
+        "lone_signal": (slice(10, 16),),
+        "volume": (slice(1, 3), slice(2, 5), slice(4, 7)),
+        "video": (slice(1, 3), slice(2, 5), slice(4, 7)),
+        "tokens": (slice(4, 7),),
+        "table": (slice(3, 4),),
+    }[name]
+    x = np.zeros_like(x)
+    x[(slice(None), *block)] = 1
+    if name == "tokens":
+        weights[0] = np.zeros_like(weights[0])
+        weights[0][1] = 1.0
+    model.set_weights(weights)
+    return model, x, block
