@@ -152,7 +152,7 @@ class Explanation:
         elif kind != "table":
             names = None
         count = len(self.pictures[index])
-        if names is None or isinstance(names, str) or len(names) < count:
+        if not isinstance(names, list | tuple) or len(names) < count:
             return ()
         return tuple(map(str, names[:count]))
 
@@ -197,7 +197,9 @@ class Explanation:
             MethodError: No such figure, or an option out of range.
 
         Example:
-            >>> figure = explain(model, signal).plot()
+            >>> layers = [keras.Input((50, 2)), keras.layers.Flatten(), keras.layers.Dense(3)]
+            >>> e = explain(keras.Sequential(layers), np.ones((50, 2), "float32"), kind="signal")
+            >>> figure = e.plot(percentile=99.5)
         """
         from keras_saliency import plot
 
@@ -260,7 +262,12 @@ class Explanation:
             SaveError: The file cannot be written.
 
         Example:
-            >>> path = explain(model, video, "grad_cam").animate("video.gif")
+            >>> import tempfile
+            >>> video = np.ones((4, 8, 8, 1), "float32")
+            >>> layers = [keras.Input(video.shape), keras.layers.Flatten(), keras.layers.Dense(3)]
+            >>> e = explain(keras.Sequential(layers), video, kind="video")
+            >>> e.animate(f"{tempfile.mkdtemp()}/video.gif").name
+            'video.gif'
         """
         from keras_saliency import plot
 

@@ -216,7 +216,7 @@ def _named(panels: Any) -> list[tuple[str, Panel]]:
         and isinstance(one[1], Panel) for one in pairs
     ):  # fmt: skip
         return pairs
-    got = "an empty list" if not pairs and items == list(panels or ()) else repr(panels)[:80]
+    got = "an empty list" if isinstance(panels, list | tuple) and not items else repr(panels)[:80]
     raise MethodError(
         "Expected a list of one or more panels, each alone or as (name, panel).",
         f"Got {'a single Panel' if isinstance(panels, Panel) else got}.",

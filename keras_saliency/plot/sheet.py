@@ -55,7 +55,7 @@ def cut(text: str, room: float, size: float = SMALL) -> str:
 
     Example:
         >>> cut("a name of many words", 0.6)
-        'a name of…'
+        'a name…'
     """
     text = " ".join(shown(text).split()) or "\u2423" * bool(text)
     if width(text, size) <= room:
@@ -219,7 +219,7 @@ class Sheet:
         for text, x, y in self.texts:
             text.set_position((x / across, 1 - y / down))
         x, y, note = MARGIN / across, 0.8 * MARGIN / down, "\n".join(lines)
-        self.figure.text(x, y, note, size=SMALL, color=INK, va="bottom")
+        self.figure.text(x, y, note, size=SMALL, color=INK, va="bottom", parse_math=False)
         return self.figure
 
     def _fit(self, panel: Panel) -> tuple[float, float]:

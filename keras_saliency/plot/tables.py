@@ -44,7 +44,9 @@ def draw(sheet: Sheet, panel: Panel, percentile: float) -> None:
     for line, text, size in zip(lines.tolist(), numbers, drawn.tolist(), strict=True):
         side = "right" if size < 0 else "left"
         at = size + unit * (-0.05 if size < 0 else 0.05)
-        axes.text(at, line, text, size=SMALL, color=INK, ha=side, va="center_baseline")
+        axes.text(
+            at, line, text, size=SMALL, color=INK, ha=side, va="center_baseline", parse_math=False
+        )
 
 
 def rows(panel: Panel) -> tuple[list[str], np.ndarray]:

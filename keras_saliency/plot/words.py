@@ -72,9 +72,9 @@ def shades(panel: Panel, scale: tuple[float, float]) -> np.ndarray:
 
 
 def _ink(colour: np.ndarray) -> str:
-    """Return the colour of text on a ground: that of the larger contrast."""
+    """Return the colour of text on a ground: black or white, at least 4.5 to 1 (WCAG)."""
     linear = np.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
-    return "#ffffff" if linear @ [0.2126, 0.7152, 0.0722] < 0.18 else "#1a1a1a"
+    return "#ffffff" if linear @ [0.2126, 0.7152, 0.0722] < 0.179 else "#000000"
 
 
 def html(panels: Sequence[Panel], percentile: float = 99.0) -> str:
