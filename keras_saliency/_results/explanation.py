@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -12,11 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_saliency._inputs.geometry import Geometry
-from keras_saliency._io import folders
-from keras_saliency._io.encoding import decode, encode
 from keras_saliency._io.files import local_path
-from keras_saliency._results import provenance
-from keras_saliency.errors import MethodError, _arguments
+from keras_saliency._results import stored
+from keras_saliency.errors import MethodError, SaveError, _arguments
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,28 +24,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """Maps of B pictures, and their provenance.
+    """Maps of B pictures, or of B inputs of another kind, and their provenance.
 
-    Plain data: it can be pickled and copied, and holds no model.
+    Plain data: it can be pickled and copied, and holds no model. The kind is ``info["kind"]``.
 
     Attributes:
         values: (B, H, W) float32 maps in the model's input frame, signed if the method is, never
-            rescaled.
+            rescaled. Of other kinds (B, *space): (B, T) of signals and tokens, (B, D, H, W) of
+            volumes, (B, T, H, W) of videos, (B, F) of tables.
         attributions: (B, H, W, C) float32 before the channels were reduced; None for CAMs and
-            occlusion, which have no channels.
+            occlusion, which have no channels. Of other kinds in the shape of the input: (B, T, C),
+            (B, D, H, W, C), (B, T, H, W, C), (B, F); of tokens (B, T, D), as embedded.
         scores: (B,) float64, the explained scores.
         probabilities: (B,) probabilities of the explained class; None where the target is no class,
             or where the output may be none: a regression, an embedding.
         targets: The explained targets, one for each picture.
         labels: Class names (``"class 7"`` where they are unknown, ``"output 7"`` where the output
             may be no class), ``""`` where the target is no class.
-        pictures: The original pictures, (H0, W0, C).
+        pictures: The original pictures, (H0, W0, C), or arrays of another kind, before padding.
         geometries: How each picture was fitted to the model's input.
         signed: Whether the sign of the map has a meaning.
         checks: For each picture a dict: numbers such as ``completeness_error``, and ``findings``,
             sentences about what looks wrong.
-        info: Method, parameters, layer, seed, backend, versions, seconds. Plain data: a function
-            among the parameters is stored by name.
+        info: Kind, method, parameters, layer, seed, backend, versions, seconds. Plain data: a
+            function among the parameters is stored by name. Figures name tokens by ``"words"``,
+            a list for each text, and columns of tables by ``"features"``, where these are there.
         model_sha256: SHA-256 of the model's weights at that time; None if unknown.
     """
 
@@ -65,7 +66,7 @@ class Explanation:
     model_sha256: str | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
-        """Return the number of pictures."""
+        """Return the number of pictures, or of inputs of another kind."""
         return len(self.values)
 
     def __getitem__(self, index: int | slice) -> Explanation:
@@ -78,7 +79,11 @@ class Explanation:
             for name in ("attributions", "probabilities")
         }
         rows = ("values", "scores", "targets", "labels", "pictures", "geometries", "checks")
-        return replace(self, **optional, **{name: getattr(self, name)[index] for name in rows})
+        info = dict(self.info)
+        if _has_rows(info.get("words"), len(self)):
+            info["words"] = self.info["words"][index]
+        some = {name: getattr(self, name)[index] for name in rows}
+        return replace(self, **optional, **some, info=info)
 
     def __iter__(self) -> Iterator[Explanation]:
         """Iterate over the explanations of single pictures."""
@@ -103,19 +108,53 @@ class Explanation:
     def maps(self) -> list[npt.NDArray[np.float32]]:
         """Return each map in its original picture's frame, (H0, W0) float32.
 
-        Pixels outside a crop (``Preprocess(fit="crop")``) are 0.
+        Pixels outside a crop (``Preprocess(fit="crop")``) are 0. Maps of other kinds are cut to
+        their original's own size: (T0,) of a signal or tokens that were padded to (T,).
         """
         both = zip(self.geometries, self.values, strict=True)
         return [geometry.undo(value) for geometry, value in both]
 
     def panels(self) -> list[Panel]:
-        """Return pictures and maps as `keras_saliency.plot.Panel`, for drawing."""
+        """Return originals and maps as `keras_saliency.plot.Panel`, for drawing.
+
+        Panels of signals hold the attribution of each channel, (T0, C), where there is one; those
+        of tokens and tables names, where ``info["words"]`` or ``info["features"]`` has them.
+        """
         from keras_saliency.plot import Panel
 
+        kind = self.info.get("kind", "picture")
         return [
-            Panel(picture, grid, self.title(i), self.info["method"], self.signed)
+            Panel(
+                picture,
+                grid,
+                self.title(i),
+                self.info["method"],
+                self.signed,
+                kind,
+                self._by_channel(i, kind),
+                self._names(i, kind),
+            )
             for i, (picture, grid) in enumerate(zip(self.pictures, self.maps(), strict=True))
         ]
+
+    def _by_channel(self, index: int, kind: str) -> np.ndarray | None:
+        """Return the attribution of each channel of a signal, cut to its length."""
+        if kind != "signal" or self.attributions is None:
+            return None
+        one, length = self.attributions[index], len(self.pictures[index])
+        return one[:length].reshape(length, -1)
+
+    def _names(self, index: int, kind: str) -> tuple[str, ...]:
+        """Return names of tokens or features; () where they are unknown or too few."""
+        words, names = self.info.get("words", ()), self.info.get("features")
+        if kind == "tokens":
+            names = words[index] if _has_rows(words, len(self)) else None
+        elif kind != "table":
+            names = None
+        count = len(self.pictures[index])
+        if not isinstance(names, list | tuple) or len(names) < count:
+            return ()
+        return tuple(map(str, names[:count]))
 
     @overload
     def plot(
@@ -142,13 +181,25 @@ class Explanation:
     ) -> Figure:
         """Draw picture and map side by side, or the map over the picture.
 
+        Inputs of another kind have one figure each, see `keras_saliency.plot.several`.
+
         Args:
-            kind: ``"pair"`` or ``"overlay"``.
+            kind: ``"pair"`` or ``"overlay"``: which figure of pictures. It is not the kind of
+                input, which is known.
             percentile: End of the map's colour scale, a percentile of its (absolute) values.
-            **options: See `keras_saliency.plot.pair` and `keras_saliency.plot.overlay`.
+            **options: See `keras_saliency.plot.pair` and `keras_saliency.plot.overlay`; of other
+                kinds than pictures only ``figure``.
 
         Returns:
             A ``matplotlib.figure.Figure``.
+
+        Raises:
+            MethodError: No such figure, or an option out of range.
+
+        Example:
+            >>> layers = [keras.Input((50, 2)), keras.layers.Flatten(), keras.layers.Dense(3)]
+            >>> e = explain(keras.Sequential(layers), np.ones((50, 2), "float32"), kind="signal")
+            >>> figure = e.plot(percentile=99.5)
         """
         from keras_saliency import plot
 
@@ -158,15 +209,94 @@ class Explanation:
                 f"No plot is called {kind!r}.",
                 f"Known: {', '.join(map(repr, draw))}.",
                 "Take one of these.",
-                "help(keras_saliency.Explanation.plot)",
+                _PLOT,
             )
-        return draw[kind](self.panels(), percentile=percentile, **options)
+        if self._is_of_pictures:
+            return draw[kind](self.panels(), percentile=percentile, **options)
+        wrong = [repr(name) for name in options if name != "figure"]
+        if kind != "pair" or wrong:
+            raise MethodError(
+                f"Expected no option of pictures, since this explains a {self.info['kind']} input.",
+                f"Got {', '.join(wrong) or f'kind={kind!r}'}.",
+                "Leave it out: plot() draws each kind of input in its own way.",
+                _PLOT,
+            )
+        return plot.several(self.panels(), percentile=percentile, **options)
+
+    @property
+    def _is_of_pictures(self) -> bool:
+        return self.info.get("kind", "picture") == "picture"
+
+    def _png(self) -> bytes:
+        """Return the figure of all as PNG."""
+        from keras_saliency import plot
+
+        draw = plot.pair if self._is_of_pictures else plot.several
+        return plot.render_png(draw, self.panels())
 
     def _repr_png_(self) -> bytes:
         """Return a PNG of picture and map, which notebooks show."""
+        return self[:8]._png()
+
+    def _repr_html_(self) -> str | None:
+        """Return shaded words, which notebooks show instead of the PNG; None of other kinds."""
         from keras_saliency import plot
 
-        return plot.render_png(plot.pair, self[:8].panels())
+        return plot.html(self[:8].panels()) if self.info.get("kind") == "tokens" else None
+
+    def animate(
+        self, path: str | PathLike[str], *, percentile: float = 99.0, fps: float = 8.0
+    ) -> Path:
+        """Write a GIF of a video, or of a volume along its depth, beside its map.
+
+        Args:
+            path: Of the file, which is replaced; its name ends in ``.gif``.
+            percentile: End of the colour scale, one for all frames.
+            fps: Frames per second, above 0 and up to 50.
+
+        Returns:
+            The path.
+
+        Raises:
+            MethodError: Neither a video nor a volume, more than one, or a number out of range.
+            SaveError: The file cannot be written.
+
+        Example:
+            >>> import tempfile
+            >>> video = np.ones((4, 8, 8, 1), "float32")
+            >>> layers = [keras.Input(video.shape), keras.layers.Flatten(), keras.layers.Dense(3)]
+            >>> e = explain(keras.Sequential(layers), video, kind="video")
+            >>> e.animate(f"{tempfile.mkdtemp()}/video.gif").name
+            'video.gif'
+        """
+        from keras_saliency import plot
+
+        target = local_path(path, _ANIMATE)
+        if target.suffix.lower() != ".gif":
+            raise SaveError(
+                "Expected a path that ends in '.gif'.",
+                f"Got {str(target)!r}.",
+                f"Name it {target.with_suffix('.gif').name!r}.",
+                _ANIMATE,
+            )
+        if len(self) != 1:
+            raise MethodError(
+                "Expected the explanation of one input to animate.",
+                f"Got {len(self)}.",
+                "Take one of them: explanation[0].animate(path).",
+                _ANIMATE,
+            )
+        data = plot.animation(self.panels()[0], percentile, fps)
+        try:
+            target.write_bytes(data)
+        except OSError as error:
+            raise SaveError(
+                f"Cannot write {str(target)!r}.",
+                f"{type(error).__name__}: {error}.",
+                "Name a place that can be written.",
+                _ANIMATE,
+            ) from error
+        return target
 
     def save(self, folder: str | PathLike[str]) -> Path:
         """Write ``figure.png``, ``explanation.npz`` and ``manifest.json`` into a folder.
@@ -182,10 +312,7 @@ class Explanation:
         Raises:
             SaveError: The folder holds other files, or cannot be written.
         """
-        from keras_saliency import plot
-
-        figure = plot.render_png(plot.pair, self.panels())
-        return write(local_path(folder, READ), self, figure)
+        return stored.write(local_path(folder, stored.READ), self, self._png())
 
     @classmethod
     def load(cls, folder: str | PathLike[str]) -> Explanation:
@@ -194,109 +321,9 @@ class Explanation:
         Raises:
             SaveError: The folder holds no explanation, a damaged one, or one of a later schema.
         """
-        return cls(**read(local_path(folder, READ)))
+        return cls(**stored.read(local_path(folder, stored.READ)))
 
 
-SCHEMA_VERSION = 2  # 1 had no checksums, and arrays in info as text
-
-_ARRAYS, _MANIFEST, _FIGURE = "explanation.npz", "manifest.json", "figure.png"
-READ = "help(keras_saliency.Explanation.save)"
-_OWN = (
-    "checksums", "dtypes", "info", "model_sha256", "pictures", "schema_version", "signed",
-)  # fmt: skip
-
-
-def write(folder: Path, explanation: Any, figure: bytes) -> Path:
-    """Write an explanation, all or nothing.
-
-    Raises:
-        SaveError: The folder holds other files, or cannot be written.
-    """
-
-    def fill(fresh: Path) -> None:
-        (fresh / _FIGURE).write_bytes(figure)
-        arrays = arrays_of(explanation)
-        manifest = manifest_of(explanation, arrays)
-        folders.seal(fresh, _MANIFEST, manifest, arrays, _ARRAYS)
-
-    what = f"Cannot save the explanation as the folder {str(folder)!r}."
-    return folders.write(folder, fill, (_ARRAYS, _MANIFEST, _FIGURE), what, READ)
-
-
-def read(folder: Path) -> dict[str, Any]:
-    """Return the fields of the Explanation that a folder holds.
-
-    Raises:
-        SaveError: It holds none, a damaged one, or one of a later schema.
-    """
-    what = f"Cannot read the explanation in {str(folder)!r}."
-    fix = "Name a folder written by Explanation.save."
-    return folders.read(folder, _MANIFEST, _ARRAYS, SCHEMA_VERSION, fields_of, what, fix, READ)
-
-
-def arrays_of(explanation: Any) -> dict[str, np.ndarray]:
-    """Return the arrays of a saved explanation."""
-    arrays = {"values": explanation.values, "scores": explanation.scores}
-    for name in ("attributions", "probabilities"):
-        if getattr(explanation, name) is not None:
-            arrays[name] = getattr(explanation, name)
-    pictures = {f"picture_{i}": picture for i, picture in enumerate(explanation.pictures)}
-    return {**arrays, **pictures}
-
-
-def manifest_of(explanation: Any, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Return the manifest of a saved explanation; arrays in its info are added to ``arrays``."""
-    info = dict(explanation.info)
-    # Names that the manifest itself uses are stored apart.
-    apart = {name: info.pop(name) for name in list(info) if name in _OWN or _is_hidden(name)}
-    return {
-        "schema_version": SCHEMA_VERSION,
-        **encode(info, arrays),
-        **({"info": encode(apart, arrays)} if apart else {}),
-        "signed": bool(explanation.signed),
-        "model_sha256": explanation.model_sha256,
-        "pictures": [
-            {
-                "sha256": provenance.picture_hash(picture),
-                "geometry": asdict(explanation.geometries[i]),
-                "target": encode(explanation.targets[i], arrays),
-                "label": explanation.labels[i],
-                "score": float(explanation.scores[i]),
-                "checks": encode(_listed(explanation.checks[i]), arrays),
-            }
-            for i, picture in enumerate(explanation.pictures)
-        ],
-    }
-
-
-def _listed(checks: Mapping[str, Any]) -> dict[str, Any]:
-    return {**checks, "findings": list(checks["findings"])}
-
-
-def _is_hidden(name: Any) -> bool:
-    return type(name) is not str or name.startswith("__")
-
-
-def fields_of(manifest: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Return the fields of the explanation that was saved so."""
-    rows = manifest.pop("pictures")
-    digest, signed = manifest.pop("model_sha256"), manifest.pop("signed")
-    apart = manifest.pop("info", {})
-    checks = [decode(row["checks"], arrays) for row in rows]
-    return {
-        "values": arrays["values"],
-        "attributions": arrays.get("attributions"),
-        "scores": arrays["scores"],
-        "probabilities": arrays.get("probabilities"),
-        "targets": tuple(decode(row["target"], arrays) for row in rows),
-        "labels": tuple(row["label"] for row in rows),
-        "pictures": tuple(arrays[f"picture_{i}"] for i in range(len(rows))),
-        "geometries": tuple(
-            Geometry(**{name: tuple(value) for name, value in row["geometry"].items()})
-            for row in rows
-        ),
-        "signed": signed,
-        "checks": tuple({**one, "findings": tuple(one["findings"])} for one in checks),
-        "info": {**decode(manifest, arrays), **decode(apart, arrays)},
-        "model_sha256": digest,
-    }
+def _has_rows(words: Any, count: int) -> bool:
+    """Whether words come as a list for each of the texts."""
+    return isinstance(words, list | tuple) and len(words) == count

@@ -1,27 +1,34 @@
 """Figures of attribution maps: side by side, overlaid, or several methods in a grid.
 
-This package draws and does not depend on models. Maps are scaled for display here and only here,
-never modified, and drawn beside their colour scale. Matplotlib is imported when drawing starts.
+:func:`several` draws inputs of any kind, each in a way of its own; the other figures are of
+pictures. This package draws and does not depend on models. Maps are scaled for display here and
+only here, never modified, and drawn beside their colour scale. Matplotlib is imported when drawing
+starts.
 """
 
 from __future__ import annotations
 
-from keras_saliency.plot.figures import Column, gallery, grid, overlay, pair, scores
+from keras_saliency.plot.figures import Column, gallery, grid, overlay, pair, scores, several
 from keras_saliency.plot.fixations import comparison, density, losses
 from keras_saliency.plot.panel import Panel, colormap, limits, render_png
+from keras_saliency.plot.volumes import animation
+from keras_saliency.plot.words import html
 
 __all__ = [
     "Column",
     "Panel",
+    "animation",
     "colormap",
     "comparison",
     "density",
     "gallery",
     "grid",
+    "html",
     "limits",
     "losses",
     "overlay",
     "pair",
     "render_png",
     "scores",
+    "several",
 ]

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_saliency.errors import ImageError, MethodError, _arguments
+from keras_saliency.plot import signals, tables, volumes
+from keras_saliency.plot import words as words_of
 from keras_saliency.plot.panel import (
     Panel,
-    blend,
     caption,
     colormap,
-    grey,
     label,
+    limits,
     marks,
     rgb,
     scales,
-    shrink,
 )
 from keras_saliency.plot.sheet import INK, MARGIN, SMALL, Sheet, height, width, wrap, write
+from keras_saliency.plot.signals import WIDE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -93,26 +94,8 @@ def overlay(
             row = panels[k : k + across]
             words = sheet.row(0.16, *(f"{each.heading}\n{each.method}" for each in row))
         x = MARGIN + k % across * (sheet.column + 0.2)
-        over(sheet, x, panel, scale, alpha, words[k % across])
+        sheet.flat_bar(x, panel, scale, sheet.over(x, panel, scale, alpha, words[k % across]))
     return sheet.finish(caption(panels, percentile))
-
-
-def over(
-    sheet: Sheet,
-    x: float,
-    panel: Panel,
-    scale: tuple[float, float],
-    alpha: float,
-    words: Sequence[str],
-) -> None:
-    """Draw a map over its picture, shown gray, between the scale's ends, and the scale under it."""
-    from matplotlib.colors import ListedColormap
-
-    low, high = scale
-    share = shrink(np.clip(panel.map, low, high)) / high
-    sheet.image(x, panel, blend(grey(panel.picture), share, panel.signed, alpha), words)
-    bar = blend(np.full(256, 0.6), np.linspace(low / high, 1, 256), panel.signed, alpha)
-    sheet.flat_bar(x, panel, scale, ListedColormap(bar))
 
 
 def _rows(rows: Sequence[Any]) -> Sequence[Sequence[Panel]]:
@@ -180,6 +163,88 @@ def grid(
     return sheet.finish(caption(panels, percentile))
 
 
+def several(
+    panels: Sequence[Panel | tuple[str, Panel]],
+    figure: Figure | None = None,
+    percentile: float = 99.0,
+) -> Figure:
+    """Draw inputs of any kind below each other, such as all inputs of one model.
+
+    A picture is drawn beside its map. A signal is drawn over its attribution as colour, with an
+    axis of attribution below; of a volume the slices with the most attribution and the maximum
+    along each axis; of a video frames and the attribution of each; of tokens shaded words; of a
+    table bars.
+
+    Args:
+        panels: One or more, each alone or as ``(name, panel)``. Under a name, the
+            same title is printed once.
+        figure: Figure to draw on; it is cleared and resized to fit. None makes one in pyplot.
+        percentile: End of each map's colour scale, in (0, 100]; see :func:`limits`.
+
+    Raises:
+        MethodError: No panels, something else among them, no figure, or a percentile out of range.
+
+    Example:
+        >>> age = Panel(np.array([41.0]), np.array([0.3]), kind="table", names=("age",))
+        >>> photo = Panel(np.zeros((8, 8)), np.ones((8, 8)))
+        >>> figure = several([("photo", photo), ("patient", age)])
+    """
+    items = _named(panels)
+    for _, panel in items:
+        limits(panel.map, panel.signed, percentile)  # checks the percentile before a figure opens
+    sheet, above = Sheet(figure, [panel for _, panel in items], size=2.6), ""
+    for name, panel in items:
+        texts = "\n".join(filter(None, [panel.heading, panel.method]))
+        head = "" if name and texts == above else texts
+        for k, text in enumerate([one for one in (head, name) if one] or [""]):
+            sheet.heading(0.06 if k else 0.24, text, WIDE)
+        _DRAW[panel.kind](sheet, panel, percentile)
+        above = texts
+    coloured = [panel for _, panel in items if panel.kind != "table"]
+    return sheet.finish(caption(coloured, percentile) if coloured else "")
+
+
+def _named(panels: Any) -> list[tuple[str, Panel]]:
+    """Return panels with their names, ``""`` where they have none.
+
+    Raises:
+        MethodError: There is none, or something else among them.
+    """
+    items = list(panels) if isinstance(panels, list | tuple) else []
+    pairs = [("", one) if isinstance(one, Panel) else one for one in items]
+    if pairs and all(
+        isinstance(one, tuple) and len(one) == 2 and isinstance(one[0], str)
+        and isinstance(one[1], Panel) for one in pairs
+    ):  # fmt: skip
+        return pairs
+    got = "an empty list" if isinstance(panels, list | tuple) and not items else repr(panels)[:80]
+    raise MethodError(
+        "Expected a list of one or more panels, each alone or as (name, panel).",
+        f"Got {'a single Panel' if isinstance(panels, Panel) else got}.",
+        "Pass a list such as [('photo', Panel(picture, map))], or explanation.panels().",
+        "help(keras_saliency.plot.several)",
+    )
+
+
+def _beside(sheet: Sheet, panel: Panel, percentile: float) -> None:
+    """Draw a picture and its map side by side."""
+    scale = limits(panel.map, panel.signed, percentile)
+    x = MARGIN + sheet.column + _GAP
+    sheet.image(MARGIN, panel, rgb(panel.picture))
+    sheet.map(x, panel, scale)
+    text, ticks = label(panel, scale, percentile), max(map(width, marks(scale)))
+    sheet.tall_bar(x, panel, scale, text, ticks)
+
+
+_DRAW: dict[str, Callable[[Sheet, Panel, float], None]] = {
+    "picture": _beside,
+    "signal": signals.draw,
+    "volume": volumes.slices,
+    "video": volumes.frames,
+    "tokens": words_of.draw,
+    "table": tables.draw,
+}
+
 _BETWEEN, _ALPHA = 0.18, 0.7
 
 
@@ -229,7 +294,8 @@ def gallery(
             if k == 0:
                 sheet.image(x, row[0], rgb(row[0].picture), lines)
             else:
-                over(sheet, x, row[k - 1], row_ends[k - 1], _ALPHA, lines)
+                bar = sheet.over(x, row[k - 1], row_ends[k - 1], _ALPHA, lines)
+                sheet.flat_bar(x, row[k - 1], row_ends[k - 1], bar)
     return sheet.finish(" ".join(filter(None, [caption(panels, percentile), note])))
 
 

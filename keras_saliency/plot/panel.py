@@ -1,4 +1,4 @@
-"""One picture and its map; colours of maps, and figures as files."""
+"""One input and its map; colours of maps, and figures as files."""
 
 from __future__ import annotations
 
@@ -9,28 +9,53 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_saliency.errors import ImageError, MethodError, _arguments
+from keras_saliency.errors import ImageError, InputError, MethodError, _arguments, did_you_mean
 
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
 
+# The axes of each kind, without channels; the room that reads inputs stands above this one.
+AXES: dict[str, tuple[str, ...]] = {
+    "picture": ("H", "W"),
+    "signal": ("T",),
+    "volume": ("D", "H", "W"),
+    "video": ("T", "H", "W"),
+    "tokens": ("T",),
+    "table": ("F",),
+}
+_PLAIN = ("tokens", "table")  # no channels
+
+
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """One picture and one map of it, with the texts to print over them.
+    """One input and one map of it, with the texts to print over them.
 
     Args:
-        picture: (H, W) or (H, W, C). One channel is drawn gray, three as RGB; of two the first is
-            drawn, of more the first three, and the figure says so. ``uint8`` is shown as it is; any
-            other dtype is shown scaled from its least to its greatest finite value.
-        map: (H, W) attribution, any range. Non-finite values stay blank.
+        picture: The input, (*space) or (*space, C): (H, W, C) of a picture, (T, C) of a signal,
+            (D, H, W, C) of a volume, (T, H, W, C) of a video; (T,) of tokens, (F,) of a table. Of
+            pictures, volumes and videos one channel is drawn gray, three as RGB; of two the first
+            is drawn, of more the first three, and the figure says so. ``uint8`` is shown as it is;
+            any other dtype is shown scaled from its least to its greatest finite value.
+        map: (*space) attribution, any range. Non-finite values stay blank.
         title: Printed over the picture; wrapped when long.
         method: Printed over the map.
         signed: Whether the map's sign has meaning (for and against).
+        kind: ``"picture"``, ``"signal"``, ``"volume"``, ``"video"``, ``"tokens"``, ``"table"``.
+        attributions: (T, C) of a signal, the attribution of each channel; None colours every
+            channel by the map.
+        names: Words of tokens, features of a table, or channels of a signal, as many as there are;
+            empty where they are unknown.
 
     Raises:
-        ImageError: The picture is not one of these shapes, or the map has another frame.
+        ImageError: A picture is not one of these shapes, or its map has another frame.
+        InputError: The same of another kind; or names or attributions that do not fit.
+        MethodError: No such kind.
+
+    Example:
+        >>> Panel(np.array([4, 7]), np.array([0.1, -2.0]), kind="tokens", names=("a", "bear")).space
+        (2,)
     """
 
     picture: np.ndarray
@@ -38,22 +63,68 @@ class Panel:
     title: str = ""
     method: str = ""
     signed: bool = False
+    kind: str = "picture"
+    attributions: np.ndarray | None = None
+    names: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        """Check that the two shapes fit."""
-        shape, frame = np.shape(self.picture), np.shape(self.map)
-        if 0 in shape or len(frame) != 2 or len(shape) not in (2, 3) or shape[:2] != frame:
-            raise ImageError(
-                "Expected one picture (H, W) or (H, W, C) and one map (H, W) in its frame.",
-                f"Got a picture of shape {shape} and a map of shape {frame}.",
-                "Resize the map, or sum it over channels, until its shape is (H, W).",
-                "help(keras_saliency.plot.Panel)",
+        """Check that the shapes fit."""
+        read = "help(keras_saliency.plot.Panel)"
+        if not _arguments.is_word(self.kind, AXES):
+            raise MethodError(
+                f"No kind of input is called {self.kind!r}.",
+                f"Known: {', '.join(map(repr, AXES))}.",
+                did_you_mean(str(self.kind), AXES) or "Take one of these.",
+                read,
             )
+        axes, shape, frame = AXES[self.kind], np.shape(self.picture), np.shape(self.map)
+        rank, plain = len(axes), self.kind in _PLAIN
+        ranks = (rank,) if plain else (rank, rank + 1)
+        if 0 in shape or len(frame) != rank or len(shape) not in ranks or shape[:rank] != frame:
+            space = _tuple(axes)
+            one = space if plain else f"{space} or {_tuple((*axes, 'C'))}"
+            error = ImageError if self.kind == "picture" else InputError
+            name = "tokens" if self.kind == "tokens" else f"one {self.kind}"
+            raise error(
+                f"Expected {name} {one} and one map {space} in its frame.",
+                f"Got a {_IS.get(self.kind, self.kind)} of shape {shape} and a map of shape "
+                f"{frame}.",
+                f"Resize the map, or sum it over channels, until its shape is {space}.",
+                read,
+            )
+        count = 1 if len(shape) == 1 and self.kind == "signal" else shape[-1]
+        if self.attributions is not None and np.shape(self.attributions) != (*frame, count):
+            raise InputError(
+                f"Expected attributions of each channel, {(*frame, count)}.",
+                f"Got shape {np.shape(self.attributions)}.",
+                "Pass None to colour each channel by the map.",
+                read,
+            )
+        if len(self.names) not in (0, count):
+            raise InputError(
+                f"Expected {count} names, or none.",
+                f"Got {len(self.names)}.",
+                "Leave names out where they are unknown.",
+                read,
+            )
+
+    @property
+    def space(self) -> tuple[int, ...]:
+        """The sizes of the spatial axes, without channels."""
+        return np.shape(self.map)
 
     @property
     def heading(self) -> str:
         """The title, and the drawn channels of the picture if these are not all."""
-        return "\n".join(filter(None, [self.title, channels(np.shape(self.picture))]))
+        flat = np.shape(self.picture)[len(self.space) - 2 :] if len(self.space) > 1 else ()
+        return "\n".join(filter(None, [self.title, channels(flat)]))
+
+
+_IS = {"tokens": "text", "table": "row"}
+
+
+def _tuple(names: Sequence[str]) -> str:
+    return f"({', '.join(names)}{',' * (len(names) == 1)})"
 
 
 def channels(shape: tuple[int, ...]) -> str:
@@ -113,14 +184,45 @@ def colormap(signed: bool) -> Colormap:
     return matplotlib.colormaps["RdBu_r" if signed else "inferno"]
 
 
+def paper(signed: bool) -> Colormap:
+    """Return the colormap of what stands on a white ground: pale where the map is 0.
+
+    Signed maps are as in `colormap`; others are darker orange where they are larger. The darkest
+    colours, on which no text and no line is seen, are left out.
+    """
+    import matplotlib
+    from matplotlib.colors import ListedColormap
+
+    whole = matplotlib.colormaps["RdBu_r" if signed else "Oranges"]
+    return ListedColormap(whole(np.linspace(0.08 if signed else 0.0, 0.92, 511)))
+
+
+def shares(values: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
+    """Return values as shares of a scale's end, in [-1, 1], float64; 0 where they are not finite.
+
+    Example:
+        >>> shares(np.array([1.0, -8.0, np.nan]), (-2.0, 2.0)).tolist()
+        [0.5, -1.0, 0.0]
+    """
+    values = np.asarray(values, np.float64)
+    return np.where(np.isfinite(values), values.clip(*scale), 0.0) / scale[1]
+
+
 def scales(panels: Sequence[Panel], percentile: float) -> list[tuple[float, float]]:
-    """Return the limits of every panel, after checking that there are any."""
+    """Return the limits of every panel, after checking that there are any, all of pictures."""
     if (bare := isinstance(panels, Panel)) or len(panels) == 0:
         raise MethodError(
             "Expected a list of one or more panels.",
             "Got a single Panel." if bare else "Got an empty list (or an empty row of it).",
             "Pass a list such as [Panel(picture, map)].",
             "help(keras_saliency.plot.pair)",
+        )
+    if other := next((panel.kind for panel in panels if panel.kind != "picture"), None):
+        raise MethodError(
+            "Expected panels of pictures.",
+            f"Got one of kind {other!r}.",
+            "Draw it with keras_saliency.plot.several, which takes any kind.",
+            "help(keras_saliency.plot.several)",
         )
     return [limits(panel.map, panel.signed, percentile) for panel in panels]
 
@@ -173,11 +275,16 @@ def rgb(picture: np.ndarray) -> np.ndarray:
     whole = picture.reshape(*picture.shape[:2], -1)
     small = shrink(whole[..., : 3 if whole.shape[-1] >= 3 else 1])
     if picture.dtype != np.uint8:
-        finite = small[np.isfinite(small)]
-        low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
-        small = np.nan_to_num(small, nan=low, posinf=high, neginf=low) - low
-        small = 255 * small / ((high - low) or 1.0)
+        small = stretched(small)
     return np.broadcast_to(np.round(small).astype(np.uint8), (*small.shape[:2], 3))
+
+
+def stretched(values: np.ndarray) -> np.ndarray:
+    """Return values scaled from their least to their greatest finite one, in [0, 255]."""
+    finite = values[np.isfinite(values)].astype(np.float64)
+    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
+    values = np.nan_to_num(values.astype(np.float64), nan=low, posinf=high, neginf=low) - low
+    return 255 * values / ((high - low) or 1.0)
 
 
 def grey(picture: np.ndarray) -> np.ndarray:
@@ -199,7 +306,7 @@ def render_png(
     """Draw without pyplot and without a display, and return the bytes of a PNG file.
 
     Args:
-        draw: :func:`pair`, :func:`overlay` or :func:`grid`.
+        draw: :func:`pair`, :func:`overlay`, :func:`grid` or :func:`several`.
         panels: Its first argument.
         dpi: Pixels per inch; lowered for figures that would exceed 30000 pixels per side.
         **options: Its further arguments, except ``figure``.

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_saliency._io.files import shown
-from keras_saliency.plot.panel import Panel, colormap, marks, shrink
+from keras_saliency.errors import MethodError
+from keras_saliency.plot.panel import Panel, blend, colormap, grey, marks, shrink
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 SMALL, INK = 7.5, "0.3"  # points; a gray
 
@@ -48,6 +50,20 @@ def wrap(text: str, room: float, size: float = SMALL) -> list[str]:
     return lines
 
 
+def cut(text: str, room: float, size: float = SMALL) -> str:
+    """Return a text in one line, cut short with an ellipsis where it is wider than the room.
+
+    Example:
+        >>> cut("a name of many words", 0.6)
+        'a name…'
+    """
+    text = " ".join(shown(text).split()) or "\u2423" * bool(text)
+    if width(text, size) <= room:
+        return text
+    most = bisect_right(range(1, len(text)), room, key=lambda n: width(text[:n] + "\u2026", size))
+    return text[: max(most, 1)].rstrip() + "\u2026"
+
+
 def _fill(text: str, room: float, size: float) -> list[str]:
     """Break at the last space that fits, or inside a word that does not."""
     lines = []
@@ -77,22 +93,50 @@ def write(axes: Axes, text: str, at: tuple, offset: tuple = (0, 0), **style: Any
 MARGIN, _BAR = 0.15, 0.08
 
 
+def page(figure: Any) -> Figure:
+    """Return an empty figure: the one passed, or one of pyplot for None.
+
+    Raises:
+        MethodError: It is no figure.
+    """
+    from matplotlib.figure import Figure
+
+    if figure is None:
+        from matplotlib import pyplot
+
+        figure = pyplot.figure()
+    if not isinstance(figure, Figure):
+        raise MethodError(
+            "Expected figure to be a matplotlib.figure.Figure, or None for a new one.",
+            f"Got a {type(figure).__name__}.",
+            "Pass matplotlib.figure.Figure(), or axes.figure: the figure is laid out anew.",
+            "help(keras_saliency.plot.several)",
+        )
+    figure.clear()
+    return figure
+
+
 class Sheet:
     """Rows of pictures: ``size`` is the width of a square one, ``points`` the size of titles."""
 
     def __init__(
         self, figure: Figure | None, panels: Sequence[Panel], size: float = 3.0, points: float = 9.5
     ) -> None:
-        if figure is None:
-            from matplotlib import pyplot
-
-            figure = pyplot.figure()
-        figure.clear()
+        figure = page(figure)
         figure.set_layout_engine("none")
-        ratio = np.median([np.shape(p.map)[1] / np.shape(p.map)[0] for p in panels])
+        ratios = [p.space[1] / p.space[0] for p in panels if p.kind == "picture"]
+        ratio = np.median(ratios) if ratios else 1.0
         self.column, self.tallest = size * float(np.clip(ratio**0.5, 0.72, 1.7)), 1.25 * size
         self.figure, self.points, self.y, self.right, self.bottom = figure, points, 0.0, 0.0, 0.0
         self.boxes: list[tuple[Axes, float, float, float, float]] = []
+        self.texts: list[tuple[Text, float, float]] = []
+
+    def text(self, x, y, words: Sequence[str], size: float = SMALL, **style: Any) -> None:
+        """Write lines whose top left corner is at a position, and make room for them."""
+        style = {"color": INK, "va": "top", "parse_math": False, **style}
+        self.texts.append((self.figure.text(0, 0, "\n".join(words), size=size, **style), x, y))
+        self.right = max([self.right, *(x + width(line, size) for line in words)])
+        self.bottom = max(self.bottom, y + height(len(words), size))
 
     def row(self, gap: float, *titles: str) -> list[list[str]]:
         """Start a row with room for titles above it, and return these as lines."""
@@ -101,9 +145,16 @@ class Sheet:
         self.y = top + height(max(map(len, words)), self.points)
         return words
 
+    def heading(self, gap: float, text: str, room: float) -> None:
+        """Start a row with a title of its own above it, as wide as the room."""
+        top, words = self.bottom + gap if self.bottom else MARGIN, wrap(text, room, self.points)
+        if words:
+            self.text(MARGIN, top, words, self.points)
+        self.y = top + height(len(words), self.points)
+
     def image(self, x, panel: Panel, pixels: np.ndarray, words=(), **options: Any) -> None:
         """Draw in a panel's frame: pixels stay sharp when enlarged, and are averaged otherwise."""
-        axes, (h, w) = self._axes(x, self.y, *self._fit(panel)), np.shape(panel.map)
+        axes, (h, w) = self.axes(x, self.y, *self._fit(panel)), np.shape(panel.map)
         box = (-0.5, w - 0.5, h - 0.5, -0.5)
         axes.imshow(pixels, extent=box, interpolation="antialiased", **options)
         self.right = max([self.right, *(x + width(line, self.points) for line in words)])
@@ -128,10 +179,26 @@ class Sheet:
         self.right = max(self.right, x + reach + height(len(lines)))
         self.bottom = max(self.bottom, self.y + 0.5)
 
+    def over(
+        self, x, panel: Panel, scale: tuple[float, float], alpha: float, words: Sequence[str]
+    ) -> Colormap:
+        """Draw a map over its picture, shown gray; return the colours of the scale's bar."""
+        from matplotlib.colors import ListedColormap
+
+        low, high = scale
+        share = shrink(np.clip(panel.map, low, high)) / high
+        self.image(x, panel, blend(grey(panel.picture), share, panel.signed, alpha), words)
+        ramp = np.linspace(low / high, 1, 256)
+        return ListedColormap(blend(np.full(256, 0.6), ramp, panel.signed, alpha))
+
     def flat_bar(self, x, panel: Panel, scale, cmap: Colormap) -> None:
         """Add a colour bar under a map, as wide as the map."""
         w, h = self._fit(panel)
-        axes = self._bar(x, self.y + h + 0.06, w, _BAR, np.linspace(0, 1, 256)[None], cmap)
+        self.scale_bar(x, self.y + h + 0.06, w, scale, cmap)
+
+    def scale_bar(self, x, y, w, scale: tuple[float, float], cmap: Colormap) -> None:
+        """Add a colour bar of some width with its numbers below."""
+        axes = self._bar(x, y, w, _BAR, np.linspace(0, 1, 256)[None], cmap)
         low, middle, high = marks(scale)
         if (room := w / width(low + high)) < 1.2:
             low, high = f"{low} to {high}", ""
@@ -140,7 +207,7 @@ class Sheet:
         write(axes, high, (1, 0), (0, -2), ha="right", va="top")
         if scale[0] < 0 and room > 1.7:
             write(axes, middle, (0.5, 0), (0, -2), ha="center", va="top")
-        self.bottom = max(self.bottom, self.y + h + 0.29)
+        self.bottom = max(self.bottom, y + _BAR + 0.15)
 
     def finish(self, caption: str = "") -> Figure:
         """Size the figure to its content, position the content, and add the caption."""
@@ -149,8 +216,10 @@ class Sheet:
         self.figure.set_size_inches(across, down)
         for axes, x, y, w, h in self.boxes:
             axes.set_position((x / across, 1 - (y + h) / down, w / across, h / down))
-        x, y, text = MARGIN / across, 0.8 * MARGIN / down, "\n".join(lines)
-        self.figure.text(x, y, text, size=SMALL, color=INK, va="bottom")
+        for text, x, y in self.texts:
+            text.set_position((x / across, 1 - y / down))
+        x, y, note = MARGIN / across, 0.8 * MARGIN / down, "\n".join(lines)
+        self.figure.text(x, y, note, size=SMALL, color=INK, va="bottom", parse_math=False)
         return self.figure
 
     def _fit(self, panel: Panel) -> tuple[float, float]:
@@ -159,7 +228,8 @@ class Sheet:
         scale = min(self.column / w, self.tallest / h)
         return scale * w, scale * h
 
-    def _axes(self, x, y, w, h) -> Axes:
+    def axes(self, x, y, w, h) -> Axes:
+        """Add empty axes at a position on the sheet, and make room for them."""
         axes = self.figure.add_axes((0.0, 0.0, 1.0, 1.0))
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set(linewidth=0.5, color="0.7")
@@ -168,6 +238,6 @@ class Sheet:
         return axes
 
     def _bar(self, x, y, w, h, ramp: np.ndarray, cmap: Colormap) -> Axes:
-        axes = self._axes(x, y, w, h)
+        axes = self.axes(x, y, w, h)
         axes.imshow(ramp, cmap=cmap, aspect="auto", extent=(0, 1, 0, 1))
         return axes
