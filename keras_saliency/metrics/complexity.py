@@ -14,7 +14,8 @@ def complexity(attributions: ArrayLike) -> np.ndarray:
     """Return the entropy of the map's shares. Lower is better.
 
     Args:
-        attributions: (B, H, W) or (B, H, W, C), of any scale; absolute values count.
+        attributions: (B, *space) or (B, *space, C), of any scale; absolute values count. Maps of
+            pictures are (B, H, W).
 
     Returns:
         (B,) float64, in nat: 0 (one value holds all) to log N (N equal values; a map of zeros
@@ -40,7 +41,8 @@ def sparseness(attributions: ArrayLike) -> np.ndarray:
     """Return the Gini index of the map's absolute values. Higher is better.
 
     Args:
-        attributions: (B, H, W) or (B, H, W, C), of any scale; absolute values count.
+        attributions: (B, *space) or (B, *space, C), of any scale; absolute values count. Maps of
+            pictures are (B, H, W).
 
     Returns:
         (B,) float64: 0 (N equal values; a map of zeros counts as uniform) to 1 - 1 / N (one value

@@ -28,10 +28,10 @@ def average_drop(
     baseline. With a black baseline this is the paper's product of picture and map.
 
     Args:
-        score: ``score(images (N, H, W, C), rows (N,)) -> (N,)``, a probability: at least 0.
-        images: (B, H, W, C) in the model's input range.
-        maps: (B, H, W). One without a positive value hides all, a constant one shows all.
-        baselines: (B, H, W, C) or broadcastable to it: the pixels where the map is 0.
+        score: ``score(images (N, *space, C), rows (N,)) -> (N,)``, a probability: at least 0.
+        images: (B, H, W, C) in the model's input range, or other inputs, (B, *space, C).
+        maps: (B, *space). One without a positive value hides all, a constant one shows all.
+        baselines: (B, *space, C) or broadcastable to it: the pixels where the map is 0.
         batch_size: Number of pictures scored at once.
 
     Returns:
@@ -67,9 +67,9 @@ def increase_in_confidence(
 
     Args:
         score: As in `average_drop`.
-        images: (B, H, W, C) in the model's input range.
-        maps: (B, H, W).
-        baselines: (B, H, W, C) or broadcastable to it.
+        images: (B, H, W, C) in the model's input range, or other inputs, (B, *space, C).
+        maps: (B, *space).
+        baselines: (B, *space, C) or broadcastable to it.
         batch_size: Number of pictures scored at once.
 
     Returns:

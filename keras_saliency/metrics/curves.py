@@ -16,6 +16,9 @@ from keras_saliency.metrics.inputs import Score
 __all__ = ["Curves", "deletion", "deletion_curves", "insertion", "insertion_curves"]
 
 
+_STEPS = 32  # where the caller names none
+
+
 @dataclass(frozen=True, eq=False)
 class Curves:
     """The score while pixels are replaced.
@@ -40,7 +43,7 @@ def deletion(
     maps: ArrayLike,
     baselines: ArrayLike,
     *,
-    steps: int = 32,
+    steps: int | None = None,
     seed: int = 0,
     batch_size: int = 8,
 ) -> np.ndarray:
@@ -49,13 +52,14 @@ def deletion(
     Pixels are replaced by the baseline, highest first; a faithful map makes the score fall early.
 
     Args:
-        score: ``score(images (N, H, W, C), rows (N,)) -> (N,)``; a probability in the paper.
+        score: ``score(images (N, *space, C), rows (N,)) -> (N,)``; a probability in the paper.
             ``rows`` holds the number of the picture from which each is made.
-        images: (B, H, W, C) in the model's input range.
-        maps: (B, H, W). Only the order of values counts: the lowest come last, also if negative.
-        baselines: (B, H, W, C) or broadcastable to it: the end of the curve, such as black or
+        images: (B, H, W, C) in the model's input range, or other inputs, (B, *space, C).
+        maps: (B, *space). Only the order of values counts: the lowest come last, also if negative.
+        baselines: (B, *space, C) or broadcastable to it: the end of the curve, such as black or
             the mean.
         steps: Number of equal shares in which pixels are replaced; each costs a run of the model.
+            None takes 32, or one for each pixel where there are fewer, as in a row of a table.
         seed: Of the order of equal values (not the raster's), the same for all pictures.
         batch_size: Number of pictures scored at once.
 
@@ -88,7 +92,7 @@ def insertion(
     maps: ArrayLike,
     baselines: ArrayLike,
     *,
-    steps: int = 32,
+    steps: int | None = None,
     seed: int = 0,
     batch_size: int = 8,
 ) -> np.ndarray:
@@ -99,10 +103,10 @@ def insertion(
 
     Args:
         score: As in `deletion`.
-        images: (B, H, W, C) in the model's input range.
-        maps: (B, H, W). Only the order of values counts.
-        baselines: (B, H, W, C) or broadcastable to it: the start, such as a blur.
-        steps: Number of equal shares in which pixels are inserted.
+        images: (B, H, W, C) in the model's input range, or other inputs, (B, *space, C).
+        maps: (B, *space). Only the order of values counts.
+        baselines: (B, *space, C) or broadcastable to it: the start, such as a blur.
+        steps: Number of equal shares in which pixels are inserted; None as in `deletion`.
         seed: Of the order of equal values.
         batch_size: Number of pictures scored at once.
 
@@ -132,7 +136,7 @@ def deletion_curves(
     maps: ArrayLike,
     baselines: ArrayLike,
     *,
-    steps: int = 32,
+    steps: int | None = None,
     seed: int = 0,
     batch_size: int = 8,
 ) -> Curves:
@@ -148,7 +152,7 @@ def insertion_curves(
     maps: ArrayLike,
     baselines: ArrayLike,
     *,
-    steps: int = 32,
+    steps: int | None = None,
     seed: int = 0,
     batch_size: int = 8,
 ) -> Curves:
@@ -163,24 +167,23 @@ def _curves(
     start: np.ndarray,
     end: np.ndarray,
     maps: np.ndarray,
-    steps: int,
+    steps: int | None,
     seed: int,
     batch_size: int,
 ) -> Curves:
     """Replace the pixels of ``start`` by those of ``end``, the map's highest first."""
-    count, height, width, channels = start.shape
-    pixels = height * width
-    steps = inputs.count(steps, "steps", high=pixels)
+    count, pixels = len(start), maps[0].size
+    steps = min(_STEPS, pixels) if steps is None else inputs.count(steps, "steps", high=pixels)
     until = np.rint(np.linspace(0, pixels, steps + 1)).astype(int)
     order = ranking.highest_first(maps, seed)
 
     def replaced() -> Iterator[variants.Variant]:
         for row in range(count):
-            now, then = (np.array(a[row]).reshape(pixels, channels) for a in (start, end))
+            now, then = (np.array(a[row]).reshape(pixels, -1) for a in (start, end))
             for first, last in zip([0, *until[:-1]], until, strict=True):
                 moved = order[row, first:last]
                 now[moved] = then[moved]
-                yield row, now.reshape(height, width, channels).copy()
+                yield row, now.reshape(start.shape[1:]).copy()
 
     result = variants.all_scores(score, replaced(), (count, steps + 1), batch_size)
     return Curves(until / pixels, result)
