@@ -62,8 +62,8 @@ def sheet(
     rows: Sequence[Sequence[Drawn]],
     figure: Figure | None = None,
     *,
-    size: float = 3.2,
-    across: int = 4,
+    size: float = 4.4,
+    across: int = 3,
     note: str = "",
 ) -> Figure:
     """Draw figures beside each other, each below its text.
