@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import math
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -472,4 +472,17 @@ def test_a_metric_says_which_kinds_it_is_for():
             assert name not in caught.value.fix
     limited = {name for name, one in registry.METRICS.items() if len(one.kinds) < len(kinds.KINDS)}
     assert limited == {"road", "grid_pointing_game"}
-    assert math.isinf(registry.get("road").high)
+
+
+def test_the_page_says_the_same():
+    lines = (Path(__file__).parents[1] / "docs" / "compare.md").read_text().splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("| metrics | picture"))
+    heads = [cell.strip() for cell in lines[start].split("|")[2:-1]]
+    assert heads == list(kinds.KINDS)
+    said = {}
+    for line in itertools.takewhile(lambda line: line.startswith("|"), lines[start + 2 :]):
+        names, *cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        assert set(cells) <= {"yes", "no"}
+        meant = tuple(kind for kind, cell in zip(heads, cells, strict=True) if cell == "yes")
+        said |= dict.fromkeys(names.replace("`", "").split(", "), meant)
+    assert said == {name: metric.kinds for name, metric in registry.METRICS.items()}
