@@ -14,7 +14,7 @@ import numpy as np
 from keras_saliency import methods, targets
 from keras_saliency._engine.engine import Engine
 from keras_saliency._engine.micro_batches import BatchSize
-from keras_saliency._explain import attributed, check_batch_size, check_seed, explain
+from keras_saliency._explain import adapted, attributed, check_batch_size, check_seed, explain
 from keras_saliency._graph.adapter import Adapter
 from keras_saliency._graph.paths import KerasModel
 from keras_saliency._inputs import preprocessing
@@ -74,7 +74,7 @@ class Explainer:
         object.__setattr__(self, "batch_size", check_batch_size(self.batch_size))
         object.__setattr__(self, "seed", check_seed(self.seed))
         _for_each(self._target)
-        _ = self._adapter, self._method, self._preprocess
+        _ = self._adapter.cache, self._method, self._preprocess
 
     def __call__(self, image: ModelInputs) -> Explanation:
         """Return the `explain` result of a picture, a batch or a list of pictures."""
@@ -268,9 +268,10 @@ class Explainer:
         if isinstance(target, Class):
             classes = [_number(one.target) for one in group]
             target = replace(target, index=classes)
-        engine = Engine(self._adapter, target, batch, self.batch_size)
+        adapter = adapted(self.model, self._method)
+        engine = Engine(adapter, target, batch, self.batch_size)
         result = attributed(
-            self.model, batch, engine, self._method, self.seed, self.batch_size, started
+            adapter, batch, engine, self._method, self.seed, self.batch_size, started
         )
         return list(result)
 
