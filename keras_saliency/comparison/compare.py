@@ -211,12 +211,11 @@ def _without_meaning(methods: Mapping[str, Method], kind: Kind, named: bool) -> 
     Raises:
         MethodError: There are any, and the caller named them.
     """
-    result = {}
-    for label, method in methods.items():
-        try:
-            method.check_kind(kind)
-        except MethodError as error:
-            result[label] = metric_inputs.reason(error)
+    result = {
+        label: metric_inputs.reason(method.not_for(kind))
+        for label, method in methods.items()
+        if kind.name not in method.kinds
+    }
     if result and named:
         fitting = [one for one in method_names() if kind.name in get_method(one).kinds]
         raise MethodError(
