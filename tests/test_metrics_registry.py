@@ -152,14 +152,16 @@ def test_what_cannot_be_used_is_refused(metric):
         _refused(match, _run, metric, {**_given(images, maps), **other})
 
     if "images" in metric.needs:
-        for shape in ((12, 12, 2), (0, 12, 12, 2), ()):
+        for shape in ((12, 2), (0, 12, 12, 2), (1, 1, 1, 1, 1, 1), ()):
             refused(r"Expected a batch of one or more pictures", images=np.ones(shape))
+        if {"maps", "attributions"} & set(metric.needs):  # a single picture is no batch of signals
+            refused(r"Got shape \(3, .* image\[None\]", images=np.ones((12, 12, 2)), baselines=0.0)
         refused("Expected pictures to be finite. Got 1 of 864 .* is nan", images=_spoilt(images))
         refused("Expected pictures to be an array of numbers", images=[["a"]])
     for name in {"maps", "attributions"} & set(metric.needs):
         for value in (np.nan, np.inf, -np.inf):
             refused(f"Expected {name} to be finite", **{name: _spoilt(maps, value)})
-        refused(f"Expected .*{name}.* Got shape", **{name: maps[0]})
+        refused(f"Expected .*{name}.* Got shape", **{name: maps[0, 0]})
         refused(f"Expected {name} to be an array of numbers", **{name: [[[1, 2], [3]]]})
         if "images" in metric.needs:
             refused(f"Expected {name} of the pictures' size", **{name: maps[:2]})

@@ -38,6 +38,11 @@ class Kind:
     is_embedded: bool = False
 
     @property
+    def noun(self) -> str:
+        """What one is called, such as ``"picture"`` or ``"text"``; several have an s."""
+        return self.one.split(" ", 1)[1]
+
+    @property
     def rank(self) -> int:
         """The number of axes of the input itself, without the batch axis."""
         return len(self.axes) + self.has_channels

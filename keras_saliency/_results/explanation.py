@@ -327,3 +327,7 @@ class Explanation:
 def _has_rows(words: Any, count: int) -> bool:
     """Whether words come as a list for each of the texts."""
     return isinstance(words, list | tuple) and len(words) == count
+
+
+_PLOT = "help(keras_saliency.Explanation.plot)"
+_ANIMATE = "help(keras_saliency.Explanation.animate)"

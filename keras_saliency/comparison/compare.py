@@ -1,4 +1,4 @@
-"""compare(): many methods on the same pictures, scored by many metrics."""
+"""compare(): many methods on the same pictures, or other inputs, scored by many metrics."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from keras_saliency._graph.configuration import KerasModel
 from keras_saliency._inputs import pictures
 from keras_saliency._inputs.batch import Batch, prepare
 from keras_saliency._inputs.geometry import BoxLike
+from keras_saliency._inputs.kinds import Kind, KindName
 from keras_saliency._inputs.pictures import ModelInputs
 from keras_saliency._inputs.preprocessing import Preprocessing
 from keras_saliency._io import progress
@@ -63,17 +64,20 @@ def compare(
     names: Sequence[str] | None = None,
     warm: bool = False,
     tell: Callable[[str], None] | None = None,
+    kind: KindName | None = None,
 ) -> Comparison:
     """Explain pictures by several methods, and score each map by several metrics.
 
     All methods explain the same target: the predicted class is computed once. A method that cannot
-    work on the model becomes a line with the reason.
+    work on the model becomes a line with the reason. Signals, volumes, videos, texts and tables are
+    compared in the same way.
 
     Args:
         model: A Keras 3 model, as in `explain`.
-        images: Pictures, as in `explain`.
+        images: Pictures or other inputs, as in `explain`.
         methods: Names, methods with options, or ``"all"``. None takes ten quick ones: gradients,
-            paths, backward rules, CAMs and occlusion.
+            paths, backward rules, CAMs and occlusion. Of these and of ``"all"`` a method that has
+            no meaning for the kind of input becomes a line too.
         metrics: Names of `keras_saliency.metrics.registry`, or its metrics with other ``options``.
             None takes deletion, insertion and sparseness, and with ``boxes`` or ``masks`` the
             pointing game and the energy inside.
@@ -85,12 +89,16 @@ def compare(
             bottom, right)`` or several, in the pixels of the original picture. A box may be a
             `keras_saliency.Box` or a dict with these names, too. Maps are scored at the picture's
             own size.
-        masks: The same as bool arrays (H0, W0).
+        masks: The same as bool arrays (H0, W0); of other inputs in their spatial axes, such as (T,)
+            of a signal. Those have no boxes.
         baseline: The replacement of missing pixels: a word, a number or an array, as in methods.
-            None is black, and a blur for insertion, as in its paper.
+            None is black, and a blur for insertion, as in its paper. Of other inputs black is 0
+            (of a text the embedding 0); texts and tables, whose values have no neighbours, have no
+            blur. For a table the mean of the training data, ``data.mean(axis=0)``, says more.
         names: Names of the pictures; None takes their files' names.
         warm: Run each method twice and time the second run: the first one compiles.
         tell: Called with a line of text after each method.
+        kind: As in `explain`.
 
     Returns:
         A `Comparison`: ``print()``, ``plot()``, ``plot("scores")``, ``save()``, ``to_html()``.
@@ -100,8 +108,9 @@ def compare(
         ``completeness_error`` is measured from each method's own baseline.
 
     Raises:
-        KerasSaliencyError: A picture, the target, or the name of a method or metric is wrong; or a
-            metric needs an argument that is missing. Later failures are stored in the result.
+        KerasSaliencyError: A picture, the target, or the name of a method or metric is wrong; a
+            method or metric that was named has no meaning for the kind of input; or a metric needs
+            an argument that is missing. Later failures are stored in the result.
 
     Example:
         >>> result = keras_saliency.compare(model, img, ["gradient", "grad_cam"], ["sparseness"])
@@ -114,7 +123,9 @@ def compare(
     wanted = _METRICS + _LOCATING * located if metrics is None else _listed(metrics, MetricError)
     scored: dict[str, Metric] = labelled([get_metric(one) for one in wanted])
     adapter = Adapter(model)
-    batch = prepare(adapter, images, preprocess)
+    batch = prepare(adapter, images, preprocess, kind)
+    named = methods is not None and not _arguments.is_word(methods, ("all",))
+    errors = _without_meaning(chosen, batch.kind, named)
     engine = _decided(adapter, targets.get(target), batch, batch_size)
     metric_arguments = MetricInputs(
         engine,
@@ -129,15 +140,14 @@ def compare(
         metric_arguments.check(metric)
     if baseline is not None:
         engine.fill(baseline)  # raises now rather than after an hour
-    called = _names(names, images, len(batch.images))
+    called = _names(names, images, len(batch.images), batch.kind)
 
     explanations: dict[str, Explanation] = {}
-    errors: dict[str, str] = {}
     values = np.full((len(chosen), len(scored), len(batch.images)), np.nan)
     metric_errors: dict[tuple[str, str], str] = {}
     for m, (label, method) in enumerate(chosen.items()):
         try:
-            for _ in range(1 + warm):
+            for _ in range(0 if label in errors else 1 + warm):
                 started = time.perf_counter()
                 current = adapted(model, method)
                 fresh = Engine(current, engine.target, batch, batch_size)
@@ -175,7 +185,8 @@ def compare(
             "watched": metric_arguments.sure.target.score,
             "seed": seed,
             "batch_size": batch_size,
-            "baseline": "black, a blur for insertion" if baseline is None else _described(baseline),
+            "baseline": _usual(batch.kind) if baseline is None else _described(baseline),
+            "kind": batch.kind.name,
             "preprocess": batch.preprocessed,
             "warm": warm,
             **provenance.of_run(model),
@@ -191,6 +202,29 @@ def _methods(methods: Any) -> list[Method]:
     elif _arguments.is_word(methods, ("all",)):
         methods = method_names()
     return [get_method(one) for one in _listed(methods, MethodError)]
+
+
+def _without_meaning(methods: Mapping[str, Method], kind: Kind, named: bool) -> dict[str, str]:
+    """Return why methods have no meaning for a kind of input, by their labels.
+
+    Raises:
+        MethodError: There are any, and the caller named them.
+    """
+    result = {
+        label: metric_inputs.reason(method.not_for(kind))
+        for label, method in methods.items()
+        if kind.name not in method.kinds
+    }
+    if result and named:
+        fitting = [one for one in method_names() if kind.name in get_method(one).kinds]
+        raise MethodError(
+            f"Expected methods that have a meaning for {kind.one}, {kind.shape}.",
+            f"Got {', '.join(result)}, which {'have' if len(result) > 1 else 'has'} none.",
+            f"Leave {'them' if len(result) > 1 else 'it'} out. Those that have: "
+            f"{', '.join(fitting)}.",
+            _READ,
+        )
+    return result
 
 
 def _listed(items: Any, error: type[MethodError] | type[MetricError]) -> list[Any]:
@@ -225,19 +259,20 @@ def _classes(engine: Engine) -> int | None:
     return engine.output_shape[-1]
 
 
-def _names(names: Sequence[str] | None, images: Any, count: int) -> tuple[str, ...]:
-    """Return the names of the pictures."""
+def _names(names: Sequence[str] | None, images: Any, count: int, kind: Kind) -> tuple[str, ...]:
+    """Return the names of the pictures, or of inputs of another kind."""
     if names is not None:
         if np.ndim(names) != 1 or len(names) != count:
             raise ImageError(
-                f"Expected {count} names, one for each picture.",
+                f"Expected {count} names, one for each {kind.noun}.",
                 f"Got names={names!r}.",
-                "Pass one name for each picture.",
+                f"Pass one name for each {kind.noun}.",
                 _READ,
             )
         return tuple(shown(str(name)) for name in names)
-    numbers = [f"picture {i + 1}" for i in range(count)]
-    several = numbers if isinstance(images, Mapping) else pictures.apart(images)
+    numbers = [f"{kind.noun} {i + 1}" for i in range(count)]
+    no_files = isinstance(images, Mapping) or kind.is_embedded  # a text is no file's name
+    several = numbers if no_files else pictures.apart(images)
     if len(several) != count:
         return tuple(numbers)
     both = zip(several, numbers, strict=True)
@@ -259,6 +294,11 @@ def _reasons(why: Mapping[int, str], names: Sequence[str]) -> str:
 
 def _seconds(result: Explanation) -> str:
     return f"{result.info['seconds']:.2f} s"
+
+
+def _usual(kind: Kind) -> str:
+    """Return the baseline where the caller passes none."""
+    return "black, a blur for insertion" if kind.has_neighbours else "black"
 
 
 def _described(baseline: Any) -> Any:

@@ -1,4 +1,7 @@
-"""The arguments of metrics: scores, pictures, maps, baselines, objects; from one engine."""
+"""The arguments of metrics: scores, pictures, maps, baselines, objects; from one engine.
+
+Pictures stand for inputs of any kind: (B, *space, C), maps (B, *space).
+"""
 
 from __future__ import annotations
 
@@ -44,8 +47,8 @@ class MetricInputs:
         seed: For metrics and methods that draw.
         batch_size: Pictures that go through the model at once.
         baseline: The replacement of missing pixels; None takes the metric's default.
-        ground_truth_masks: For each picture a mask (H0, W0) bool of the object, in its own frame;
-            or None.
+        ground_truth_masks: For each picture a mask (H0, W0) bool of the object, in its own frame
+            (of other inputs in their spatial axes); or None.
     """
 
     engine: Engine
@@ -60,9 +63,11 @@ class MetricInputs:
         """Check that a metric can get its arguments, and that it takes its options.
 
         Raises:
-            MetricError: There are no boxes or masks, the target is no class, there is no other
+            MetricError: It has no meaning for the kind of input, there are no boxes or masks, the
+                target is no class, there is no other
                 class, an option is unknown or impossible, or it needs another argument.
         """
+        metric.check_kind(self.engine.kind)
         needs, name = set(metric.needs), f"the metric {metric.name!r}"
         if "inside" in needs and self.ground_truth_masks is None:
             raise MetricError(
@@ -104,13 +109,13 @@ class MetricInputs:
         arguments: dict[str, Any] = {
             "score": lambda images, rows: np.zeros(len(rows)),
             "images": noise,
-            "maps": np.zeros(shape[:3]),
-            "attributions": np.zeros(shape[:3]),
+            "maps": np.zeros(shape[:-1]),
+            "attributions": np.zeros(shape[:-1]),
             "baselines": 0 * noise,
-            "attribute": lambda images: np.zeros(images.shape[:3]),
+            "attribute": lambda images: np.zeros(images.shape[:-1]),
             "classes": [0],
             "count": self.count,
-            "maps_of": lambda classes: np.zeros(shape[:3]),
+            "maps_of": lambda classes: np.zeros(shape[:-1]),
         }
         if self.ground_truth_masks is not None and "inside" in metric.needs:
             arguments |= {
@@ -189,7 +194,9 @@ class MetricInputs:
         return job.method.shares(values, self.engine.images[job.rows], self.engine.kind)
 
     def _baselines(self, job: Job) -> np.ndarray:
-        usual: Any = "blur" if job.metric.name == "insertion" else "black"
+        # Where values have no neighbours there is no blur.
+        blurred = job.metric.name == "insertion" and self.engine.kind.has_neighbours
+        usual: Any = "blur" if blurred else "black"
         baseline = usual if self.baseline is None else self.baseline
         if job.metric.name == "completeness_error":
             own = _own_baseline(job.method)
@@ -207,7 +214,7 @@ class MetricInputs:
         return lambda images: self._again(job.method, self.engine.with_images(job.rows, images))
 
     def _again(self, method: Method, engine: Engine) -> np.ndarray:
-        """Return the map (B, H, W) of other pictures, or of another class."""
+        """Return the map (B, *space) of other pictures, or of another class."""
         result = method.attribute(engine, self.seed)
         if engine.is_grid(result.values):
             return resampling.resize(result.values, engine.images.shape[1:-1])
@@ -265,15 +272,17 @@ def _own_baseline(method: Any) -> Any:
 
 
 def ground_truth_masks(
-    boxes: Any, masks: Any, sizes: Sequence[tuple[int, int]]
+    boxes: Any, masks: Any, sizes: Sequence[tuple[int, ...]]
 ) -> list[np.ndarray] | None:
     """Return the object of each picture as a mask (H0, W0) in the picture's own frame, or None.
+
+    Objects in other inputs are masks in the input's spatial axes.
 
     Args:
         boxes: For each picture a box ``(top, left, bottom, right)`` or several; one picture's box
             or boxes may stand alone.
         masks: For each picture (H0, W0) bool; one picture's may stand alone.
-        sizes: Height and width of each picture.
+        sizes: Height and width of each picture, or an input's spatial sizes.
 
     Raises:
         MetricError: Both are passed, or they do not fit the pictures.
@@ -283,7 +292,14 @@ def ground_truth_masks(
     objects, kind = (boxes, "boxes") if masks is None else (masks, "masks")
     if boxes is not None and masks is not None:
         raise _refused("boxes or masks", "Got both.")
-    if len(sizes) == 1 and _is_one(objects, kind):
+    if kind == "boxes" and len(sizes[0]) != 2:
+        raise MetricError(
+            f"Expected masks of the objects: inputs of {len(sizes[0])} spatial axes have no boxes.",
+            "Got boxes=.",
+            f"Pass masks=, for each input one of bool, such as of shape {sizes[0]}.",
+            _READ,
+        )
+    if len(sizes) == 1 and _is_one(objects, kind, len(sizes[0])):
         objects = [objects]
     try:
         count = len(objects)
@@ -294,7 +310,7 @@ def ground_truth_masks(
     result = []
     for row, (one, size) in enumerate(zip(objects, sizes, strict=True)):
         if kind == "boxes":
-            result.append(localization.box_masks([one], size, first=row)[0])
+            result.append(localization.box_masks([one], (size[0], size[1]), first=row)[0])
             continue
         mask = np.asarray(one)
         if mask.dtype != bool or mask.shape != size or not mask.any():
@@ -307,10 +323,10 @@ def ground_truth_masks(
     return result
 
 
-def _is_one(objects: Any, kind: str) -> bool:
+def _is_one(objects: Any, kind: str, axes: int) -> bool:
     """Return whether these are one picture's objects: a box, several in a row, a mask."""
     if kind == "masks":
-        return np.ndim(objects) == 2
+        return np.ndim(objects) == axes
     if is_box(objects):
         return True
     try:

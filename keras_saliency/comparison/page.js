@@ -16,9 +16,10 @@ for (const photo of document.querySelectorAll("section.photo")) {
       over.hidden = over.id !== "over-" + key;
       if (over.hidden) continue;
       const kind = over.classList.contains("signed") ? "signed" : "plain";
+      photo.querySelector(".now").textContent = over.dataset.method;
+      if (!base) continue;  // each map has its own figure
       stack.className = "stack " + kind;
       scale.className = "scale " + kind;
-      photo.querySelector(".now").textContent = over.dataset.method;
       photo.querySelector(".low").textContent = over.dataset.low;
       photo.querySelector(".high").textContent = over.dataset.high;
     }
@@ -33,7 +34,7 @@ for (const photo of document.querySelectorAll("section.photo")) {
     photo.classList.toggle("dim", grey.checked);
   }
   for (const tile of tiles) {  // each picture stands in the file once
-    tile.querySelector(".base").src = base.src;
+    if (base) tile.querySelector(".base").src = base.src;
     tile.querySelector(".over").src = document.getElementById("over-" + tile.dataset.key).src;
     tile.addEventListener("click", () => {
       show(tile.dataset.key);
@@ -41,10 +42,11 @@ for (const photo of document.querySelectorAll("section.photo")) {
     });
   }
   for (const radio of radios) radio.addEventListener("change", () => show(radio.value));
-  slider.addEventListener("input", fade);
-  grey.addEventListener("change", dim);
   const chosen = radios.find((radio) => radio.checked) || radios[0];
   show(chosen.value);
+  if (!base) continue;
+  slider.addEventListener("input", fade);
+  grey.addEventListener("change", dim);
   fade();
   dim();
 }

@@ -1,4 +1,7 @@
-"""One self-contained HTML file: photos, maps over them, scores, checks and the manifest."""
+"""One self-contained HTML file: photos, maps over them, scores, checks and the manifest.
+
+Inputs that are no pictures have no map over them, but a figure for each method.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +38,7 @@ class Layer:
         scores: Texts such as ``"deletion 0.12"``.
         checks: The method's own checks.
         findings: Sentences about what looks wrong.
+        figure: A PNG to show in place of a map over the photo.
     """
 
     name: str
@@ -43,6 +47,7 @@ class Layer:
     scores: Sequence[str] = ()
     checks: Mapping[str, float] = field(default_factory=dict)
     findings: Sequence[str] = ()
+    figure: bytes | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,16 +57,18 @@ class Photo:
     Attributes:
         name: The file's name.
         title: The explained target, such as ``"espresso, logit 9.13"``.
-        picture: (H, W, C), uint8 or float.
+        picture: (H, W, C), uint8 or float; None where each layer has its own figure.
         layers: One for each method that has a map.
         table: The scores of this photo.
+        noun: What it is called.
     """
 
     name: str
     title: str
-    picture: np.ndarray
+    picture: np.ndarray | None
     layers: Sequence[Layer]
     table: Table
+    noun: str = "photo"
 
 
 def page(
@@ -87,9 +94,10 @@ def page(
     script = _part("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False, default=repr)
+    nouns = f"{photos[0].noun if photos else 'photo'}s"
     overall = (
-        f'<section aria-labelledby="overall"><h2 id="overall">All {len(photos)} photos</h2>'
-        f"{_wide('Scores of all photos', summary.html())}</section>"
+        f'<section aria-labelledby="overall"><h2 id="overall">All {len(photos)} {nouns}</h2>'
+        f"{_wide(f'Scores of all {nouns}', summary.html())}</section>"
         if summary
         else ""
     )
@@ -101,7 +109,7 @@ def page(
         .replace("SIGNED", gradient(True))
         .replace("PLAIN", gradient(False)),
         "script": script,
-        "links": _links(photos),
+        "links": _links(photos, nouns.capitalize()),
         "summary": overall,
         "photos": "".join(_photo(k, photo, percentile) for k, photo in enumerate(photos)),
         "manifest": html.escape(text),
@@ -114,20 +122,20 @@ def _part(name: str) -> str:
     return (_HERE / name).read_text(encoding="utf-8")
 
 
-def _links(photos: Sequence[Photo]) -> str:
+def _links(photos: Sequence[Photo], label: str) -> str:
     if len(photos) < 2:
         return ""
     rows = (
         f'<li><a href="#photo-{k}">{html.escape(p.name)}</a></li>' for k, p in enumerate(photos)
     )
-    return f'<nav aria-label="Photos"><ul>{"".join(rows)}</ul></nav>'
+    return f'<nav aria-label="{label}"><ul>{"".join(rows)}</ul></nav>'
 
 
 def _photo(k: int, photo: Photo, percentile: float) -> str:
     name = html.escape(photo.name)
-    height, width = np.shape(photo.picture)[:2]
     ends = [limits(layer.map, layer.signed, percentile) for layer in photo.layers]
     overlays, choices, tiles = [], [], []
+    base = "" if photo.picture is None else '<img class="base" alt="">'
     for number_, (layer, end) in enumerate(zip(photo.layers, ends, strict=True)):
         method, shown = html.escape(layer.name), number_ == 0
         kind = "signed" if layer.signed else "plain"
@@ -136,7 +144,7 @@ def _photo(k: int, photo: Photo, percentile: float) -> str:
             f'<img class="over {kind}" id="over-{key}" data-method="{method}" '
             f'data-low="{_end(end[0])}" data-high="{_end(end[1])}" '
             f'alt="Map of {method} over {name}" '
-            f'src="{map_uri(layer.map, layer.signed, end)}"{"" if shown else " hidden"}>'
+            f'src="{_layer_uri(layer, end)}"{"" if shown else " hidden"}>'
         )
         choices.append(
             f'<label><input type="radio" name="method-{k}" value="{key}"'
@@ -145,29 +153,39 @@ def _photo(k: int, photo: Photo, percentile: float) -> str:
         words = "".join(f"<span>{html.escape(score)}</span>" for score in layer.scores)
         tiles.append(
             f'<li><button type="button" class="tile" data-key="{key}" '
-            f'aria-pressed="{"true" if shown else "false"}"><span class="stack {kind}" '
-            f'style="{_fit(width, height, "14rem")}"><img class="base" alt="">'
+            f'aria-pressed="{"true" if shown else "false"}">'
+            f"{_stack(photo, 'span', kind, '14rem')}{base}"
             f'<img class="over" alt=""></span><strong>{_breaking(method)}</strong>'
             f'<span class="words">{words}</span></button></li>'
         )
+    ground = scale = fading = drawn = ""
+    if photo.picture is not None:
+        ground = f'<img class="base" alt="Photo {name}" src="{photo_uri(photo.picture)}">'
+        scale = (
+            '<span class="scale"><span class="low"></span><span class="bar"></span>'
+            '<span class="high"></span></span>'
+        )
+        fading = (
+            f'<div class="slide"><label for="opacity-{k}">Opacity of the map'
+            f'</label><input type="range" id="opacity-{k}" class="opacity" min="0" max="100" '
+            f'step="1" value="80"><output for="opacity-{k}">80%</output></div>'
+            '<label class="switch"><input type="checkbox" class="grey" checked> Photo in grey'
+            "</label>"
+        )
+        drawn = channels(np.shape(photo.picture))
     stage = (
-        f'<figure class="stage"><div class="stack" style="{_fit(width, height, "75vh")}">'
-        f'<img class="base" alt="Photo {name}" src="{photo_uri(photo.picture)}">'
+        f'<figure class="stage">{_stack(photo, "div", "", "75vh")}{ground}'
         f"{''.join(overlays)}</div>"
-        f'<figcaption><span class="now" aria-live="polite"></span><span class="scale">'
-        f'<span class="low"></span><span class="bar"></span><span class="high"></span></span>'
+        f'<figcaption><span class="now" aria-live="polite"></span>{scale}'
         f"</figcaption></figure>"
     )
     controls = (
-        f'<div class="controls"><div class="slide"><label for="opacity-{k}">Opacity of the map'
-        f'</label><input type="range" id="opacity-{k}" class="opacity" min="0" max="100" '
-        f'step="1" value="80"><output for="opacity-{k}">80%</output></div>'
-        f'<label class="switch"><input type="checkbox" class="grey" checked> Photo in grey</label>'
+        f'<div class="controls">{fading}'
         f'<fieldset class="methods"><legend>Method</legend>{"".join(choices)}</fieldset></div>'
         if choices
-        else '<p class="note">No method has a map of this photo.</p>'
+        else f'<p class="note">No method has a map of this {photo.noun}.</p>'
     )
-    what = ", ".join(filter(None, [photo.title, channels(np.shape(photo.picture))]))
+    what = ", ".join(filter(None, [photo.title, drawn]))
     return (
         f'<section class="photo" id="photo-{k}" aria-labelledby="name-{k}">'
         f'<h2 id="name-{k}">{name}</h2><p class="what">{html.escape(what)}</p>'
@@ -175,6 +193,21 @@ def _photo(k: int, photo: Photo, percentile: float) -> str:
         f"<h3>Scores</h3>{_wide(f'Scores of {name}', photo.table.html())}"
         f'<h3>All maps</h3><ul class="tiles">{"".join(tiles)}</ul>{_checks(photo)}</section>'
     )
+
+
+def _stack(photo: Photo, tag: str, kind: str, tallest: str) -> str:
+    """Return the start of an element whose images lie over each other, or that has one figure."""
+    if photo.picture is None:
+        return f'<{tag} class="stack figure">'
+    height, width = np.shape(photo.picture)[:2]
+    names = f"stack {kind}".strip()
+    return f'<{tag} class="{names}" style="{_fit(width, height, tallest)}">'
+
+
+def _layer_uri(layer: Layer, end: tuple[float, float]) -> str:
+    if layer.figure is None:
+        return map_uri(layer.map, layer.signed, end)
+    return _uri("png", io.BytesIO(layer.figure))
 
 
 def _checks(photo: Photo) -> str:

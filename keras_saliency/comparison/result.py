@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from os import PathLike
 from pathlib import Path
@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 import numpy.typing as npt
 
+from keras_saliency._inputs.kinds import KINDS, Kind
 from keras_saliency._io import folders
 from keras_saliency._io.files import local_path, shown
-from keras_saliency.comparison import writing
+from keras_saliency.comparison import drawing, writing
 from keras_saliency.comparison.table import (
     Cell,
     Table,
@@ -43,6 +44,8 @@ _ARROWS = {True: "↑", False: "↓"}
 class Comparison:
     """Scores of M methods on B pictures, by K metrics.
 
+    The pictures may be signals, volumes, videos, texts or rows of a table: see `kind`.
+
     Attributes:
         methods: M labels: names, with the options that are not the defaults.
         metrics: K labels.
@@ -54,8 +57,8 @@ class Comparison:
         metric_errors: Why a metric has no number, by both labels, with the pictures' names.
         higher_is_better: (K,) which way each metric points.
         names: B names of the pictures.
-        pictures: The original pictures, (H0, W0, C).
-        info: Model, target, seed, baseline, versions.
+        pictures: The original pictures, (H0, W0, C), or arrays of another kind.
+        info: Model, kind of input, target, seed, baseline, versions.
     """
 
     methods: tuple[str, ...]
@@ -88,6 +91,21 @@ class Comparison:
     def _repr_html_(self) -> str:
         """Return the HTML table that notebooks show."""
         return self.summary().html(self.title())
+
+    @property
+    def kind(self) -> Kind:
+        """What the pictures are."""
+        return KINDS[self.info.get("kind", "picture")]
+
+    @property
+    def are_flat(self) -> bool:
+        """Whether maps can be laid over pictures: they have two spatial axes."""
+        return len(self.kind.axes) == 2
+
+    @property
+    def nouns(self) -> str:
+        """What several of them are called, such as ``"pictures"`` or ``"rows"``."""
+        return f"{self.kind.noun}s"
 
     # ------------------------------------------------------------------ numbers
 
@@ -130,7 +148,7 @@ class Comparison:
         """Return one line: the methods, the pictures and the model."""
         explained = next(iter(self.explanations.values()), None)
         count = len(self)
-        on = f"{count} pictures" if count > 1 else self.names[0]
+        on = f"{count} {self.nouns}" if count > 1 else self.names[0]
         if explained is not None and count == 1:
             on += f" ({explained.title()})"
         return f"{len(self.methods)} methods on {on}, model {self.info['model']}"
@@ -170,20 +188,29 @@ class Comparison:
 
     def panels(self, count: int = _DRAWN) -> list[list[Panel]]:
         """Return the first pictures with their maps, ready for `keras_saliency.plot.figures`."""
-        from keras_saliency.plot import Panel
-
         rows: list[list[Panel]] = []
         for i, picture in enumerate(self.names[:count]):
             row: list[Panel] = []
             for method, result in self.explanations.items():
-                one, title = result[i], f"{picture}\n{result.title(i)}"
-                took = seconds(self.seconds[self.methods.index(method)])
-                lines = [method, *scores_of(self, method, i), f"{took} s"]
-                row.append(
-                    Panel(one.pictures[0], one.maps()[0], title, "\n".join(lines), one.signed)
-                )
+                title, lines = f"{picture}\n{result.title(i)}", self._lines(method, i)
+                row.append(replace(result[i].panels()[0], title=title, method=lines))
             rows.append(row)
         return rows
+
+    def _lines(self, method: str, index: int) -> str:
+        """Return a method's name, its scores of one picture, and its seconds."""
+        took = seconds(self.seconds[self.methods.index(method)])
+        return "\n".join([method, *scores_of(self, method, index), f"{took} s"])
+
+    def _drawn(self, count: int = _DRAWN) -> list[list[drawing.Drawn]]:
+        """Return the first inputs that are no pictures with a figure of each of their maps."""
+        return [
+            [
+                drawing.Drawn(drawing.figure(result[i]), f"{name}\n{self._lines(method, i)}")
+                for method, result in self.explanations.items()
+            ]
+            for i, name in enumerate(self.names[:count])
+        ]
 
     @overload
     def plot(
@@ -208,8 +235,9 @@ class Comparison:
         Args:
             kind: ``"maps"``: each map over its picture (the first six pictures), its scores and
                 the method's seconds above; ``"scores"``: an axis for each metric, a line for each
-                method.
-            **options: See `keras_saliency.plot.grid` and `keras_saliency.plot.scores`.
+                method. Inputs that are no pictures have a figure for each map.
+            **options: See `keras_saliency.plot.grid` and `keras_saliency.plot.scores`; of the maps
+                of what is no picture only ``figure``, ``size``, ``across`` and ``note``.
 
         Returns:
             A ``matplotlib.figure.Figure``.
@@ -224,13 +252,19 @@ class Comparison:
         """Return a function that draws, and its first argument."""
         from keras_saliency import plot
 
+        if kind == "maps" and not self.are_flat:
+            if not self.explanations:
+                raise MethodError(
+                    "Expected a comparison with a map to draw.", "Got none.", "Print it.", _READ
+                )
+            return partial(drawing.sheet, note=self._under_maps()), self._drawn()
         if kind == "maps":
             return partial(plot.gallery, note=self._under_maps()), self.panels()
         if kind == "scores":
             note = "Filled: best."
             if len(self) > 1:
-                what = f"Blue: mean over {len(self)} pictures and its 95% bootstrap interval"
-                note = f"{what}; grey: single pictures. {note}"
+                what = f"Blue: mean over {len(self)} {self.nouns} and its 95% bootstrap interval"
+                note = f"{what}; grey: single {self.nouns}. {note}"
             return partial(plot.scores, self.methods, note=note), self.columns()
         raise MethodError(
             f"No plot is called {kind!r}.",
@@ -245,9 +279,9 @@ class Comparison:
         if self.metrics:
             said.append("Scores: ↑ higher is better, ↓ lower is better, * best.")
         if len(self) > 1:
-            said.append(f"Seconds are those for all {len(self)} pictures.")
+            said.append(f"Seconds are those for all {len(self)} {self.nouns}.")
         if len(self) > _DRAWN:
-            said.append(f"The first {_DRAWN} pictures are shown.")
+            said.append(f"The first {_DRAWN} {self.nouns} are shown.")
         if self.errors:
             said.append(f"Without a map: {', '.join(self.errors)}.")
         return " ".join(said)

@@ -164,7 +164,9 @@ def notes_of(comparison: Comparison, findings: bool) -> list[str]:
     """Return the notes of the table: how to read it, failures and findings."""
     words = "↑ higher is better, ↓ lower is better, * best."
     if len(comparison) > 1:
-        words += f" Means over {len(comparison)} pictures and their 95% bootstrap intervals."
+        words += (
+            f" Means over {len(comparison)} {comparison.nouns} and their 95% bootstrap intervals."
+        )
     if 1 < len(comparison) < _FEW:
         words += f" Of fewer than {_FEW} these say little; of two they are the two numbers."
     notes = [words] if comparison.metrics else []
@@ -175,7 +177,7 @@ def notes_of(comparison: Comparison, findings: bool) -> list[str]:
         if 0 < known < len(comparison):
             fewer.setdefault((comparison.methods[m], known), []).append(comparison.metrics[k])
     notes += [
-        f"{name}, {', '.join(some)}: mean over {known} of {len(comparison)} pictures."
+        f"{name}, {', '.join(some)}: mean over {known} of {len(comparison)} {comparison.nouns}."
         for (name, known), some in fewer.items()
     ]
     alike: dict[tuple[str, str], list[str]] = {}

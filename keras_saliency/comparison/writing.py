@@ -15,6 +15,7 @@ import numpy as np
 
 from keras_saliency._io import encoding, files, folders
 from keras_saliency._io.files import bytes_of, regular
+from keras_saliency.comparison import drawing
 from keras_saliency.comparison.page import MARK, Layer, Photo, page
 from keras_saliency.comparison.table import of_picture, scores_of
 from keras_saliency.errors import UNREADABLE, SaveError
@@ -162,12 +163,14 @@ def _photo(comparison: Comparison, i: int) -> Photo:
         one, title = result[i], result.title(i)
         checks = {key: value for key, value in one.checks[0].items() if key != "findings"}
         scores = scores_of(comparison, name, i)
-        layers.append(
-            Layer(name, one.maps()[0], one.signed, scores, checks, one.checks[0]["findings"])
-        )
+        figure = None if comparison.are_flat else drawing.figure(one)
+        findings = one.checks[0]["findings"]
+        layers.append(Layer(name, one.maps()[0], one.signed, scores, checks, findings, figure))
     several = len(comparison) > 1  # the summary then has intervals and notes
     table = of_picture(comparison, i) if several else comparison.summary(findings=False)
-    return Photo(comparison.names[i], title, comparison.pictures[i], layers, table)
+    picture = comparison.pictures[i] if comparison.are_flat else None
+    noun = "photo" if comparison.are_flat else comparison.kind.noun
+    return Photo(comparison.names[i], title, picture, layers, table, noun)
 
 
 def plain(value: Any) -> Any:

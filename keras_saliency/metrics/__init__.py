@@ -1,6 +1,9 @@
 """Metrics of attribution maps: one number for each picture, from plain arrays.
 
-Metrics that need a model take it as a function.
+Metrics that need a model take it as a function. Pictures (B, H, W, C) and maps (B, H, W) stand for
+all inputs (B, *space, C) of one to three spatial axes, and maps (B, *space): signals, volumes,
+videos, texts behind their Embedding, rows of a table with an axis for their only channel.
+`registry.Metric.kinds` says which metric has a meaning for which.
 
 ==================  =============================================================================
 `curves`            deletion and insertion: the score as pixels change in the map's order; the

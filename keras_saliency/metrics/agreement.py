@@ -14,7 +14,7 @@ from keras_saliency.metrics import inputs
 __all__ = ["complexity", "pearson", "rank_correlation", "sparseness", "ssim"]
 
 _ROUNDING = 1e-12  # of their size: sums that differ by less are equal
-_WINDOW = {"sigma": 1.5, "radius": 5}  # the paper's Gaussian of 11 by 11
+_WINDOW = {"sigma": 1.5, "radius": 5}  # the paper's Gaussian, 11 along each axis
 _K1, _K2 = 0.01, 0.03  # the paper's, as shares of the largest value, which is 1 here
 
 
@@ -40,8 +40,8 @@ def rank_correlation(maps: ArrayLike, others: ArrayLike, *, absolute: bool = Fal
     """Return Spearman's rank correlation of two maps of each picture.
 
     Args:
-        maps: (B, H, W).
-        others: (B, H, W), on the same pixels.
+        maps: (B, H, W), or (B, *space) of other inputs.
+        others: (B, *space), on the same pixels.
         absolute: Compare absolute values, so that a map and its opposite are alike.
 
     Returns:
@@ -49,7 +49,7 @@ def rank_correlation(maps: ArrayLike, others: ArrayLike, *, absolute: bool = Fal
         also if both are: two empty maps are no evidence of agreement.
 
     Raises:
-        MetricError: Maps are not (B, H, W) and finite, or differ in shape.
+        MetricError: Maps are not (B, *space) and finite, or differ in shape.
 
     Example:
         >>> rank_correlation([[[1, 2], [3, 4]]], [[[1, 4], [9, 16]]])
@@ -66,8 +66,9 @@ def ssim(maps: ArrayLike, others: ArrayLike, *, absolute: bool = False) -> np.nd
     """Return the structural similarity of two maps of each picture, each scaled to a peak of 1.
 
     Args:
-        maps: (B, H, W), 11 by 11 pixels or more.
-        others: (B, H, W), on the same pixels.
+        maps: (B, H, W), 11 by 11 pixels or more; or (B, *space), 11 or more along each axis, over
+            which the window reaches.
+        others: (B, *space), on the same pixels.
         absolute: Compare absolute values.
 
     Returns:
@@ -75,7 +76,7 @@ def ssim(maps: ArrayLike, others: ArrayLike, *, absolute: bool = False) -> np.nd
         its largest absolute value, if that is not 0. Two maps of zeros have 1.
 
     Raises:
-        MetricError: Maps are not (B, H, W) and finite, differ in shape, or are too small.
+        MetricError: Maps are not (B, *space) and finite, differ in shape, or are too small.
 
     Source:
         Z. Wang, A. C. Bovik, H. R. Sheikh, E. P. Simoncelli, IEEE Transactions on Image Processing
@@ -87,11 +88,12 @@ def ssim(maps: ArrayLike, others: ArrayLike, *, absolute: bool = False) -> np.nd
         array([1.])
     """
     a, b = _pair(maps, others)
-    edge = _WINDOW["radius"]
-    if min(a.shape[1:]) < 2 * edge + 1:
+    side = 2 * _WINDOW["radius"] + 1
+    if min(a.shape[1:]) < side:
+        window = " by ".join([str(side)] * (a.ndim - 1))
         raise inputs.refused(
-            "Expected maps of 11 by 11 pixels or more, the window of structural similarity.",
-            f"Got {a.shape[1]} by {a.shape[2]} pixels.",
+            f"Expected maps of {window} pixels or more, the window of structural similarity.",
+            f"Got {' by '.join(map(str, a.shape[1:]))} pixels.",
             "Enlarge the maps, or take the rank correlation.",
             "help(keras_saliency.metrics.agreement.ssim)",
         )
@@ -102,9 +104,10 @@ def ssim(maps: ArrayLike, others: ArrayLike, *, absolute: bool = False) -> np.nd
 
 def _ssim(a: np.ndarray, b: np.ndarray) -> float:
     edge = int(_WINDOW["radius"])
+    whole = (slice(edge, -edge),) * a.ndim  # where the window lies on the map
 
     def mean(values: np.ndarray) -> np.ndarray:
-        return ndimage.gaussian_filter(values, **_WINDOW)[edge:-edge, edge:-edge]
+        return ndimage.gaussian_filter(values, **_WINDOW)[whole]
 
     mean_a, mean_b = mean(a), mean(b)
     variances = mean(a * a) - mean_a**2 + mean(b * b) - mean_b**2
@@ -144,7 +147,8 @@ def complexity(attributions: ArrayLike) -> np.ndarray:
     """Return the entropy of the map's shares. Lower is better.
 
     Args:
-        attributions: (B, H, W) or (B, H, W, C), of any scale; absolute values count.
+        attributions: (B, *space) or (B, *space, C), of any scale; absolute values count. Maps of
+            pictures are (B, H, W).
 
     Returns:
         (B,) float64, in nat: 0 (one value holds all) to log N (N equal values; a map of zeros
@@ -170,7 +174,8 @@ def sparseness(attributions: ArrayLike) -> np.ndarray:
     """Return the Gini index of the map's absolute values. Higher is better.
 
     Args:
-        attributions: (B, H, W) or (B, H, W, C), of any scale; absolute values count.
+        attributions: (B, *space) or (B, *space, C), of any scale; absolute values count. Maps of
+            pictures are (B, H, W).
 
     Returns:
         (B,) float64: 0 (N equal values; a map of zeros counts as uniform) to 1 - 1 / N (one value

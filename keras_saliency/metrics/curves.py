@@ -22,6 +22,9 @@ __all__ = [
 ]
 
 
+_STEPS = 32  # where the caller names none
+
+
 @dataclass(frozen=True, eq=False)
 class Curves:
     """The score while pixels are replaced.
@@ -46,7 +49,7 @@ def deletion(
     maps: ArrayLike,
     baselines: ArrayLike,
     *,
-    steps: int = 32,
+    steps: int | None = None,
     seed: int = 0,
     batch_size: int = 8,
 ) -> np.ndarray:
@@ -55,13 +58,14 @@ def deletion(
     Pixels are replaced by the baseline, highest first; a faithful map makes the score fall early.
 
     Args:
-        score: ``score(images (N, H, W, C), rows (N,)) -> (N,)``; a probability in the paper.
+        score: ``score(images (N, *space, C), rows (N,)) -> (N,)``; a probability in the paper.
             ``rows`` holds the number of the picture from which each is made.
-        images: (B, H, W, C) in the model's input range.
-        maps: (B, H, W). Only the order of values counts: the lowest come last, also if negative.
-        baselines: (B, H, W, C) or broadcastable to it: the end of the curve, such as black or
+        images: (B, H, W, C) in the model's input range, or other inputs, (B, *space, C).
+        maps: (B, *space). Only the order of values counts: the lowest come last, also if negative.
+        baselines: (B, *space, C) or broadcastable to it: the end of the curve, such as black or
             the mean.
         steps: Number of equal shares in which pixels are replaced; each costs a run of the model.
+            None takes 32, or one for each pixel where there are fewer, as in a row of a table.
         seed: Of the order of equal values (not the raster's), the same for all pictures.
         batch_size: Number of pictures scored at once.
 
@@ -94,7 +98,7 @@ def insertion(
     maps: ArrayLike,
     baselines: ArrayLike,
     *,
-    steps: int = 32,
+    steps: int | None = None,
     seed: int = 0,
     batch_size: int = 8,
 ) -> np.ndarray:
@@ -105,10 +109,10 @@ def insertion(
 
     Args:
         score: As in `deletion`.
-        images: (B, H, W, C) in the model's input range.
-        maps: (B, H, W). Only the order of values counts.
-        baselines: (B, H, W, C) or broadcastable to it: the start, such as a blur.
-        steps: Number of equal shares in which pixels are inserted.
+        images: (B, H, W, C) in the model's input range, or other inputs, (B, *space, C).
+        maps: (B, *space). Only the order of values counts.
+        baselines: (B, *space, C) or broadcastable to it: the start, such as a blur.
+        steps: Number of equal shares in which pixels are inserted; None as in `deletion`.
         seed: Of the order of equal values.
         batch_size: Number of pictures scored at once.
 
@@ -138,7 +142,7 @@ def deletion_curves(
     maps: ArrayLike,
     baselines: ArrayLike,
     *,
-    steps: int = 32,
+    steps: int | None = None,
     seed: int = 0,
     batch_size: int = 8,
 ) -> Curves:
@@ -154,7 +158,7 @@ def insertion_curves(
     maps: ArrayLike,
     baselines: ArrayLike,
     *,
-    steps: int = 32,
+    steps: int | None = None,
     seed: int = 0,
     batch_size: int = 8,
 ) -> Curves:
@@ -169,24 +173,23 @@ def _curves(
     start: np.ndarray,
     end: np.ndarray,
     maps: np.ndarray,
-    steps: int,
+    steps: int | None,
     seed: int,
     batch_size: int,
 ) -> Curves:
     """Replace the pixels of ``start`` by those of ``end``, the map's highest first."""
-    count, height, width, channels = start.shape
-    pixels = height * width
-    steps = inputs.count(steps, "steps", high=pixels)
+    count, pixels = len(start), maps[0].size
+    steps = min(_STEPS, pixels) if steps is None else inputs.count(steps, "steps", high=pixels)
     until = np.rint(np.linspace(0, pixels, steps + 1)).astype(int)
     order = inputs.highest_first(maps, seed)
 
     def replaced() -> Iterator[inputs.Variant]:
         for row in range(count):
-            now, then = (np.array(a[row]).reshape(pixels, channels) for a in (start, end))
+            now, then = (np.array(a[row]).reshape(pixels, -1) for a in (start, end))
             for first, last in zip([0, *until[:-1]], until, strict=True):
                 moved = order[row, first:last]
                 now[moved] = then[moved]
-                yield row, now.reshape(height, width, channels).copy()
+                yield row, now.reshape(start.shape[1:]).copy()
 
     result = inputs.all_scores(score, replaced(), (count, steps + 1), batch_size)
     return Curves(until / pixels, result)
@@ -206,10 +209,10 @@ def average_drop(
     baseline. With a black baseline this is the paper's product of picture and map.
 
     Args:
-        score: ``score(images (N, H, W, C), rows (N,)) -> (N,)``, a probability: at least 0.
-        images: (B, H, W, C) in the model's input range.
-        maps: (B, H, W). One without a positive value hides all, a constant one shows all.
-        baselines: (B, H, W, C) or broadcastable to it: the pixels where the map is 0.
+        score: ``score(images (N, *space, C), rows (N,)) -> (N,)``, a probability: at least 0.
+        images: (B, H, W, C) in the model's input range, or other inputs, (B, *space, C).
+        maps: (B, *space). One without a positive value hides all, a constant one shows all.
+        baselines: (B, *space, C) or broadcastable to it: the pixels where the map is 0.
         batch_size: Number of pictures scored at once.
 
     Returns:
@@ -245,9 +248,9 @@ def increase_in_confidence(
 
     Args:
         score: As in `average_drop`.
-        images: (B, H, W, C) in the model's input range.
-        maps: (B, H, W).
-        baselines: (B, H, W, C) or broadcastable to it.
+        images: (B, H, W, C) in the model's input range, or other inputs, (B, *space, C).
+        maps: (B, *space).
+        baselines: (B, *space, C) or broadcastable to it.
         batch_size: Number of pictures scored at once.
 
     Returns:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -14,6 +15,7 @@ __all__ = ["completeness_error", "mu_fidelity", "sensitivity_n"]
 
 # A smaller relative difference of float32 scores, or of sums, is rounding.
 _STILL = 1e-6
+_CELLS = 8  # along each axis, where the caller names no number
 
 
 def sensitivity_n(
@@ -30,10 +32,10 @@ def sensitivity_n(
     """Return how attributions of random n pixels and score drops correlate. Higher is better.
 
     Args:
-        score: ``score(images (N, H, W, C), rows (N,)) -> (N,)``.
-        images: (B, H, W, C) in the model's input range.
-        attributions: (B, H, W), or (B, H, W, C), which is summed over channels.
-        baselines: (B, H, W, C) or broadcastable to it: the values that replace the pixels of a
+        score: ``score(images (N, *space, C), rows (N,)) -> (N,)``.
+        images: (B, H, W, C) in the model's input range, or other inputs, (B, *space, C).
+        attributions: (B, *space), or (B, *space, C), which is summed over channels.
+        baselines: (B, *space, C) or broadcastable to it: the values that replace the pixels of a
             set.
         n: Pixels in a set: a count (int), or a share of all, above 0 and below 1 (float). The
             paper draws a curve over it.
@@ -59,8 +61,8 @@ def sensitivity_n(
         array([1.])
     """
     images = inputs.pictures(images)
-    shape = images.shape[1:3]
-    pixels = shape[0] * shape[1]
+    shape = images.shape[1:-1]
+    pixels = math.prod(shape)
     size = n
     if isinstance(n, float):
         if not 0 < n < 1:
@@ -82,7 +84,7 @@ def mu_fidelity(
     attributions: ArrayLike,
     baselines: ArrayLike,
     *,
-    grid_size: int = 8,
+    grid_size: int | None = None,
     subset: float = 0.2,
     samples: int = 100,
     seed: int = 0,
@@ -93,12 +95,13 @@ def mu_fidelity(
     Cells instead of pixels: a few single pixels hardly change the score of a photograph.
 
     Args:
-        score: ``score(images (N, H, W, C), rows (N,)) -> (N,)``.
-        images: (B, H, W, C) in the model's input range.
-        attributions: (B, H, W), or (B, H, W, C), which is summed over channels.
-        baselines: (B, H, W, C) or broadcastable to it: the values that replace the cells of a
+        score: ``score(images (N, *space, C), rows (N,)) -> (N,)``.
+        images: (B, H, W, C) in the model's input range, or other inputs, (B, *space, C).
+        attributions: (B, *space), or (B, *space, C), which is summed over channels.
+        baselines: (B, *space, C) or broadcastable to it: the values that replace the cells of a
             set.
-        grid_size: Cells per side.
+        grid_size: Cells along each axis. None takes 8, or one for each pixel along an axis that
+            has fewer.
         subset: Share of the cells in a set, above 0 and below 1.
         samples: Number of sets, the same for every picture.
         seed: Of the sets.
@@ -110,7 +113,7 @@ def mu_fidelity(
 
     Raises:
         MetricError: Arrays do not fit or are not finite, or there are more cells than pixels
-            per side, or a set holds none or all.
+            along an axis, or a set holds none or all.
 
     Source:
         U. Bhatt, A. Weller, J. M. F. Moura: Evaluating and aggregating feature-based model
@@ -124,16 +127,20 @@ def mu_fidelity(
         array([1.])
     """
     images = inputs.pictures(images)
-    shape = images.shape[1:3]
-    side = inputs.count(grid_size, "grid_size", low=2, high=min(shape))
-    size = round(inputs.number(subset, "subset", 0.0, 1.0) * side * side)
-    size = inputs.count(size, "subset (in cells)", high=side * side - 1)
-    down, across = (np.arange(n) * side // n for n in shape)
+    shape = images.shape[1:-1]
+    if grid_size is None:
+        sides = [min(_CELLS, n) for n in shape]
+    else:
+        sides = [inputs.count(grid_size, "grid_size", low=2, high=min(shape))] * len(shape)
+    cells = math.prod(sides)
+    size = round(inputs.number(subset, "subset", 0.0, 1.0) * cells)
+    size = inputs.count(size, "subset (in cells)", high=cells - 1)
+    along = np.ix_(*[np.arange(n) * side // n for n, side in zip(shape, sides, strict=True)])
 
     def draw(generator: np.random.Generator) -> np.ndarray:
-        chosen = np.zeros(side * side, bool)
-        chosen[generator.choice(side * side, size, replace=False)] = True
-        return chosen.reshape(side, side)[np.ix_(down, across)]
+        chosen = np.zeros(cells, bool)
+        chosen[generator.choice(cells, size, replace=False)] = True
+        return chosen.reshape(sides)[along]
 
     return _correlations(score, images, attributions, baselines, draw, samples, seed, batch_size)
 
@@ -149,10 +156,10 @@ def completeness_error(
     """Return how far attributions miss the score gap they should sum to. Lower is better.
 
     Args:
-        score: ``score(images (N, H, W, C), rows (N,)) -> (N,)``.
-        images: (B, H, W, C) in the model's input range.
-        attributions: (B, H, W) or (B, H, W, C).
-        baselines: (B, H, W, C) or broadcastable to it: that of the attributions.
+        score: ``score(images (N, *space, C), rows (N,)) -> (N,)``.
+        images: (B, H, W, C) in the model's input range, or other inputs, (B, *space, C).
+        attributions: (B, *space) or (B, *space, C).
+        baselines: (B, *space, C) or broadcastable to it: that of the attributions.
         batch_size: Number of pictures scored at once.
 
     Returns:
@@ -196,10 +203,10 @@ def _correlations(
     seed: int,
     batch_size: int,
 ) -> np.ndarray:
-    """Correlate, over drawn sets of pixels (H, W), the sum of attributions and the score drop."""
+    """Correlate, over drawn sets of pixels (*space), the sum of attributions and the score drop."""
     baselines = inputs.baselines(baselines, images)
     values = inputs.attributions(attributions, images)
-    values = values.sum(axis=-1) if values.ndim == 4 else values
+    values = values.sum(axis=-1) if values.ndim == images.ndim else values
     samples = inputs.count(samples, "samples", low=2)
     sums = np.zeros((len(images), samples))
 

@@ -17,7 +17,7 @@ from keras_saliency.metrics.inputs import Score
 
 __all__ = ["infidelity", "max_sensitivity"]
 
-# Picture (H, W, C) and generator, to the values subtracted from the picture, (H, W, C).
+# Picture (*space, C) and generator, to the values subtracted from the picture, (*space, C).
 Perturbation = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
@@ -38,13 +38,14 @@ def infidelity(
     """Return the mean squared error of attributions as to the score's change. Lower is better.
 
     Args:
-        score: ``score(images (N, H, W, C), rows (N,)) -> (N,)``.
-        images: (B, H, W, C) in the model's input range, ``x``.
-        attributions: (B, H, W, C), or (B, H, W), the same for all channels, ``a``.
-        baselines: (B, H, W, C) or broadcastable to it: the values in a square.
+        score: ``score(images (N, *space, C), rows (N,)) -> (N,)``.
+        images: (B, H, W, C) in the model's input range, or other inputs, (B, *space, C), ``x``.
+        attributions: (B, *space, C), or (B, *space), the same for all channels, ``a``.
+        baselines: (B, *space, C) or broadcastable to it: the values in a square.
         perturbation: The values subtracted from the picture, ``I``: ``"square"``, picture minus
-            baseline in a random square, its side 1 to half of the shorter side, 0 outside;
-            ``"gaussian"``, noise; or a function ``(image, generator) -> (H, W, C)``.
+            baseline in a random square, its side 1 to half of the shortest side, 0 outside (of
+            one spatial axis it is an interval, of three a cube); ``"gaussian"``, noise; or a
+            function ``(image, generator) -> (*space, C)``.
         contributions: Attributions hold the factor ``x - baseline`` already, as those that sum to
             the score gap do; ``I`` is then 1 in the square, 0 outside. Squares only.
         normalize: Scale the attributions first by the best factor of each picture, so that maps of
@@ -78,7 +79,7 @@ def infidelity(
     images = inputs.pictures(images)
     baselines = inputs.baselines(baselines, images)
     values = inputs.attributions(attributions, images)
-    values = values[..., None] if values.ndim == 3 else values
+    values = values[..., None] if values.ndim < images.ndim else values
     samples = inputs.count(samples, "samples")
     noise = inputs.number(noise, "noise", 0.0)
     if not isinstance(normalize, bool):
@@ -140,11 +141,12 @@ def _taken(
 
 
 def _square(shape: tuple[int, ...], draw: np.random.Generator) -> np.ndarray:
-    """Return a bool mask (H, W, 1) of a random square inside the picture."""
-    side = draw.integers(1, max(1, min(shape[:2]) // 2), endpoint=True)
-    top, left = (draw.integers(0, n - side, endpoint=True) for n in shape[:2])
-    mask = np.zeros((*shape[:2], 1), bool)
-    mask[top : top + side, left : left + side] = True
+    """Return a bool mask (*space, 1) of a random square inside the picture."""
+    space = shape[:-1]
+    side = int(draw.integers(1, max(1, min(space) // 2), endpoint=True))
+    starts = [int(draw.integers(0, n - side, endpoint=True)) for n in space]
+    mask = np.zeros((*space, 1), bool)
+    mask[tuple(slice(start, start + side) for start in starts)] = True
     return mask
 
 
@@ -159,10 +161,10 @@ def max_sensitivity(
     """Return the largest relative change of the map near the picture. Lower is better.
 
     Args:
-        attribute: ``attribute(images (B, H, W, C)) -> (B, H, W)`` or (B, H, W, C): explains noisy
-            copies of all pictures, in order. It should explain the class of the picture itself:
-            otherwise a change of the predicted class counts as a change of the map.
-        images: (B, H, W, C) in the model's input range.
+        attribute: ``attribute(images (B, *space, C)) -> (B, *space)`` or (B, *space, C): explains
+            noisy copies of all pictures, in order. It should explain the class of the picture
+            itself: otherwise a change of the predicted class counts as a change of the map.
+        images: (B, H, W, C) in the model's input range, or other inputs, (B, *space, C).
         radius: Half the width of the uniform noise, as a share of (max - min) of that picture.
         samples: Number of copies, with the same draws for every picture.
         seed: Of the draws.
@@ -186,7 +188,8 @@ def max_sensitivity(
     images = inputs.pictures(images)
     radius = inputs.number(radius, "radius", 0.0)
     samples = inputs.count(samples, "samples")
-    span = np.ptp(images, axis=(1, 2, 3), keepdims=True).astype(np.float64)
+    every = tuple(range(1, images.ndim))
+    span = np.ptp(images, axis=every, keepdims=True).astype(np.float64)
     original = inputs.attributions(attribute(images), images)
     size = _norm(original)
     generator, largest = inputs.generator(seed), np.zeros(len(images))

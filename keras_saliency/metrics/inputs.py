@@ -1,4 +1,8 @@
-"""Checked inputs of metrics: batches of pictures, maps and baselines; scores of variants."""
+"""Checked inputs of metrics: batches of pictures, maps and baselines; scores of variants.
+
+What is said of pictures (B, H, W, C) and their maps (B, H, W) holds for signals, volumes and all
+other inputs (B, *space, C) of one to three spatial axes, and maps (B, *space).
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from numpy.typing import ArrayLike
 from keras_saliency.errors import MetricError, _arguments
 
 _READ = "help(keras_saliency.metrics)"
+_AXES = range(1, 4)  # how many spatial axes there may be
 
 
 def refused(what: str, got: str, fix: str, read: str = _READ) -> MetricError:
@@ -21,25 +26,28 @@ def refused(what: str, got: str, fix: str, read: str = _READ) -> MetricError:
 
 
 def pictures(images: ArrayLike) -> np.ndarray:
-    """Return pictures (B, H, W, C) in their own float dtype, which is the model's input."""
+    """Return pictures (B, *space, C) in their own float dtype, which is the model's input."""
     result = np.asarray(images)
     if not np.issubdtype(result.dtype, np.floating):
         result = _as_float(result, "pictures")
-    if result.ndim != 4 or not result.size:
+    if result.ndim - 2 not in _AXES or not result.size:
         raise refused(
-            "Expected a batch of one or more pictures, (B, H, W, C).",
+            "Expected a batch of one or more pictures, (B, H, W, C), or of other inputs, "
+            "(B, *space, C) with one to three spatial axes.",
             f"Got shape {result.shape}.",
-            "Add an axis to a single picture: image[None].",
+            "Add an axis to a single picture: image[None]; to the features of a table (B, F) one "
+            "for its channel: rows[..., None].",
         )
     return _finite(result, "pictures")
 
 
 def maps(values: ArrayLike, images: np.ndarray | None = None) -> np.ndarray:
-    """Return maps (B, H, W) float64, of the pictures' size if these are passed."""
+    """Return maps (B, *space) float64, of the pictures' size if these are passed."""
     result = _as_float(values, "maps")
-    if result.ndim != 3 or not result.size:
+    if result.ndim - 1 not in _AXES or not result.size:
         raise refused(
-            "Expected a batch of one or more maps, (B, H, W).",
+            "Expected a batch of one or more maps, (B, H, W), or (B, *space) with one to three "
+            "spatial axes.",
             f"Got shape {result.shape}.",
             "Pass explanation.values; add an axis to a single map: values[None].",
         )
@@ -48,20 +56,24 @@ def maps(values: ArrayLike, images: np.ndarray | None = None) -> np.ndarray:
 
 
 def attributions(values: ArrayLike, images: np.ndarray | None = None) -> np.ndarray:
-    """Return maps (B, H, W) or attributions (B, H, W, C) as float64."""
+    """Return maps (B, *space) or attributions (B, *space, C) as float64.
+
+    Which of the two they are shows beside the pictures (B, *space, C) only.
+    """
     result = _as_float(values, "attributions")
-    if result.ndim not in (3, 4) or not result.size:
+    if not 2 <= result.ndim <= 5 or not result.size:
         raise refused(
-            "Expected attributions (B, H, W) or (B, H, W, C).",
+            "Expected attributions (B, *space) or (B, *space, C), such as (B, H, W) or "
+            "(B, H, W, C).",
             f"Got shape {result.shape}.",
             "Pass explanation.values or explanation.attributions.",
         )
-    _check_size(result, images, "attributions")
+    _check_size(result, images, "attributions", channels=True)
     return _finite(result, "attributions")
 
 
 def baselines(values: ArrayLike, images: np.ndarray) -> np.ndarray:
-    """Return the baseline of each picture, (B, H, W, C) in the pictures' dtype."""
+    """Return the baseline of each picture, (B, *space, C) in the pictures' dtype."""
     try:
         result = np.broadcast_to(np.asarray(values, images.dtype), images.shape)
     except (TypeError, ValueError):
@@ -74,15 +86,16 @@ def baselines(values: ArrayLike, images: np.ndarray) -> np.ndarray:
 
 
 def masks(values: ArrayLike, shape: tuple[int, ...], name: str) -> np.ndarray:
-    """Return masks (B, H, W) bool, each with one pixel or more."""
+    """Return masks (B, *space) bool, each with one pixel or more."""
     result = np.asarray(values)
     if result.dtype != bool or result.shape != shape:
         raise refused(
             f"Expected {name} to be bool and of the maps' shape {shape}.",
             f"Got {result.dtype} of shape {result.shape}.",
-            "Pass masks > 0, at the size of the maps; or boxes (top, left, bottom, right).",
+            "Pass masks > 0, at the size of the maps; or of pictures boxes (top, left, bottom, "
+            "right).",
         )
-    empty = np.flatnonzero(~result.any(axis=(1, 2)))
+    empty = np.flatnonzero(~result.any(axis=space(result)))
     if empty.size:
         raise refused(
             f"Expected {name} to hold a pixel in every picture.",
@@ -90,6 +103,11 @@ def masks(values: ArrayLike, shape: tuple[int, ...], name: str) -> np.ndarray:
             "Leave these pictures out, or enlarge boxes that lie between pixel centres.",
         )
     return result
+
+
+def space(maps: np.ndarray) -> tuple[int, ...]:
+    """Return the spatial axes of maps (B, *space)."""
+    return tuple(range(1, maps.ndim))
 
 
 def number(value: Any, name: str, low: float, high: float = np.inf) -> float:
@@ -135,13 +153,18 @@ def _as_float(values: ArrayLike, name: str) -> np.ndarray:
         ) from None
 
 
-def _check_size(result: np.ndarray, images: np.ndarray | None, name: str) -> None:
-    wanted = () if images is None else images.shape[: result.ndim]
-    if images is not None and result.shape != wanted:
+def _check_size(
+    result: np.ndarray, images: np.ndarray | None, name: str, channels: bool = False
+) -> None:
+    if images is None or result.shape == images.shape[:-1]:
+        return
+    if not (channels and result.shape == images.shape):
+        also = f" or {images.shape}" if channels else ""
         raise refused(
-            f"Expected {name} of the pictures' size, {wanted}.",
+            f"Expected {name} of the pictures' size, {images.shape[:-1]}{also}.",
             f"Got shape {result.shape}.",
-            "Pass maps at the model's input size, one for each picture.",
+            "Pass maps at the model's input size, one for each picture; add an axis to a single "
+            "picture: image[None].",
         )
 
 
@@ -158,9 +181,9 @@ def _finite(result: np.ndarray, name: str) -> np.ndarray:
     return result
 
 
-# Pictures (N, H, W, C) and the number (N,) of the picture each was made from, to scores (N,).
+# Pictures (N, *space, C) and the number (N,) of the picture each was made from, to scores (N,).
 Score = Callable[[np.ndarray, np.ndarray], np.ndarray]
-Variant = tuple[int, np.ndarray]  # the number of the picture, and its changed copy (H, W, C)
+Variant = tuple[int, np.ndarray]  # the number of the picture, and its changed copy (*space, C)
 
 
 def scores(score: Score, variants: Iterable[Variant], batch_size: int) -> Iterator[float]:
@@ -199,7 +222,7 @@ def of_pictures(score: Score, images: np.ndarray, batch_size: int) -> np.ndarray
 
 
 def highest_first(maps: np.ndarray, seed: int) -> np.ndarray:
-    """Return the flat pixel numbers of each map (B, H, W) by falling value, (B, H * W).
+    """Return the flat pixel numbers of each map (B, *space) by falling value, (B, pixels).
 
     Equal values have an order drawn from the seed, the same for every picture: many maps are 0
     over large areas, and the order of rows would favour the picture's top. The opposite map,

@@ -6,7 +6,6 @@ model is known to use the object do these metrics judge the map.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,27 +18,30 @@ from keras_saliency.metrics import inputs
 
 __all__ = ["box_masks", "energy_inside", "grid_pointing_game", "mosaic", "overlap", "pointing_game"]
 
-# Masks (B, H, W) bool; or for each picture a box (top, left, bottom, right), or several.
+# Masks (B, *space) bool; or for each picture a box (top, left, bottom, right), or several.
 Truth = Any
 
+_NEAR = 15.0  # the paper's, in pixels of photographs
 
-def pointing_game(maps: ArrayLike, inside: Truth, *, tolerance: float = 15) -> np.ndarray:
+
+def pointing_game(maps: ArrayLike, inside: Truth, *, tolerance: float | None = None) -> np.ndarray:
     """Return whether the map's highest pixel lies on the object, or near it. Higher is better.
 
     Args:
-        maps: (B, H, W), any scale.
-        inside: The objects: masks (B, H, W) bool, or for each picture a box
+        maps: (B, H, W), any scale; or (B, *space).
+        inside: The objects: masks (B, *space) bool, or for each picture a box
             ``(top, left, bottom, right)`` in its pixels, or several boxes. A box may be a
             `keras_saliency.Box` or a dict with these names, too.
-        tolerance: Distance from the object that still counts, in pixels between pixel centres. The
-            paper's 15 is for photographs at their own size.
+        tolerance: Distance from the object that still counts, in pixels between pixel centres.
+            None takes the paper's 15 for maps (B, H, W), those of photographs at their own size,
+            and 0 for others.
 
     Returns:
         (B,) float64, 1 for a hit, 0 for a miss. Where several pixels are highest, the share of them
         that hit.
 
     Raises:
-        MetricError: Maps are not (B, H, W) and finite, or an object does not fit or is empty.
+        MetricError: Maps are not (B, *space) and finite, or an object does not fit or is empty.
 
     Source:
         J. Zhang, S. A. Bargal, Z. Lin, J. Brandt, X. Shen, S. Sclaroff: Top-down neural attention
@@ -52,17 +54,20 @@ def pointing_game(maps: ArrayLike, inside: Truth, *, tolerance: float = 15) -> n
         array([1.])
     """
     values, truth = _maps_and_masks(maps, inside)
+    if tolerance is None:
+        tolerance = _NEAR if values.ndim == 3 else 0.0
     tolerance = inputs.number(tolerance, "tolerance", 0.0)
     near = np.stack([ndimage.distance_transform_edt(~one) <= tolerance for one in truth])
-    highest = values == values.max(axis=(1, 2), keepdims=True)
-    return (highest & near).sum(axis=(1, 2)) / highest.sum(axis=(1, 2))
+    space = inputs.space(values)
+    highest = values == values.max(axis=space, keepdims=True)
+    return (highest & near).sum(axis=space) / highest.sum(axis=space)
 
 
 def energy_inside(maps: ArrayLike, inside: Truth) -> np.ndarray:
     """Return the share of the map's positive values on the object. Higher is better.
 
     Args:
-        maps: (B, H, W), any scale; negative values count as 0.
+        maps: (B, H, W), any scale; or (B, *space). Negative values count as 0.
         inside: As in `pointing_game`.
 
     Returns:
@@ -90,7 +95,7 @@ def overlap(
     """Return the intersection over union of high pixels and the object. Higher is better.
 
     Args:
-        maps: (B, H, W), any scale.
+        maps: (B, H, W), any scale; or (B, *space).
         inside: As in `pointing_game`.
         level: Pixels of at least this share of the map's peak are high, above 0 to 1. None takes as
             many of the highest as the object has: only the order of values counts then.
@@ -113,17 +118,18 @@ def overlap(
         array([0.33333333])
     """
     values, truth = _maps_and_masks(maps, inside)
+    space = inputs.space(values)
     if level is None:
         high = np.zeros(truth.shape, bool)
         for one, order, area in zip(
-            high, inputs.highest_first(values, seed), truth.sum(axis=(1, 2)), strict=True
+            high, inputs.highest_first(values, seed), truth.sum(axis=space), strict=True
         ):
             one.flat[order[:area]] = True
     else:
         level = inputs.number(level, "level", np.finfo(np.float64).tiny, 1.0)
-        peak = values.max(axis=(1, 2), keepdims=True)
+        peak = values.max(axis=space, keepdims=True)
         high = (values >= level * peak) & (peak > 0)
-    return (high & truth).sum(axis=(1, 2)) / (high | truth).sum(axis=(1, 2))
+    return (high & truth).sum(axis=space) / (high | truth).sum(axis=space)
 
 
 def box_masks(boxes: Sequence[Any], size: tuple[int, int], first: int = 0) -> np.ndarray:
@@ -167,16 +173,16 @@ def box_masks(boxes: Sequence[Any], size: tuple[int, int], first: int = 0) -> np
 
 
 def share_inside(values: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Return the share (B,) of positive values (B, H, W) inside; 0 where there is none."""
-    positive = np.maximum(values, 0.0)
-    peak = positive.max(axis=(1, 2), keepdims=True)
+    """Return the share (B,) of positive values (B, *space) inside; 0 where there is none."""
+    positive, space = np.maximum(values, 0.0), inputs.space(values)
+    peak = positive.max(axis=space, keepdims=True)
     positive = positive / np.where(peak > 0, peak, 1.0)  # no sum overflows
-    total = positive.sum(axis=(1, 2))
-    return np.where(truth, positive, 0.0).sum(axis=(1, 2)) / np.where(total > 0, total, 1.0)
+    total = positive.sum(axis=space)
+    return np.where(truth, positive, 0.0).sum(axis=space) / np.where(total > 0, total, 1.0)
 
 
 def _maps_and_masks(maps: ArrayLike, inside: Truth) -> tuple[np.ndarray, np.ndarray]:
-    """Return maps (B, H, W) and masks of the objects, (B, H, W)."""
+    """Return maps (B, *space) and masks of the objects, (B, *space)."""
     values = inputs.maps(maps)
     masks = isinstance(inside, np.ndarray) and (
         inside.dtype == bool or inside.shape == values.shape
@@ -188,6 +194,14 @@ def _maps_and_masks(maps: ArrayLike, inside: Truth) -> tuple[np.ndarray, np.ndar
                 f"Expected boxes or masks of {len(values)} pictures, one for each map.",
                 f"Got boxes of {count} pictures.",
                 f"Pass for each picture a box {ORDER}, or several; or masks.",
+                "help(keras_saliency.metrics.localization)",
+            )
+        if values.ndim != 3:
+            raise inputs.refused(
+                f"Expected masks of bool with shape {values.shape}, since the maps are those of no "
+                "pictures.",
+                "Got boxes, which have two axes.",
+                "Pass masks, True on the object.",
                 "help(keras_saliency.metrics.localization)",
             )
         inside = box_masks(inside, values.shape[1:])
@@ -212,14 +226,17 @@ def _corners(boxes: Any, row: int, size: tuple[int, int]) -> list[Box]:
 def mosaic(images: ArrayLike) -> np.ndarray:
     """Return one picture (n H, n W, C) made of n * n pictures, row by row.
 
+    Of inputs with one spatial axis any number makes one, end to end; with three n * n * n do.
+
     Args:
-        images: (n * n, H, W, C), each of another class, each recognised with certainty.
+        images: (n * n, H, W, C), or (n ** axes, *space, C), each of another class, each recognised
+            with certainty.
 
     Returns:
-        (n H, n W, C), of the pictures' dtype.
+        (n H, n W, C), or n times as long along each axis, of the pictures' dtype.
 
     Raises:
-        MetricError: Their number is not a square.
+        MetricError: Their number is not a square, or of three axes not a cube.
 
     Source:
         M. Böhle, M. Fritz, B. Schiele: Convolutional dynamic alignment networks for interpretable
@@ -231,34 +248,38 @@ def mosaic(images: ArrayLike) -> np.ndarray:
                [2., 3.]])
     """
     result = inputs.pictures(images)
-    count, height, width, channels = result.shape
-    side = math.isqrt(count)
-    if side * side != count:
+    count, *space, channels = result.shape
+    axes = len(space)
+    side = round(count ** (1 / axes))
+    if side**axes != count:
         raise inputs.refused(
-            "Expected a square number of pictures, as many down as across.",
+            "Expected as many pictures along each axis: a square number, as many down as across; "
+            "of three axes a cube.",
             f"Got {count} pictures.",
-            "Pass 4 or 9.",
+            f"Pass {2**axes} or {3**axes}.",
             "help(keras_saliency.metrics.localization.mosaic)",
         )
-    cells = result.reshape(side, side, height, width, channels)
-    return cells.transpose(0, 2, 1, 3, 4).reshape(side * height, side * width, channels)
+    cells = result.reshape(*[side] * axes, *space, channels)
+    order = [axis for pair in zip(range(axes), range(axes, 2 * axes), strict=True) for axis in pair]
+    return cells.transpose(*order, 2 * axes).reshape(*[side * n for n in space], channels)
 
 
 def grid_pointing_game(maps: ArrayLike, cells: ArrayLike, *, grid: int = 2) -> np.ndarray:
     """Return the share of positive values in the right cell. Higher is better.
 
     Args:
-        maps: (B, n H, n W) of mosaics, each map that of the class of one cell.
+        maps: (B, n H, n W) of mosaics, each map that of the class of one cell; or of mosaics of
+            other inputs, n times as long along each axis.
         cells: (B,) whole numbers of cells: 0 is the upper left, then row by row.
-        grid: Cells per side, n.
+        grid: Cells along each axis, n.
 
     Returns:
-        (B,) float64, 0 to 1; chance is 1 / n^2, and a constant map has it. A map without a positive
-        value has 0.
+        (B,) float64, 0 to 1; chance is 1 / n^2 (of pictures), and a constant map has it. A map
+        without a positive value has 0.
 
     Raises:
-        MetricError: Maps are not (B, H, W) and finite or not of n by n cells, or there is no such
-            cell.
+        MetricError: Maps are not (B, *space) and finite or do not divide into n cells along each
+            axis, or there is no such cell.
 
     Source:
         M. Böhle, M. Fritz, B. Schiele: Convolutional dynamic alignment networks for interpretable
@@ -270,11 +291,11 @@ def grid_pointing_game(maps: ArrayLike, cells: ArrayLike, *, grid: int = 2) -> n
     """
     values = inputs.maps(maps)
     grid = inputs.count(grid, "grid", low=2)
-    _, height, width = values.shape
-    if height % grid or width % grid:
+    space, total = values.shape[1:], grid ** (values.ndim - 1)
+    if any(n % grid for n in space):
         raise inputs.refused(
-            f"Expected maps whose sides divide into {grid} by {grid} cells.",
-            f"Got {height} by {width} pixels.",
+            f"Expected maps whose sides divide into {' by '.join([str(grid)] * len(space))} cells.",
+            f"Got {' by '.join(map(str, space))} pixels.",
             "Pass grid=, or the maps of mosaic(images).",
             "help(keras_saliency.metrics.localization.grid_pointing_game)",
         )
@@ -282,15 +303,14 @@ def grid_pointing_game(maps: ArrayLike, cells: ArrayLike, *, grid: int = 2) -> n
     if (
         wanted.shape != values.shape[:1]
         or not np.issubdtype(wanted.dtype, np.integer)
-        or not ((wanted >= 0) & (wanted < grid * grid)).all()
+        or not ((wanted >= 0) & (wanted < total)).all()
     ):
         raise inputs.refused(
-            f"Expected for each of {len(values)} maps the number of a cell, 0 to "
-            f"{grid * grid - 1}.",
+            f"Expected for each of {len(values)} maps the number of a cell, 0 to {total - 1}.",
             f"Got {cells!r}.",
             "Count cells from the upper left, row by row.",
             "help(keras_saliency.metrics.localization.grid_pointing_game)",
         )
-    numbers = (np.arange(height) * grid // height)[:, None] * grid
-    numbers = numbers + np.arange(width) * grid // width
-    return share_inside(values, numbers == wanted[:, None, None])
+    along = [np.arange(n) * grid // n for n in space]
+    numbers = np.ravel_multi_index(np.ix_(*along), (grid,) * len(space))
+    return share_inside(values, numbers == wanted.reshape(-1, *[1] * len(space)))

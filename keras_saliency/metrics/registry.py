@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from keras_saliency._inputs.kinds import KINDS, Kind
 from keras_saliency.errors import did_you_mean
 from keras_saliency.metrics import inputs
 
@@ -30,6 +31,7 @@ class Metric:
         high: Its upper bound.
         reference: Authors, year, arXiv id.
         options: Options that make maps of different scales comparable, where the defaults do not.
+        kinds: The kinds of input that it has a meaning for.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Metric:
     high: float
     reference: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    kinds: tuple[str, ...] = tuple(KINDS)
 
     @property
     def function(self) -> Callable[..., np.ndarray]:
@@ -76,17 +79,35 @@ class Metric:
                     f"help(keras_saliency.metrics.{self.module}.{self.name})",
                 )
 
+    def check_kind(self, kind: Kind) -> None:
+        """Check that the metric has a meaning for a kind of input.
+
+        Raises:
+            MetricError: It has none.
+        """
+        if kind.name not in self.kinds:
+            others = ", ".join(one.name for one in _ROWS if kind.name in one.kinds)
+            raise inputs.refused(
+                f"The metric {self.name!r} is for {', '.join(self.kinds)}.",
+                f"The explained input is {kind.one}: {kind.shape}.",
+                f"Take others: {others}.",
+                f"help(keras_saliency.metrics.{self.module}.{self.name})",
+            )
+
     def __call__(self, *args: Any, **kwargs: Any) -> np.ndarray:
         """Return the function's numbers, with `options` unless overridden."""
         return self.function(*args, **{**self.options, **kwargs})
 
 
 _ANY = math.inf
+_NEIGHBOURS = tuple(kind.name for kind in KINDS.values() if kind.has_neighbours)
 # A score has the range of what is scored, so metrics in its unit are bounded only by it.
 _ROWS = [
     Metric("deletion", "curves", False, -_ANY, _ANY, "Petsiuk et al. 2018, arXiv:1806.07421"),
     Metric("insertion", "curves", True, -_ANY, _ANY, "Petsiuk et al. 2018, arXiv:1806.07421"),
-    Metric("road", "road", True, -_ANY, _ANY, "Rong et al. 2022, arXiv:2202.00449"),
+    Metric(
+        "road", "road", True, -_ANY, _ANY, "Rong et al. 2022, arXiv:2202.00449", kinds=_NEIGHBOURS,
+    ),
     Metric(
         "average_drop", "curves", False, 0, 100, "Chattopadhay et al. 2018, arXiv:1710.11063",
     ),
@@ -110,7 +131,10 @@ _ROWS = [
     Metric("pointing_game", "localization", True, 0, 1, "Zhang et al. 2018, arXiv:1608.00507"),
     Metric("energy_inside", "localization", True, 0, 1, "Wang et al. 2020, arXiv:1910.01279"),
     Metric("overlap", "localization", True, 0, 1, "Zhou et al. 2016, arXiv:1512.04150"),
-    Metric("grid_pointing_game", "localization", True, 0, 1, "Böhle et al. 2021, arXiv:2104.00032"),
+    Metric(
+        "grid_pointing_game", "localization", True, 0, 1, "Böhle et al. 2021, arXiv:2104.00032",
+        kinds=_NEIGHBOURS,
+    ),
     Metric("random_logit", "sanity", False, -1, 1, "Sixt et al. 2020, arXiv:1912.09818"),
 ]  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""ROAD, remove and debias: deletion with pixels imputed from their neighbours.
+"""ROAD, remove and debias: deletion with pixels imputed from their neighbours along each axis.
 
 A black pixel reveals to the model that pixels were removed, and their shape. An imputed pixel
 reveals almost nothing, so the score falls only for the missing content.
@@ -6,6 +6,7 @@ reveals almost nothing, so the score falls only for the missing content.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -17,14 +18,17 @@ from keras_saliency.metrics.inputs import Score
 
 __all__ = ["Removals", "impute", "removals", "road"]
 
-# The paper's: neighbours beside a pixel weigh twice as much as diagonal ones; together 1.
-_BESIDE, _ACROSS = 1 / 6, 1 / 12
-_NEIGHBOURS = [
-    (down, right, _ACROSS if down and right else _BESIDE)
-    for down in (-1, 0, 1)
-    for right in (-1, 0, 1)
-    if down or right
-]
+
+def _neighbours(axes: int) -> list[tuple[tuple[int, ...], float]]:
+    """Return the steps to a pixel's neighbours and their weights, together 1.
+
+    As in the paper, where there are two axes: a neighbour beside it weighs twice as much as one
+    that is diagonal along one more axis: 1/6 and 1/12.
+    """
+    steps = [step for step in itertools.product((-1, 0, 1), repeat=axes) if any(step)]
+    halved = [2.0 ** (np.count_nonzero(step) - 1) for step in steps]
+    total = sum(1 / one for one in halved)
+    return [(step, 1 / (total * one)) for step, one in zip(steps, halved, strict=True)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,9 +59,10 @@ def road(
     """Return the score drop for the highest pixels less that for the lowest. Higher is better.
 
     Args:
-        score: ``score(images (N, H, W, C), rows (N,)) -> (N,)``; a probability in the paper.
-        images: (B, H, W, C) in the model's input range.
-        maps: (B, H, W). Only the order of values counts.
+        score: ``score(images (N, *space, C), rows (N,)) -> (N,)``; a probability in the paper.
+        images: (B, H, W, C) in the model's input range, or other inputs whose values have
+            neighbours, (B, *space, C).
+        maps: (B, *space). Only the order of values counts.
         removed: Percents of the pixels to remove, above 0 and below 100; the result is the mean
             over these.
         noise: Standard deviation of the noise on imputed pixels, as a share of (max - min) of that
@@ -122,7 +127,7 @@ def removals(
                 for count in counts:
                     missing = np.zeros(pixels, bool)
                     missing[order[row, :count]] = True
-                    missing = missing.reshape(image.shape[:2])
+                    missing = missing.reshape(image.shape[:-1])
                     filled = impute(image, missing) + missing[..., None] * disturbance
                     yield row, filled.astype(images.dtype)
 
@@ -135,14 +140,15 @@ def impute(image: ArrayLike, missing: ArrayLike) -> np.ndarray:
     """Return a picture whose missing pixels are weighted means of their eight neighbours.
 
     One linear system solves for all missing pixels, so each is a mean of known ones near and far.
-    At the picture's edge the weights of the existing neighbours are raised to sum to 1.
+    At the picture's edge the weights of the existing neighbours are raised to sum to 1. A value of
+    a signal has two neighbours, so that gaps are bridged linearly; a voxel has 26.
 
     Args:
-        image: (H, W, C), finite.
-        missing: (H, W) bool; one pixel or more is not missing.
+        image: (H, W, C), finite; or (*space, C).
+        missing: (*space) bool; one pixel or more is not missing.
 
     Returns:
-        (H, W, C) float64.
+        (*space, C) float64.
 
     Raises:
         MetricError: Shapes do not fit, or every pixel is missing.
@@ -155,9 +161,11 @@ def impute(image: ArrayLike, missing: ArrayLike) -> np.ndarray:
     from scipy.sparse.linalg import splu
 
     result, lost = np.array(image, np.float64), np.asarray(missing)
-    if result.ndim != 3 or lost.shape != result.shape[:2] or lost.dtype != bool or lost.all():
+    fits = result.ndim > 1 and lost.shape == result.shape[:-1]
+    if not fits or lost.dtype != bool or lost.all():
         raise inputs.refused(
-            "Expected a picture (H, W, C) and a bool mask (H, W) of its missing pixels, not all.",
+            "Expected a picture (H, W, C), or (*space, C), and a bool mask (*space) of its missing "
+            "pixels, not all.",
             f"Got shape {result.shape} and {lost.dtype} of shape {lost.shape}, and "
             f"{np.count_nonzero(lost)} of {lost.size} are missing.",
             "Leave one pixel or more from which to impute.",
@@ -165,28 +173,31 @@ def impute(image: ArrayLike, missing: ArrayLike) -> np.ndarray:
         )
     if not lost.any():
         return result
-    y, x = np.nonzero(lost)
+    places = np.nonzero(lost)
+    count = len(places[0])
     unknown = np.full(lost.shape, -1)
-    unknown[y, x] = np.arange(len(y))
-    diagonal, known = np.zeros(len(y)), np.zeros((len(y), result.shape[2]))
+    unknown[lost] = np.arange(count)
+    diagonal, known = np.zeros(count), np.zeros((count, result.shape[-1]))
     rows, columns, weights = [], [], []
-    for down, right, weight in _NEIGHBOURS:
-        to_y, to_x = y + down, x + right
-        inside = (to_y >= 0) & (to_y < lost.shape[0]) & (to_x >= 0) & (to_x < lost.shape[1])
+    for step, weight in _neighbours(lost.ndim):
+        near = [place + one for place, one in zip(places, step, strict=True)]
+        inside = np.ones(count, bool)
+        for place, length in zip(near, lost.shape, strict=True):
+            inside &= (place >= 0) & (place < length)
         at = np.flatnonzero(inside)
-        to_y, to_x = to_y[at], to_x[at]
+        to = tuple(place[at] for place in near)
         diagonal[at] += weight
-        number = unknown[to_y, to_x]
+        number = unknown[to]
         here = number < 0
-        known[at[here]] += weight * result[to_y[here], to_x[here]]
+        known[at[here]] += weight * result[tuple(place[here] for place in to)]
         rows.append(at[~here])
         columns.append(number[~here])
         weights.append(np.full(len(rows[-1]), -weight))
-    own = np.arange(len(y))
+    own = np.arange(count)
     entries = np.concatenate([diagonal, *weights])
     indices = np.concatenate([own, *rows]), np.concatenate([own, *columns])
-    matrix = csc_array((entries, indices), shape=(len(y), len(y)))
+    matrix = csc_array((entries, indices), shape=(count, count))
     # Symmetric and positive definite: an ordering for such matrices is several times faster.
     solver = splu(matrix, "MMD_AT_PLUS_A", 0.0, options={"SymmetricMode": True})
-    result[y, x] = solver.solve(known)
+    result[lost] = solver.solve(known)
     return result

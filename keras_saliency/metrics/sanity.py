@@ -27,7 +27,7 @@ __all__ = [
     "randomized",
 ]
 
-Maps = Callable[[Any], ArrayLike]  # a model to maps (B, H, W), always of the same pictures
+Maps = Callable[[Any], ArrayLike]  # a model to maps (B, *space), always of the same pictures
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,17 +77,17 @@ def cascading_randomization(
 
     Args:
         model: A built Keras model.
-        maps: ``maps(model) -> (B, H, W)``. It should explain one class throughout: the predicted
-            class changes with the weights.
+        maps: ``maps(model) -> (B, *space)``, (B, H, W) of pictures. It should explain one class
+            throughout: the predicted class changes with the weights.
         how: As in `randomized`.
         seed: Of the new weights.
-        ssim: Compute the structural similarity too; maps need 11 by 11 pixels.
+        ssim: Compute the structural similarity too; maps need 11 pixels along each axis.
 
     Returns:
         Similarities (L, B) after each of L layers. A constant map has rank correlation 0.
 
     Raises:
-        MetricError: No layer has weights, or maps are not (B, H, W) and finite.
+        MetricError: No layer has weights, or maps are not (B, *space) and finite.
 
     Source:
         J. Adebayo, J. Gilmer, M. Muelly, I. Goodfellow, M. Hardt, B. Kim: Sanity checks for
@@ -131,9 +131,9 @@ def random_label_similarity(
 
     Args:
         make_model: ``make_model() -> model``, built and compiled, anew at each call.
-        x: Training pictures (N, H, W, C).
+        x: Training pictures (N, H, W, C), or whatever the model takes, (N, ...).
         y: Their labels (N, ...).
-        maps: ``maps(model) -> (B, H, W)``, always of the same pictures and classes.
+        maps: ``maps(model) -> (B, *space)``, always of the same pictures and classes.
         fit_options: For ``model.fit(x, y, **fit_options)``, such as epochs.
         seed: Of the permutation of the labels.
 
@@ -142,7 +142,7 @@ def random_label_similarity(
 
     Raises:
         MetricError: There are not as many labels as pictures, two or more, or maps are not
-            (B, H, W) and finite.
+            (B, *space) and finite.
 
     Source:
         J. Adebayo, J. Gilmer, M. Muelly, I. Goodfellow, M. Hardt, B. Kim: Sanity checks for
@@ -186,7 +186,7 @@ def random_logit(
     """Return the similarity of a class's map to that of another, random class. Lower is better.
 
     Args:
-        maps_of: ``maps_of(classes (B,)) -> (B, H, W)``, maps of always the same pictures.
+        maps_of: ``maps_of(classes (B,)) -> (B, *space)``, maps of always the same pictures.
         classes: (B,) whole numbers, the explained class of each picture.
         count: Number of classes.
         absolute: Compare absolute values.
@@ -197,7 +197,7 @@ def random_logit(
 
     Raises:
         MetricError: There are fewer than two classes, a class is out of range, or maps are not
-            (B, H, W) and finite.
+            (B, *space) and finite.
 
     Source:
         L. Sixt, M. Granz, T. Landgraf: When explanations lie, 2020, arXiv:1912.09818 (there by
