@@ -156,7 +156,7 @@ def attributed(
     batch_size: BatchSize,
     started: float,
     options: Mapping[str, Any] | None = None,
-) -> Explanation | JointExplanation:
+) -> Explanation:
     """Return the explanation of a prepared batch; findings go to ``checks``, without warnings.
 
     Args:
@@ -188,7 +188,7 @@ def attributed(
         values = method.to_map(result.values).astype(np.float32, copy=False)
     aux = engine.aux
     shown = _Shown.of(engine)
-    whole = Explanation(
+    return Explanation(
         values=values,
         attributions=None if attributions is None else batch.kind.as_given(attributions),
         scores=engine.scores,
@@ -221,15 +221,12 @@ def attributed(
         },
         model_sha256=digest,
     )
-    return _by_input(whole, batch, method, result.values) if batch.parts else whole
 
 
-def _by_input(
-    whole: Explanation, batch: Batch, method: Method, values: np.ndarray
-) -> JointExplanation:
-    """Return the explanation of several inputs as one of each."""
-    parts = {}
-    for name, its in batch.apart(values).items():
+def by_input(whole: Explanation, batch: Batch, method: Method) -> JointExplanation:
+    """Return the explanation of several inputs together as one of each."""
+    parts: dict[str, Explanation] = {}
+    for name, its in batch.apart(np.asarray(whole.attributions)[..., None]).items():
         part = (batch.parts or {})[name]
         parts[name] = dataclasses.replace(
             whole,

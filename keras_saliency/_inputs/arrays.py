@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from keras_saliency._graph.adapter import Input, Part
-from keras_saliency._inputs import preprocessing
 from keras_saliency._inputs.geometry import Geometry
 from keras_saliency._inputs.given import Given, Ready
 from keras_saliency._inputs.kinds import Kind
@@ -101,7 +100,7 @@ def _own_function(preprocess: Any, kind: Kind) -> Preprocess:
     if preprocess is None or (isinstance(preprocess, str) and preprocess == "auto"):
         return Preprocess(name="none")
     if callable(preprocess) and not isinstance(preprocess, Preprocess):
-        return preprocessing.resolve(preprocess, None)
+        return Preprocess(preprocess, name=getattr(preprocess, "__qualname__", repr(preprocess)))
     raise PreprocessError(
         f"Expected preprocess=None or a callable of a batch (B, ...), since {kind.one} is "
         "explained.",
@@ -173,9 +172,8 @@ def _checked(given: Any, one: Input, known: Recognised) -> np.ndarray:
     if array.ndim != kind.rank or not array.size:
         raise _misfit(one, known, f"{got}, which is empty" if array.ndim == kind.rank else got)
     masks = known.padding is not None
-    first = () if not masks or one.shape is None or not one.shape else (one.shape[0],)
-    shorter = bool(first) and array.shape[0] < (first[0] or 0)
-    padded = (first[0], *array.shape[1:]) if shorter else array.shape
+    longest = one.shape[0] or 0 if masks and one.shape else 0
+    padded = (max(longest, array.shape[0]), *array.shape[1:])
     if not _fits(padded, one):
         raise _misfit(one, known, got)
     if array.dtype.kind == "f" and not np.isfinite(array).all():

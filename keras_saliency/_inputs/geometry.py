@@ -70,7 +70,7 @@ class Geometry:
             return picture
         top, left, height, width = self.window
         return resampling.resize_picture(
-            picture, self.size, (top, left, top + height, left + width)
+            picture, (self.size[0], self.size[1]), (top, left, top + height, left + width)
         )
 
     def undo(self, grid: np.ndarray) -> np.ndarray:
