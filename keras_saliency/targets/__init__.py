@@ -7,6 +7,7 @@
 `Contrast`       one class against the most similar ones on the picture
 `Pixel`          one point of a dense output (B, h, w) or (B, h, w, K)
 `Region`         the mean (or sum) of a dense output over a box or a mask
+`Detection`      one detection of a model that returns boxes
 any callable     ``outputs -> (B,)`` scores, written with ``keras.ops``
 ===============  ==========================================================================
 
@@ -23,11 +24,13 @@ from keras_saliency.errors import TargetError, _arguments
 from keras_saliency.targets.base import READ, Output, Outputs, Score, Target, TargetLike
 from keras_saliency.targets.classes import Class, Contrast, Margin, TopClass
 from keras_saliency.targets.dense import Pixel, Region
+from keras_saliency.targets.detection import Detection
 from keras_saliency.targets.function import Function
 
 __all__ = [
     "Class",
     "Contrast",
+    "Detection",
     "Function",
     "Margin",
     "Output",
