@@ -41,6 +41,19 @@ class Output:
             return (ops.sigmoid if score == "probability" else ops.log_sigmoid)(self.logits)
         return (ops.softmax if score == "probability" else ops.log_softmax)(self.logits, axis=-1)
 
+    def with_both_classes(self) -> Output:
+        """Return the output of one sigmoid (B, 1) as classes 0 and 1, (B, 2); others unchanged."""
+        from keras import ops
+
+        if (
+            self.activation != "sigmoid"
+            or len(self.logits.shape) != 2
+            or self.logits.shape[-1] != 1
+        ):
+            return self
+        values = ops.concatenate([1 - self.values, self.values], axis=-1)
+        return Output(values, ops.concatenate([-self.logits, self.logits], axis=-1), "sigmoid")
+
     def aux(self) -> dict[str, Any]:
         """Return, for each row, whether it looks like probabilities without a final activation."""
         from keras import ops
