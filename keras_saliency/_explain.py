@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -39,7 +39,35 @@ _RESERVED = {
 }  # fmt: skip
 
 
+@overload
 def explain(
+    model: KerasModel,
+    image: ModelInputs,
+    method: str | Method | type[Method] = ...,
+    *,
+    target: TargetLike = ...,
+    preprocess: Preprocessing = ...,
+    batch_size: BatchSize = ...,
+    seed: int = ...,
+    kind: KindName | None = ...,
+) -> Explanation: ...
+
+
+@overload
+def explain(
+    model: KerasModel,
+    image: ModelInputs,
+    method: str | Method | type[Method] = ...,
+    *,
+    target: Sequence[targets.Target | Callable[[Any], Any]],
+    preprocess: Preprocessing = ...,
+    batch_size: BatchSize = ...,
+    seed: int = ...,
+    kind: KindName | None = ...,
+) -> list[Explanation]: ...
+
+
+def explain(  # type: ignore[misc]
     model: KerasModel,
     image: ModelInputs,
     method: str | Method | type[Method] = "gradient",
@@ -49,7 +77,7 @@ def explain(
     batch_size: BatchSize = 8,
     seed: int = 0,
     kind: KindName | None = None,
-) -> Explanation:
+) -> Explanation | list[Explanation]:
     """Show where a Keras model looks.
 
     The model is left unchanged. The first call on a model compiles; later calls with other
@@ -66,7 +94,8 @@ def explain(
             ``methods.IntegratedGradients(steps=100)``.
         target: What is explained: ``None`` the predicted class, an int a class, a list of ints a
             class for each picture, an object of `keras_saliency.targets`, or a callable
-            ``outputs -> (B,)`` scores. The score is the logit unless the target says otherwise.
+            ``outputs -> (B,)`` scores. The score is the logit unless the target says otherwise. A
+            list of such objects gives a list of explanations, one for each, in the same order.
         preprocess: ``"auto"`` (a keras_hub task's own; none for models that rescale by themselves;
             that of ``keras.applications`` for its networks, recognised by their layers),
             ``"caffe"``, ``"tf"``, ``"torch"``, ``None`` (pixels 0..255 unchanged), a callable of a
@@ -99,12 +128,24 @@ def explain(
     adapter = Adapter(model)
     batch = prepare(adapter, image, preprocess, kind)
     chosen.check_kind(batch.kind)
-    engine = Engine(adapter, targets.get(target), batch, batch_size)
-    result = attributed(model, batch, engine, chosen, seed, batch_size, started)
-    for row, check in enumerate(result.checks):
-        for finding in check["findings"]:
-            warnings.warn(f"picture {row}: {finding}", stacklevel=2)
-    return result
+    wanted = targets.several(target)
+    engines = _engines(adapter, wanted or [targets.get(target)], batch, batch_size)
+    results = []
+    for engine in engines:
+        results.append(attributed(model, batch, engine, chosen, seed, batch_size, started))
+        started = time.perf_counter()
+        for row, check in enumerate(results[-1].checks):
+            for finding in check["findings"]:
+                warnings.warn(f"picture {row}: {finding}", stacklevel=2)
+    return results[0] if wanted is None else results
+
+
+def _engines(
+    adapter: Adapter, wanted: Sequence[targets.Target], batch: Batch, batch_size: BatchSize
+) -> list[Engine]:
+    """Return an engine for each target, all checked before any is run."""
+    first = Engine(adapter, wanted[0], batch, batch_size)
+    return [first, *map(first.with_target, wanted[1:])]
 
 
 def attributed(
