@@ -80,8 +80,8 @@ class Detection(Target):
         decoder: Function of the outputs as the model returns them, for raw outputs such as
             offsets from anchors: it returns (boxes, classes) or (boxes, classes, objectness) as
             above, or a dict with these names, written with ``keras.ops``.
-        rematch: Choose the candidate again on every changed picture, for a decoder that sorts or
-            drops candidates.
+        rematch: Choose the candidate again on every changed picture, for a model or decoder that
+            sorts or drops candidates.
 
     Raises:
         TargetError: Options do not fit each other or the model, no candidate overlaps the box, or
@@ -248,9 +248,10 @@ class Detection(Target):
     def resolved(self, aux: dict[str, np.ndarray]) -> Target:
         limits = [aux.get(f"limit of {name}", [None])[0] for name in ("index", "class")]
         self._check_numbers(*limits)
-        if "overlap" in aux and not aux["overlap"].all():
-            row = int(np.argmin(aux["overlap"]))
-            box = self.rows(len(aux["overlap"]))["box"][row]
+        overlaps = aux.get("overlap", np.ones(1))
+        if not (overlaps > 0).all():  # NaN is none either
+            row = int(np.argmin(overlaps > 0))
+            box = self.rows(len(overlaps))["box"][row]
             raise TargetError(
                 f"Expected a candidate that overlaps {_shown(box)} in picture {row}.",
                 "Got none: the best overlap (IoU) is 0.",
