@@ -8,8 +8,8 @@ import functools
 import sys
 import time
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -44,7 +44,67 @@ _RESERVED = {
 }  # fmt: skip
 
 
+@overload
 def explain(
+    model: KerasModel,
+    image: ModelInputs,
+    method: str | Method | type[Method] = ...,
+    *,
+    target: TargetLike = ...,
+    preprocess: Preprocessing = ...,
+    batch_size: BatchSize = ...,
+    seed: int = ...,
+    kind: KindName | None = ...,
+    inputs: None = ...,
+) -> Explanation: ...
+
+
+@overload
+def explain(
+    model: KerasModel,
+    image: ModelInputs,
+    method: str | Method | type[Method] = ...,
+    *,
+    target: TargetLike = ...,
+    preprocess: Preprocessing = ...,
+    batch_size: BatchSize = ...,
+    seed: int = ...,
+    kind: KindName | None = ...,
+    inputs: list[str] | tuple[str, ...] | Literal["all"],
+) -> JointExplanation: ...
+
+
+@overload
+def explain(
+    model: KerasModel,
+    image: ModelInputs,
+    method: str | Method | type[Method] = ...,
+    *,
+    target: TargetLike = ...,
+    preprocess: Preprocessing = ...,
+    batch_size: BatchSize = ...,
+    seed: int = ...,
+    kind: KindName | None = ...,
+    inputs: str,
+) -> Explanation: ...
+
+
+@overload
+def explain(
+    model: KerasModel,
+    image: ModelInputs,
+    method: str | Method | type[Method] = ...,
+    *,
+    target: Sequence[targets.Target | Callable[[Any], Any]],
+    preprocess: Preprocessing = ...,
+    batch_size: BatchSize = ...,
+    seed: int = ...,
+    kind: KindName | None = ...,
+    inputs: str | None = ...,
+) -> list[Explanation]: ...
+
+
+def explain(  # type: ignore[misc]
     model: KerasModel,
     image: ModelInputs,
     method: str | Method | type[Method] = "gradient",
@@ -55,7 +115,7 @@ def explain(
     seed: int = 0,
     kind: KindName | None = None,
     inputs: str | Sequence[str] | None = None,
-) -> Explanation | JointExplanation:
+) -> Explanation | JointExplanation | list[Explanation] | list[JointExplanation]:
     """Show where a Keras model looks.
 
     The model is left unchanged. The first call on a model compiles; later calls with other
@@ -72,7 +132,8 @@ def explain(
             ``methods.IntegratedGradients(steps=100)``.
         target: What is explained: ``None`` the predicted class, an int a class, a list of ints a
             class for each picture, an object of `keras_saliency.targets`, or a callable
-            ``outputs -> (B,)`` scores. The score is the logit unless the target says otherwise.
+            ``outputs -> (B,)`` scores. The score is the logit unless the target says otherwise. A
+            list of such objects gives a list of explanations, one for each, in the same order.
         preprocess: ``"auto"`` (a keras_hub task's own; none for models that rescale by themselves;
             that of ``keras.applications`` for its networks, recognised by their layers),
             ``"caffe"``, ``"tf"``, ``"torch"``, ``None`` (pixels 0..255 unchanged), a callable of a
@@ -108,13 +169,20 @@ def explain(
     batch = prepare(adapter, image, preprocess, kind, inputs)
     if batch.kind.name not in chosen.kinds:
         raise chosen.not_for(batch.kind)
-    explained = _TOP_CLASS if target is None else targets.get(target)
-    engine = Engine(adapter, explained, batch, batch_size)
-    result = attributed(adapter, batch, engine, chosen, seed, batch_size, started, options)
-    for row, check in enumerate(result.checks):
-        for finding in check["findings"]:
-            warnings.warn(f"picture {row}: {finding}", stacklevel=2)
-    return result
+    several = targets.several(target) if isinstance(target, list | tuple) else None
+    first = _TOP_CLASS if target is None else several[0] if several else targets.get(target)
+    engines = [Engine(adapter, first, batch, batch_size)]
+    if several is not None:  # all are checked before any is run
+        engines += [engines[0].with_target(one) for one in several[1:]]
+    results: list[Any] = []
+    for engine in engines:
+        whole = attributed(adapter, batch, engine, chosen, seed, batch_size, started, options)
+        for row, check in enumerate(whole.checks):
+            for finding in check["findings"]:
+                warnings.warn(f"picture {row}: {finding}", stacklevel=2)
+        results.append(by_input(whole, batch, chosen) if batch.parts else whole)
+        started = time.perf_counter()
+    return results[0] if several is None else results
 
 
 @functools.lru_cache

@@ -242,7 +242,8 @@ def _scores(
         if recorder:
             raw = keras.tree.map_structure(lambda one: recorder.part(one, record.of), outputs)
         with gradients.in_sight():  # a target's rectifiers are not the model's
-            scores, aux = target.scores(Outputs(raw, pick), target_args)
+            size = tuple(images.shape[1:-1])
+            scores, aux = target.scores(Outputs(raw, pick, size), target_args)
         check_scores(scores, images)
         return precise(scores, images), aux
 

@@ -5,8 +5,11 @@
 `Class`          one class, or one class per picture
 `Margin`         one class against another: the difference of their scores
 `Contrast`       one class against the most similar ones on the picture
+`Group`          a group of classes, alone or against the rest or another group
 `Pixel`          one point of a dense output (B, h, w) or (B, h, w, K)
 `Region`         the mean (or sum) of a dense output over a box or a mask
+`Sequence`       one token at one step of a sequence output (B, T, V)
+`Detection`      one detection of a model that returns boxes
 any callable     ``outputs -> (B,)`` scores, written with ``keras.ops``
 ===============  ==========================================================================
 
@@ -29,19 +32,24 @@ import numpy as np
 from keras_saliency._imports import attach
 from keras_saliency.errors import KerasSaliencyError, TargetError, _arguments
 from keras_saliency.targets.base import READ, Output, Outputs, Score, Target, TargetLike
-from keras_saliency.targets.classes import Class, Contrast, Margin, TopClass
-from keras_saliency.targets.dense import Pixel, Region
+from keras_saliency.targets.classes import Class, TopClass
+from keras_saliency.targets.contrasts import Contrast, Group, Margin
+from keras_saliency.targets.dense import Pixel, Region, Sequence
+from keras_saliency.targets.detection import Detection
 
 __all__ = [
     "Class",
     "Contrast",
+    "Detection",
     "Function",
+    "Group",
     "Margin",
     "Output",
     "Outputs",
     "Pixel",
     "Region",
     "Score",
+    "Sequence",
     "Target",
     "TopClass",
     "get",
@@ -66,6 +74,13 @@ def get(target: TargetLike) -> Target:
         return Function(target)
     if _arguments.is_integer(target):
         return Class(operator.index(target))  # type: ignore[arg-type]
+    if several(target) is not None:
+        raise TargetError(
+            "Expected one target here.",
+            f"Got a list of {len(target)}.",  # type: ignore[arg-type]
+            "Pass one; explain(model, image, target=[...]) takes several.",
+            READ,
+        )
     if hasattr(target, "__len__") and not isinstance(target, str | bytes | dict):
         return Class(target)
     raise TargetError(
@@ -74,6 +89,19 @@ def get(target: TargetLike) -> Target:
         "Pass one of these.",
         READ,
     )
+
+
+def several(target: Any) -> list[Target] | None:
+    """Return the targets of a list with at least one object or callable; None for one target.
+
+    Raises:
+        TargetError: One of them is no target.
+    """
+    if not isinstance(target, list | tuple):
+        return None
+    if not any(isinstance(one, Target) or callable(one) for one in target):
+        return None  # a class for each picture
+    return [get(one) for one in target]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, SupportsIndex
+from typing import Any, ClassVar, Literal, SupportsIndex
 
 import numpy as np
 
@@ -41,6 +41,19 @@ class Output:
             return (ops.sigmoid if score == "probability" else ops.log_sigmoid)(self.logits)
         return (ops.softmax if score == "probability" else ops.log_softmax)(self.logits, axis=-1)
 
+    def with_both_classes(self) -> Output:
+        """Return the output of one sigmoid (B, 1) as classes 0 and 1, (B, 2); others unchanged."""
+        from keras import ops
+
+        if (
+            self.activation != "sigmoid"
+            or len(self.logits.shape) != 2
+            or self.logits.shape[-1] != 1
+        ):
+            return self
+        values = ops.concatenate([1 - self.values, self.values], axis=-1)
+        return Output(values, ops.concatenate([-self.logits, self.logits], axis=-1), "sigmoid")
+
     def aux(self) -> dict[str, Any]:
         """Return, for each row, whether it looks like probabilities without a final activation."""
         from keras import ops
@@ -58,6 +71,7 @@ class Outputs:
 
     raw: Any
     pick: Callable[[str | int | None], Output]
+    size: tuple[int, ...] = ()  # of the model's input, without batch and channels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,17 +84,19 @@ class Target(ABC):
     ``output=``, the name or number of the output for a model with several.
     """
 
+    known_scores: ClassVar[tuple[str, ...]] = SCORES
+
     score: Score = "logit"
     output: str | int | None = None
 
     def __post_init__(self) -> None:
         """Check ``score`` and ``output``."""
-        object.__setattr__(self, "output", _path(self.output))
-        if not _arguments.is_word(self.score, SCORES):
+        object.__setattr__(self, "output", output_path(self.output))
+        if not _arguments.is_word(self.score, known := self.known_scores):
             raise TargetError(
                 f"No score is called {self.score!r}.",
-                f"Known: {', '.join(map(repr, SCORES))}.",
-                did_you_mean(str(self.score), SCORES) or "Take one of these.",
+                f"Known: {', '.join(map(repr, known))}.",
+                did_you_mean(str(self.score), known) or "Take one of these.",
                 READ,
             )
 
@@ -164,7 +180,7 @@ def _whole(numbers: Any) -> np.ndarray | None:
     return array if small else None
 
 
-def _path(output: Any) -> str | int | None:
+def output_path(output: Any) -> str | int | None:
     """Return an output's name or number; a path may come as a list of its parts."""
     if output is None or isinstance(output, str):
         return output

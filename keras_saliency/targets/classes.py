@@ -1,16 +1,13 @@
-"""Targets on an output (B, classes)."""
+"""Targets on an output (B, classes): one class."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
-from keras_saliency.errors import TargetError, _arguments
+from keras_saliency.errors import TargetError
 from keras_saliency.targets.base import (
     READ,
     Numbers,
@@ -24,7 +21,8 @@ from keras_saliency.targets.base import (
 )
 
 
-def _check_classes(shape: tuple[int | None, ...], name: str) -> None:
+def check_classes(shape: tuple[int | None, ...], name: str) -> None:
+    """Raise TargetError for an output that is not (B, classes)."""
     if len(shape) != 2 or shape[1] == 0:
         raise TargetError(
             f"Expected an output (B, classes) for {name}.",
@@ -34,8 +32,44 @@ def _check_classes(shape: tuple[int | None, ...], name: str) -> None:
         )
 
 
+def class_count(shape: tuple[int | None, ...]) -> int | None:
+    """Return the number of classes: one output may be the sigmoid of two."""
+    return 2 if shape[-1] == 1 else shape[-1]
+
+
+def numbered(output: Output, *indices: Any) -> tuple[Any, ...]:
+    """Return an output with both classes of one sigmoid, aux values, and class numbers in it."""
+    from keras import ops
+
+    output = output.with_both_classes()
+    if output.logits.shape[-1] != 1:
+        return output, output.aux(), *indices
+    # One number without a sigmoid: check_learnt() refuses class 1.
+    beyond = [ops.reshape(one > 0, (ops.shape(one)[0], -1)) for one in indices]
+    aux = {"beyond": ops.any(ops.concatenate(beyond, axis=-1), axis=-1)} if beyond else {}
+    return output, aux, *(ops.zeros_like(one) for one in indices)
+
+
 @dataclass(frozen=True)
-class TopClass(Target):
+class OfClasses(Target):
+    """A target on an output (B, classes).
+
+    The one output of a sigmoid (B, 1) is class 1, with its logit; class 0 has the negated one.
+    """
+
+    def check_learnt(self, aux: dict[str, np.ndarray]) -> None:
+        super().check_learnt(aux)
+        if "beyond" in aux and aux["beyond"].any():
+            raise TargetError(
+                "The model's output has no class 1.",
+                "It is one number without a sigmoid layer, numbered 0.",
+                "Take class 0; or make the sigmoid a layer.",
+                READ,
+            )
+
+
+@dataclass(frozen=True)
+class TopClass(OfClasses):
     """The class with the highest score on each picture.
 
     Example:
@@ -52,25 +86,26 @@ class TopClass(Target):
         return {}
 
     def check(self, shape: tuple[int | None, ...]) -> None:
-        _check_classes(shape, "the predicted class")
+        check_classes(shape, "the predicted class")
 
     def scores(self, outputs: Outputs, rows: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         from keras import ops
 
-        output = outputs.pick(self.output)
-        index = ops.argmax(ops.stop_gradient(output.logits), axis=-1)
-        return _class_scores(output, self.score, index)
+        logits = outputs.pick(self.output).with_both_classes().logits
+        index = ops.argmax(ops.stop_gradient(logits), axis=-1)
+        return _class_scores(outputs.pick(self.output), self.score, index)
 
     def resolved(self, aux: dict[str, np.ndarray]) -> Target:
         return _Predicted(aux["index"].tolist(), score=self.score, output=self.output)
 
 
 @dataclass(frozen=True)
-class Class(Target):
+class Class(OfClasses):
     """One class, or one class per picture.
 
     Args:
-        index: Class number, or a list with one for each picture.
+        index: Class number, or a list with one for each picture. The one output of a sigmoid is
+            class 1; class 0 has the negated logit.
     """
 
     predicted: ClassVar[bool] = False
@@ -85,8 +120,8 @@ class Class(Target):
         return {"index": per_row(self.index, count, "the class")}
 
     def check(self, shape: tuple[int | None, ...]) -> None:
-        _check_classes(shape, "a class")
-        check_indices(self.index, shape[-1], "class")
+        check_classes(shape, "a class")
+        check_indices(self.index, class_count(shape), "class")
 
     def scores(self, outputs: Outputs, rows: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         return _class_scores(outputs.pick(self.output), self.score, rows["index"])
@@ -116,157 +151,9 @@ class _Predicted(Class):
 def _class_scores(output: Output, score: Score, index: Any) -> tuple[Any, dict[str, Any]]:
     from keras import ops
 
-    aux = {"index": index, **output.aux()}
+    output, aux, at = numbered(output, index)
+    aux["index"] = index
     if output.activation is not None or output.logits.shape[-1] != 1:
         # One number without a sigmoid may be a price or an age.
-        aux["probability"] = take(ops.stop_gradient(output.scored("probability")), index)
-    return take(output.scored(score), index), aux
-
-
-@dataclass(frozen=True)
-class Margin(Target):
-    """One class against another: the score of ``index`` less the score of ``other``.
-
-    Args:
-        index: Class number, or one for each picture.
-        other: The class to compare with, or one for each picture.
-    """
-
-    index: Numbers
-    other: Numbers
-
-    @property
-    def static(self) -> tuple[Any, ...]:
-        return ("margin", self.score, self.output)
-
-    def rows(self, count: int) -> dict[str, np.ndarray]:
-        return {
-            "index": per_row(self.index, count, "the class"),
-            "other": per_row(self.other, count, "the class"),
-        }
-
-    def check(self, shape: tuple[int | None, ...]) -> None:
-        _check_classes(shape, "a margin between classes")
-        check_indices(self.index, shape[-1], "class")
-        check_indices(self.other, shape[-1], "class")
-
-    def scores(self, outputs: Outputs, rows: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        output = outputs.pick(self.output)
-        values = output.scored(self.score)
-        return take(values, rows["index"]) - take(values, rows["other"]), output.aux()
-
-
-@dataclass(frozen=True)
-class Contrast(Target):
-    """The score of a class less ``gamma`` times the mean score of similar classes.
-
-    The similar classes are those with the highest other logits on the picture; they stay the same
-    when the picture is changed (Zhang et al.: Finer-CAM, 2025, arXiv:2501.11309).
-
-    Args:
-        index: Class number, or one for each picture; ``None`` takes the predicted class.
-        similar: Number of classes to contrast with.
-        gamma: Weight of the contrast: at 0 the class alone counts, at 1 only its excess over the
-            others.
-        others: The classes to contrast with, if not the similar ones: (n,) numbers, or (B, n).
-
-    Example:
-        >>> e = explain(model, img, target=targets.Contrast(similar=2, gamma=1.0))
-        >>> e.targets[0].startswith(f"class {e.labels[0][-1]} against")
-        True
-    """
-
-    index: int | Sequence[int] | None = None
-    similar: int = 3
-    gamma: float = 0.6
-    others: npt.ArrayLike | None = None
-
-    def __post_init__(self) -> None:
-        """Check the options."""
-        super().__post_init__()
-        wrong = None
-        if not _arguments.is_count(self.similar):
-            wrong = "similar", "a whole number above 0"
-        elif not _arguments.is_number(self.gamma) or not 0 <= self.gamma < math.inf:
-            wrong = "gamma", "a number, 0 or more"
-        elif self.others is not None and not _are_classes(self.others):
-            wrong = "others", "class numbers, (n,) or (B, n)"
-        if wrong:
-            name, wanted = wrong
-            raise TargetError(
-                f"Expected {name} to be {wanted}.",
-                f"Got targets.Contrast({name}={getattr(self, name)!r}).",
-                "Take targets.Contrast(similar=3, gamma=0.6).",
-                READ,
-            )
-
-    @property
-    def static(self) -> tuple[Any, ...]:
-        chosen = self.similar if self.others is None else None
-        return ("contrast", self.index is None, chosen, self.score, self.output)
-
-    def rows(self, count: int) -> dict[str, np.ndarray]:
-        rows = {"gamma": np.full(count, self.gamma, np.float32)}
-        if self.index is not None:
-            rows["index"] = per_row(self.index, count, "the class")
-        if self.others is not None:
-            others = np.atleast_2d(np.asarray(self.others, np.int32))
-            if len(others) not in (1, count):
-                raise TargetError(
-                    f"Expected others of shape (n,), or ({count}, n) for {count} pictures.",
-                    f"Got shape {others.shape}.",
-                    f"Pass (n,), or ({count}, n).",
-                    READ,
-                )
-            rows["others"] = np.broadcast_to(others, (count, others.shape[1]))
-        return rows
-
-    def check(self, shape: tuple[int | None, ...]) -> None:
-        Class(0 if self.index is None else self.index).check(shape)
-        if self.others is not None:
-            check_indices(np.ravel(self.others), shape[-1], "class")
-        elif shape[-1] is not None and self.similar >= shape[-1]:
-            raise TargetError(
-                f"Expected more than {self.similar} classes, to contrast one with {self.similar}.",
-                f"Got a model output of {shape[-1]} classes.",
-                f"Take similar={shape[-1] - 1} or less." if shape[-1] > 1 else "Take a Class.",
-                READ,
-            )
-
-    def scores(self, outputs: Outputs, rows: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        from keras import ops
-
-        kind = {"score": self.score, "output": self.output}
-        own = Class(0, **kind) if "index" in rows else TopClass(**kind)  # type: ignore[arg-type]
-        score, aux = own.scores(outputs, rows)
-        output = outputs.pick(self.output)
-        values = output.scored(self.score)
-        others = rows.get("others")
-        if others is None:
-            logits = ops.stop_gradient(output.logits)
-            itself = ops.one_hot(aux["index"], logits.shape[-1], dtype="bool")
-            rest = ops.where(itself, ops.full_like(logits, -math.inf), logits)
-            others = ops.top_k(rest, self.similar)[1]
-        against = ops.mean(ops.take_along_axis(values, others, axis=-1), axis=-1)
-        gamma = ops.cast(rows["gamma"], values.dtype)
-        return score - gamma * against, {**aux, "others": others}
-
-    def resolved(self, aux: dict[str, np.ndarray]) -> Target:
-        if self.index is not None and self.others is not None:
-            return self
-        return replace(self, index=aux["index"].tolist(), others=aux["others"].tolist())
-
-    def describe(self, count: int) -> list[Any]:
-        rows = self.rows(count)
-        return [
-            f"class {index} against {others.tolist()}, gamma {self.gamma}"
-            for index, others in zip(rows["index"], rows["others"], strict=True)
-        ]
-
-
-def _are_classes(others: Any) -> bool:
-    try:
-        array = np.asarray(others)
-    except ValueError:  # rows of different lengths
-        return False
-    return array.ndim in (1, 2) and array.size > 0 and array.dtype.kind in "iu"
+        aux["probability"] = take(ops.stop_gradient(output.scored("probability")), at)
+    return take(output.scored(score), at), aux

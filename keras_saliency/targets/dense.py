@@ -1,8 +1,8 @@
-"""Targets on a dense output (B, h, w) or (B, h, w, K): a point, a box, a mask."""
+"""Targets on an output with positions: a point, a box, a mask; a step of a sequence."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence as Many
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from keras_saliency._inputs import geometry
 from keras_saliency.errors import TargetError, _arguments
 from keras_saliency.targets.base import (
     READ,
+    Numbers,
     Outputs,
     Target,
     check_indices,
@@ -37,7 +38,7 @@ def _dense(values: Any) -> Any:
     return values if len(values.shape) == 4 else values[..., None]
 
 
-def _box(box: Any, size: Sequence[int | None] | None = None) -> geometry.Box:
+def _box(box: Any, size: Many[int | None] | None = None) -> geometry.Box:
     try:
         return geometry.read(box, size, whole=True)
     except geometry.NoBox as error:
@@ -57,7 +58,7 @@ class Pixel(Target):
 
     y: int
     x: int
-    channel: int | Sequence[int] | None = None
+    channel: int | Many[int] | None = None
 
     @property
     def static(self) -> tuple[Any, ...]:
@@ -188,3 +189,84 @@ class Region(Target):
         plane = ops.sum(values * chosen[:, None, None, :], axis=-1)
         total = ops.sum(plane * mask, axis=(1, 2))
         return (total / ops.sum(mask, axis=(1, 2)) if self.reduce == "mean" else total), {}
+
+
+@dataclass(frozen=True)
+class Sequence(Target):
+    """One token at one step of a sequence output (B, T, V).
+
+    Args:
+        step: Step, or one for each input; negative ones count from the end of T, padding included.
+        token: Number of the token (or class), or one for each input; None takes the one with the
+            highest logit at that step.
+
+    Raises:
+        TargetError: The output has another shape, or no such step or token.
+
+    Example:
+        >>> words = keras.Input((6,), dtype="int32")
+        >>> x = keras.layers.Embedding(9, 4)(words)
+        >>> tagger = keras.Model(words, keras.layers.Dense(9)(x))
+        >>> target = targets.Sequence(step=-1, token=5, score="log_probability")
+        >>> explain(tagger, np.array([1, 2, 3, 4, 5, 6]), target=target).values.shape
+        (1, 6)
+    """
+
+    step: Numbers = -1
+    token: Numbers | None = None
+
+    @property
+    def static(self) -> tuple[Any, ...]:
+        return ("sequence", self.token is None, self.score, self.output)
+
+    def rows(self, count: int) -> dict[str, np.ndarray]:
+        rows = {"step": per_row(self.step, count, "the step")}
+        if self.token is not None:
+            rows["token"] = per_row(self.token, count, "the token")
+        return rows
+
+    def check(self, shape: tuple[int | None, ...]) -> None:
+        if len(shape) != 3 or 0 in shape:
+            raise TargetError(
+                "Expected an output (B, steps, tokens) for a step of a sequence.",
+                f"Got a model output of shape {shape}.",
+                "Take targets.Class for an output (B, classes).",
+                READ,
+            )
+        self._check_step(shape[1])
+        if self.token is not None:
+            check_indices(self.token, shape[2], "token")
+
+    def scores(self, outputs: Outputs, rows: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        from keras import ops
+
+        output = outputs.pick(self.output)
+        steps = ops.shape(output.logits)[1]
+        step = ops.where(rows["step"] < 0, rows["step"] + steps, rows["step"])
+        aux = {"steps": ops.zeros_like(step) + steps}
+        step = ops.clip(step, 0, steps - 1)  # resolved() refuses what was outside
+        here = [
+            ops.squeeze(ops.take_along_axis(one, step[:, None, None], axis=1), axis=1)
+            for one in (output.scored(self.score), ops.stop_gradient(output.logits))
+        ]
+        token = rows.get("token")
+        if token is None:
+            token = ops.argmax(here[1], axis=-1)
+        return take(here[0], token), {**aux, "index": token}
+
+    def _check_step(self, steps: int | None) -> None:
+        if steps is not None:
+            step = np.asarray(self.step)
+            inside = (step < 0) & (step >= -steps)
+            check_indices(np.where(inside, step + steps, step), steps, "step")
+
+    def resolved(self, aux: dict[str, np.ndarray]) -> Target:
+        self._check_step(int(aux["steps"][0]))
+        return self if self.token is not None else replace(self, token=aux["index"].tolist())
+
+    def describe(self, count: int) -> list[Any]:
+        rows = self.rows(count)
+        return [
+            f"token {token} at step {step}"
+            for token, step in zip(rows["token"], rows["step"], strict=True)
+        ]
