@@ -117,7 +117,6 @@ _MOVED = {
     "preprocessing": "_inputs.preprocessing",
     "ray.datasets": "ray",
     "segments": "_inputs.segments",
-    "targets.function": "targets",
     "testing.laws": "testing.check",
 }
 moved(_MOVED)

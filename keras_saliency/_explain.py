@@ -17,27 +17,24 @@ from keras_saliency import methods, targets
 from keras_saliency._engine import weights
 from keras_saliency._engine.engine import Engine
 from keras_saliency._engine.micro_batches import BatchSize
-from keras_saliency._graph import Head
 from keras_saliency._graph.adapter import Adapter
 from keras_saliency._graph.configuration import KerasModel
 from keras_saliency._graph.model_cache import ModelCache
-from keras_saliency._inputs import preprocessing, resampling
+from keras_saliency._inputs import resampling
 from keras_saliency._inputs.batch import Batch, prepare
 from keras_saliency._inputs.kinds import KindName
 from keras_saliency._inputs.pictures import ModelInputs
 from keras_saliency._inputs.preprocessing import Preprocessing
 from keras_saliency._io.encoding import plain
-from keras_saliency._results import provenance
+from keras_saliency._results import checks, provenance
 from keras_saliency._results.explanation import Explanation
 from keras_saliency._results.joint import JointExplanation
 from keras_saliency.errors import MethodError, _arguments
 from keras_saliency.methods import Attribution, Method
-from keras_saliency.methods.base import ZERO, why_map_is_zero
 from keras_saliency.targets.base import TargetLike
 
 _READ = "help(keras_saliency.explain)"
 _TOP_CLASS = targets.TopClass()
-_LARGE_ERROR = 0.1  # of the score gap
 _RESERVED = {
     "backend", "batch_size", "checksums", "kind", "method", "model", "model_sha256", "parameters",
     "pictures", "preprocess", "schema_version", "score", "seconds", "seed", "signed", "versions",
@@ -60,7 +57,7 @@ def explain(
 
 
 @overload
-def explain(
+def explain(  # type: ignore[overload-overlap]
     model: KerasModel,
     image: ModelInputs,
     method: str | Method | type[Method] = ...,
@@ -255,7 +252,7 @@ def attributed(
         attributions = result.values.astype(np.float32, copy=False)
         values = method.to_map(result.values).astype(np.float32, copy=False)
     aux = engine.aux
-    shown = _Shown.of(engine)
+    shown = checks.Shown.of(engine)
     return Explanation(
         values=values,
         attributions=None if attributions is None else batch.kind.as_given(attributions),
@@ -266,13 +263,13 @@ def attributed(
         pictures=batch.originals,
         geometries=batch.geometries,
         signed=method.signed,
-        checks=_checks(
+        checks=checks.checks(
             method,
             result,
             values,
             engine,
             (batch.findings, shown.findings(aux.get("index"))),
-            _notes(adapter),
+            checks.notes(adapter),
         ),
         info={
             "kind": batch.kind.name,
@@ -338,21 +335,6 @@ def _plain(info: Mapping[str, Any]) -> dict[str, Any]:
     return plain(dict(info))
 
 
-def _notes(adapter: Adapter) -> tuple[str, ...]:
-    """Return findings about a model: that Keras' own ``predict`` may be of an earlier state."""
-    import keras
-
-    if keras.config.backend() == "torch" or getattr(adapter.model, "run_eagerly", False):
-        return ()
-    changed = adapter.cache.changed_since_predict()
-    if changed is None:
-        return ()
-    return (
-        f"the model was changed after its first use ({changed}) and is explained as it is now; "
-        "Keras' compiled predict() may still use the earlier state until model.compile() is called",
-    )
-
-
 def _check_info(method: Method, info: Mapping[str, Any]) -> None:
     """Refuse an ``info`` of a method that would replace an entry by `attributed`.
 
@@ -366,75 +348,3 @@ def _check_info(method: Method, info: Mapping[str, Any]) -> None:
             f"Rename it, such as {f'{method.name}_{taken[0]}'!r}.",
             "help(keras_saliency.methods.Attribution)",
         )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Shown:
-    """Whether the explained output is shown to be a class."""
-
-    is_class: bool
-    head: Head | None = None  # the evidence, where there is no softmax or sigmoid
-    predicted: bool = False
-
-    @classmethod
-    def of(cls, engine: Engine) -> _Shown:
-        aux = engine.aux
-        if "index" not in aux or "probability" not in aux:
-            return cls(False)
-        if "hidden" not in aux:  # a softmax or a sigmoid makes classes
-            return cls(True)
-        head, predicted = engine.head(), getattr(engine.chosen_target, "predicted", False)
-        return cls(head.is_linear and not engine.is_regression(), head, predicted)
-
-    def labels(self, adapter: Adapter, index: np.ndarray | None, count: int) -> tuple[str, ...]:
-        """Return class names where the model is a known ImageNet network, numbers elsewhere."""
-        if index is None:
-            return ("",) * count
-        names = None
-        if self.is_class:
-            key, model = ("class names",), adapter.model
-            names = adapter.cache.get_or_create(key, lambda: preprocessing.class_names(model))
-        word = "class" if self.is_class else "output"
-        return tuple(names[i] if names else f"{word} {i}" for i in index.tolist())
-
-    def findings(self, index: np.ndarray | None) -> list[tuple[str, ...]]:
-        """Return, for each picture, a finding where the predicted output may be no class."""
-        if self.is_class or self.head is None or self.head.is_linear or not self.predicted:
-            return []
-        return [
-            (
-                f"output {i} is the highest, but nothing shows that outputs are classes: they are "
-                f"made by {self.head}, not by a linear layer, softmax or sigmoid; name a target",
-            )
-            for i in (index if index is not None else np.zeros(0)).tolist()
-        ]
-
-
-def _checks(
-    method: Method,
-    result: Attribution,
-    values: np.ndarray,
-    engine: Engine,
-    more: Sequence[Sequence[tuple[str, ...]]],
-    notes: tuple[str, ...],
-) -> tuple[dict[str, Any], ...]:
-    """Return, for each picture, the method's own measurements and the findings."""
-    checks, scores = [], engine.scores
-    zeros: list[str] | None = None
-    for row, value in enumerate(values):
-        numbers = {name: float(each[row]) for name, each in result.checks.items()}
-        findings = [one for each in more if each for one in each[row]]
-        findings += result.findings[row] if result.findings else ()
-        broken = int((~np.isfinite(result.values[row])).sum())
-        if not np.isfinite(scores[row]):
-            findings.append("the score is NaN or infinite: the map explains nothing")
-        if broken:
-            findings.append(f"{broken} attributions are NaN or infinite")
-        elif not value.any() and not any(ZERO in said for said in findings):
-            zeros = zeros or why_map_is_zero(method, result, engine)
-            findings.append(f"{ZERO}{zeros[row]}")
-        error = numbers.get("completeness_error", 0.0)
-        if error > _LARGE_ERROR:
-            findings.append(f"attributions miss the score gap by {error:.0%}")
-        checks.append({**numbers, "findings": (*findings, *notes)})
-    return tuple(checks)

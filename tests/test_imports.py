@@ -176,7 +176,6 @@ MOVED = [
     ("keras_saliency.fixation.density", "blurred", "keras_saliency.fixation.maps"),
     ("keras_saliency.fixation.metrics.validation", "pixels", "keras_saliency.fixation.maps"),
     ("keras_saliency.ray.datasets", "explain", "keras_saliency.ray"),
-    ("keras_saliency.targets.function", "Function", "keras_saliency.targets"),
     ("keras_saliency.testing.laws", "LAWS", "keras_saliency.testing.check"),
     ("keras_saliency.segments", "of", "keras_saliency._inputs.segments"),
     ("keras_saliency.metrics.fixation", "nss", "keras_saliency.fixation.metrics.scores"),

@@ -249,8 +249,8 @@ class Engine(Variants):
     # ------------------------------------------------------------------ the target's choice
 
     def _record(self, scores: np.ndarray, aux: dict[str, np.ndarray]) -> None:
-        if "hidden" in aux and aux["hidden"].all():
-            raise self._chosen.hidden_logits()
+        if "hidden" in aux or "beyond" in aux:
+            self._chosen.check_aux(aux)
         self._scores = scores.astype(np.float64)
         self._aux = aux
         chosen = self._chosen.resolved(aux)

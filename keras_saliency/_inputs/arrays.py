@@ -6,7 +6,6 @@ Numbers are never scaled here: their units are the model's business.
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -233,15 +232,11 @@ def _longer(single: np.ndarray, length: int, known: Recognised) -> np.ndarray:
 
 
 def _names(given: Any) -> tuple[str, ...]:
-    """Return the names of a table's columns, where it has them."""
-    columns = getattr(given, "columns", None)
-    if columns is None and hasattr(given, "to_numpy"):
-        columns = getattr(given, "index", None)
-    return (
-        tuple(map(str, columns))
-        if isinstance(columns, Sequence) or hasattr(columns, "tolist")
-        else ()
-    )
+    """Return the names of a table's columns, where it has them: of a DataFrame or a Series."""
+    if not hasattr(given, "to_numpy"):
+        return ()
+    columns: Any = given.columns if hasattr(given, "columns") else given.index
+    return tuple(map(str, columns))
 
 
 def _misfit(one: Input, known: Recognised, got: str) -> InputError:

@@ -88,10 +88,12 @@ class SmoothGrad(PresetMixin, WrapperMethod):
         precision = np.float64 if images.dtype == np.float64 else np.float32
         for row, image in enumerate(images):
             generator = np.random.default_rng(seed)
-            scale = np.asarray(self.noise * (spans[row] if self.relative else 1), precision)
+            span: Any = spans[row] if self.relative else 1
+            share: Any = self.noise * span
+            scale: Any = np.asarray(share, precision)
             for _ in range(self.samples):
                 noise = generator.standard_normal(image.shape, precision)
-                yield row, (image + scale * noise).astype(image.dtype, copy=False)
+                yield row, (image + noise * scale).astype(image.dtype, copy=False)
 
 
 class _Said:

@@ -125,9 +125,15 @@ class Target(ABC):
     def scores(self, outputs: Outputs, rows: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """Return (B,) scores and aux values, such as ``"index"`` and ``"probability"``."""
 
-    def hidden_logits(self) -> TargetError:
-        """Return the error for outputs that are probabilities made inside a subclassed ``call``."""
-        return TargetError(
+    def check_aux(self, aux: dict[str, np.ndarray]) -> None:
+        """Check that the outputs' values do not contradict the score.
+
+        Raises:
+            TargetError: They are probabilities made inside a subclassed ``call``.
+        """
+        if "hidden" not in aux or not aux["hidden"].all():
+            return
+        raise TargetError(
             f"Expected outputs from which the {self.score.replace('_', ' ')} of a class can be "
             "computed.",
             "The model's outputs look like probabilities (non-negative, summing to 1), but no "

@@ -44,7 +44,7 @@ def numbered(output: Output, *indices: Any) -> tuple[Any, ...]:
     output = output.with_both_classes()
     if output.logits.shape[-1] != 1:
         return output, output.aux(), *indices
-    # One number without a sigmoid: check_learnt() refuses class 1.
+    # One number without a sigmoid: check_aux() refuses class 1.
     beyond = [ops.reshape(one > 0, (ops.shape(one)[0], -1)) for one in indices]
     aux = {"beyond": ops.any(ops.concatenate(beyond, axis=-1), axis=-1)} if beyond else {}
     return output, aux, *(ops.zeros_like(one) for one in indices)
@@ -57,8 +57,8 @@ class OfClasses(Target):
     The one output of a sigmoid (B, 1) is class 1, with its logit; class 0 has the negated one.
     """
 
-    def check_learnt(self, aux: dict[str, np.ndarray]) -> None:
-        super().check_learnt(aux)
+    def check_aux(self, aux: dict[str, np.ndarray]) -> None:
+        super().check_aux(aux)
         if "beyond" in aux and aux["beyond"].any():
             raise TargetError(
                 "The model's output has no class 1.",

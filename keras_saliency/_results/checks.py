@@ -1,0 +1,106 @@
+"""What an explanation says of itself: class or not, labels, measurements, findings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from keras_saliency._engine.engine import Engine
+from keras_saliency._graph import Head
+from keras_saliency._graph.adapter import Adapter
+from keras_saliency._inputs import preprocessing
+from keras_saliency.methods import Attribution, Method
+from keras_saliency.methods.base import ZERO, why_map_is_zero
+
+_LARGE_ERROR = 0.1  # of the score gap
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Whether the explained output is shown to be a class."""
+
+    is_class: bool
+    head: Head | None = None  # the evidence, where there is no softmax or sigmoid
+    predicted: bool = False
+
+    @classmethod
+    def of(cls, engine: Engine) -> Shown:
+        """Return what is shown of an engine's target."""
+        aux = engine.aux
+        if "index" not in aux or "probability" not in aux:
+            return cls(False)
+        if "hidden" not in aux:  # a softmax or a sigmoid makes classes
+            return cls(True)
+        head, predicted = engine.head(), getattr(engine.chosen_target, "predicted", False)
+        return cls(head.is_linear and not engine.is_regression(), head, predicted)
+
+    def labels(self, adapter: Adapter, index: np.ndarray | None, count: int) -> tuple[str, ...]:
+        """Return class names where the model is a known ImageNet network, numbers elsewhere."""
+        if index is None:
+            return ("",) * count
+        names = None
+        if self.is_class:
+            key, model = ("class names",), adapter.model
+            names = adapter.cache.get_or_create(key, lambda: preprocessing.class_names(model))
+        word = "class" if self.is_class else "output"
+        return tuple(names[i] if names else f"{word} {i}" for i in index.tolist())
+
+    def findings(self, index: np.ndarray | None) -> list[tuple[str, ...]]:
+        """Return, for each picture, a finding where the predicted output may be no class."""
+        if self.is_class or self.head is None or self.head.is_linear or not self.predicted:
+            return []
+        return [
+            (
+                f"output {i} is the highest, but nothing shows that outputs are classes: they are "
+                f"made by {self.head}, not by a linear layer, softmax or sigmoid; name a target",
+            )
+            for i in (index if index is not None else np.zeros(0)).tolist()
+        ]
+
+
+def checks(
+    method: Method,
+    result: Attribution,
+    values: np.ndarray,
+    engine: Engine,
+    more: Sequence[Sequence[tuple[str, ...]]],
+    notes: tuple[str, ...],
+) -> tuple[dict[str, Any], ...]:
+    """Return, for each picture, the method's own measurements and the findings."""
+    result_checks, scores = [], engine.scores
+    zeros: list[str] | None = None
+    for row, value in enumerate(values):
+        numbers = {name: float(each[row]) for name, each in result.checks.items()}
+        findings = [one for each in more if each for one in each[row]]
+        findings += result.findings[row] if result.findings else ()
+        broken = int((~np.isfinite(result.values[row])).sum())
+        if not np.isfinite(scores[row]):
+            findings.append("the score is NaN or infinite: the map explains nothing")
+        if broken:
+            findings.append(f"{broken} attributions are NaN or infinite")
+        elif not value.any() and not any(ZERO in said for said in findings):
+            zeros = zeros or why_map_is_zero(method, result, engine)
+            findings.append(f"{ZERO}{zeros[row]}")
+        error = numbers.get("completeness_error", 0.0)
+        if error > _LARGE_ERROR:
+            findings.append(f"attributions miss the score gap by {error:.0%}")
+        result_checks.append({**numbers, "findings": (*findings, *notes)})
+    return tuple(result_checks)
+
+
+def notes(adapter: Adapter) -> tuple[str, ...]:
+    """Return findings about a model: that Keras' own ``predict`` may be of an earlier state."""
+    import keras
+
+    if keras.config.backend() == "torch" or getattr(adapter.model, "run_eagerly", False):
+        return ()
+    changed = adapter.cache.changed_since_predict()
+    if changed is None:
+        return ()
+    return (
+        f"the model was changed after its first use ({changed}) and is explained as it is now; "
+        "Keras' compiled predict() may still use the earlier state until model.compile() is called",
+    )
