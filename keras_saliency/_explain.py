@@ -16,9 +16,8 @@ from keras_saliency._engine import programs, weights
 from keras_saliency._engine.engine import Engine
 from keras_saliency._engine.micro_batches import BatchSize
 from keras_saliency._graph import Head, is_regression
-from keras_saliency._graph.adapter import Adapter
 from keras_saliency._graph.paths import KerasModel
-from keras_saliency._inputs import preprocessing, resampling
+from keras_saliency._inputs import preprocessing, resampling, text
 from keras_saliency._inputs.batch import Batch, prepare
 from keras_saliency._inputs.kinds import KindName
 from keras_saliency._inputs.pictures import ModelInputs
@@ -33,9 +32,11 @@ from keras_saliency.targets.base import TargetLike
 
 _READ = "help(keras_saliency.explain)"
 _LARGE_ERROR = 0.1  # of the score gap
+_LARGE_ON_PADDING = 0.01  # of the map's sum of absolute values
 _RESERVED = {
-    "backend", "batch_size", "checksums", "kind", "method", "model", "model_sha256", "parameters",
-    "pictures", "preprocess", "schema_version", "score", "seconds", "seed", "signed", "versions",
+    "backend", "batch_size", "checksums", "features", "kind", "method", "model", "model_sha256",
+    "parameters", "pictures", "preprocess", "schema_version", "score", "seconds", "seed", "signed",
+    "versions", "words",
 }  # fmt: skip
 
 
@@ -58,7 +59,10 @@ def explain(
     Args:
         model: A Keras 3 model: Functional, Sequential (built or not) or subclassed.
         image: A picture (path, ``PIL.Image``, (H, W) or (H, W, C) array), a batch (B, H, W, C), or
-            a list of pictures, which may differ in size. uint8 pixels, paths and PIL images are
+            a list of pictures, which may differ in size. Or what else the model takes: a signal, a
+            volume, a video or a table as an array, a batch, a list or paths of files (``.npy``,
+            ``.npz``, ``.csv``, ``.wav``, ``.nii``, ``.gif``, ``.mp4``); a DataFrame; a text or a
+            list of texts, where the model has a tokenizer: ``info["words"]`` has its tokens. uint8 pixels, paths and PIL images are
             resized to the model's input and preprocessed; float arrays count as preprocessed, and
             are refused where they cannot be. For a model with several inputs a dict by input name:
             the first entry that takes pictures is explained, the others are held fixed.
@@ -96,7 +100,8 @@ def explain(
     started = time.perf_counter()
     batch_size, seed = check_batch_size(batch_size), check_seed(seed)
     chosen = methods.get(method)
-    adapter = Adapter(model)
+    adapter = text.adapter(model)
+    model = adapter.model
     batch = prepare(adapter, image, preprocess, kind)
     chosen.check_kind(batch.kind)
     engine = Engine(adapter, targets.get(target), batch, batch_size)
@@ -142,6 +147,7 @@ def attributed(
     else:
         attributions = batch.kind.as_given(result.values.astype(np.float32, copy=False))
         values = method.to_map(result.values).astype(np.float32, copy=False)
+    values, attributions, padded = _without_padding(batch, values, attributions)
     aux = engine.aux
     shown = _Shown.of(engine)
     return Explanation(
@@ -159,7 +165,7 @@ def attributed(
             result,
             values,
             engine,
-            (batch.findings, shown.findings(aux.get("index"))),
+            (batch.findings, padded, shown.findings(aux.get("index"))),
             programs.notes(model),
         ),
         info={
@@ -170,12 +176,34 @@ def attributed(
             "seed": seed,
             "preprocess": batch.preprocessed,
             "batch_size": batch_size,
+            **batch.info,
             **plain(dict(result.info)),
             **provenance.of_run(model),
             "seconds": round(time.perf_counter() - started, 4),
         },
         model_sha256=digest,
     )
+
+
+def _without_padding(
+    batch: Batch, values: np.ndarray, attributions: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray | None, tuple[tuple[str, ...], ...]]:
+    """Return maps and attributions that are 0 on padding; for each, a finding if much was there."""
+    padding = batch.is_padding()
+    if not padding.any():
+        return values, attributions, ()
+    findings: list[tuple[str, ...]] = []
+    for row, where in zip(values, padding, strict=True):
+        lost, whole = float(np.abs(row[where]).sum()), float(np.abs(row).sum())
+        large = where.any() and lost > _LARGE_ON_PADDING * whole
+        note = (
+            f"{lost / (whole or 1):.0%} of the map lies on padding, which the model does not mask"
+        )
+        findings.append((f"{note}: it is set to 0",) if large else ())
+    if attributions is not None:
+        more = attributions.ndim - padding.ndim
+        attributions = np.where(padding.reshape(padding.shape + (1,) * more), 0, attributions)
+    return np.where(padding, 0, values), attributions, tuple(findings)
 
 
 def check_batch_size(batch_size: Any) -> BatchSize:

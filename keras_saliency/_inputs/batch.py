@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_saliency._graph.adapter import Adapter, Input, InputLayout
 from keras_saliency._inputs import arrays as arrays_of_a_kind
-from keras_saliency._inputs import pictures, preprocessing
+from keras_saliency._inputs import pictures, preprocessing, text, video
 from keras_saliency._inputs.geometry import Geometry
 from keras_saliency._inputs.kinds import PICTURE, Kind
 from keras_saliency._inputs.pixel_range import check_uint8
@@ -44,6 +44,7 @@ class Batch:
         floats: Whether the inputs were floats, which count as preprocessed.
         kind: What they are. The images of other kinds are (B, *space, C).
         names: Names of a table's columns, or ().
+        words: The tokens of each text, without padding; () where numbers were passed.
     """
 
     images: np.ndarray
@@ -56,6 +57,23 @@ class Batch:
     floats: bool = False
     kind: Kind = PICTURE
     names: tuple[str, ...] = ()
+    words: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def info(self) -> dict[str, list[Any]]:
+        """Names along the spatial axis, for the manifest: ``features``, ``words``."""
+        features = (
+            {"features": list(self.names)} if self.kind.name == "table" and self.names else {}
+        )
+        return features | ({"words": [list(each) for each in self.words]} if self.words else {})
+
+    def is_padding(self) -> np.ndarray:
+        """Where the batch is padded, (B, *space) bool; nowhere in a picture."""
+        result = np.zeros(self.images.shape[:-1], bool)
+        if self.kind.name != "picture":
+            for row, geometry in zip(result, self.geometries, strict=True):
+                row[geometry.original[0] :] = True
+        return result
 
     @property
     def preprocessed(self) -> str:
@@ -73,8 +91,8 @@ def prepare(
 
     Args:
         adapter: The model.
-        image: One picture (path, PIL, array), a batch (B, H, W, C), or a list of pictures. For a
-            model with several inputs a dict by input name (or a tuple in the model's order); the
+        image: One picture (path, PIL, array), a batch (B, H, W, C), or a list of pictures; or
+            inputs of another kind, texts among them where the model has a tokenizer. For a model with several inputs a dict by input name (or a tuple in the model's order); the
             first entry that takes pictures is the one explained.
         preprocess: See `keras_saliency._inputs.preprocessing.resolve`.
         kind: A name of `keras_saliency._inputs.kinds`; None finds it.
@@ -85,6 +103,9 @@ def prepare(
         PreprocessError: The preprocessing of pixels is unknown, or floats lie where the known
             preprocessing puts no pixels.
     """
+    texts = text.tokenized(adapter, image)
+    if texts is not None:
+        return _of_texts(adapter, texts, preprocess)
     inputs, given = _by_input(adapter, image)
     explained, known = _explained(adapter, inputs, given, kind)
     named = isinstance(image, Mapping) and adapter.symbolic("input") is None
@@ -92,6 +113,19 @@ def prepare(
     if known.kind.name == "picture":
         return _pictures(adapter, inputs, given, explained, names, known.kind, preprocess)
     return _others(adapter, inputs, given, explained, names, known, preprocess)
+
+
+def _of_texts(adapter: Adapter, texts: text.Tokenized, preprocess: Any) -> Batch:
+    batch = prepare(adapter, texts.inputs, preprocess, "tokens")
+    originals = [one[: len(words)] for one, words in zip(batch.originals, texts.words, strict=True)]
+    geometries = [Geometry.of(one.shape, batch.images.shape[1:2]) for one in originals]
+    return replace(
+        batch,
+        originals=tuple(originals),
+        geometries=tuple(geometries),
+        findings=texts.findings,
+        words=texts.words,
+    )
 
 
 def _pictures(
@@ -163,13 +197,19 @@ def _others(
     one, kind = inputs[explained], known.kind
     ready = arrays_of_a_kind.read(given[one.name], one, known)
     values, count = ready.values, len(ready.values)
-    function = _own_function(preprocess, kind)
     extra_inputs = [
         _extra_input(adapter, other, given[other.name], count)
         for number, other in enumerate(inputs)
         if number != explained
     ]
     packing = InputLayout(explained, names, len(kind.axes), kind.has_channels)
+    pixels = kind.name == "video" and values.dtype == np.uint8
+    if pixels:
+        seen = {"explained": explained, "shape": values.shape[1:]}
+        seen |= {"extra_inputs": tuple(extra_inputs), "packing": packing}
+        function = video.preprocess(preprocess, adapter, **seen)
+    else:
+        function = _own_function(preprocess, kind)
     if kind.is_embedded:
         extra_inputs.insert(explained, values)
         packing = replace(packing, has_channels=True, embedding=known.consumer.path)
@@ -188,7 +228,7 @@ def _others(
         geometries=ready.geometries,
         preprocess=function,
         findings=((),) * count,
-        floats=True,
+        floats=not pixels,
         kind=kind,
         names=ready.names,
     )
@@ -202,8 +242,11 @@ def _own_function(preprocess: Any, kind: Kind) -> Preprocess:
     """
     if preprocess in ("auto", None):
         return Preprocess(name="none")
-    if callable(preprocess) and not isinstance(preprocess, Preprocess):
-        return preprocessing.resolve(preprocess, None)
+    if isinstance(preprocess, Preprocess):
+        if not preprocess.is_of_pictures:
+            return preprocess
+    elif callable(preprocess):
+        return Preprocess(preprocess, name=getattr(preprocess, "__qualname__", repr(preprocess)))
     raise PreprocessError(
         f"Expected preprocess=None or a callable of a batch (B, ...), since {kind.one} is "
         "explained.",

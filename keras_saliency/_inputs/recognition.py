@@ -12,7 +12,7 @@ from PIL import Image
 from keras_saliency._graph import consumers
 from keras_saliency._graph.adapter import Adapter, Input
 from keras_saliency._graph.consumers import Consumer
-from keras_saliency._inputs import kinds
+from keras_saliency._inputs import kinds, reading, text
 from keras_saliency._inputs.kinds import PICTURE, SIGNAL, TABLE, TOKENS, Kind
 from keras_saliency.errors import ModelError, _arguments
 
@@ -62,6 +62,8 @@ def recognise(
         readings = [SIGNAL, PICTURE.without_channels()]
     elif rank == 4:
         readings = [kinds.VOLUME, kinds.VIDEO]
+        if (only := reading.shown_kind(_first(given))) is not None:
+            return _as_wanted(adapter, one, shown, kinds.get(only))
     else:
         readings = []
     fitting = [
@@ -75,6 +77,29 @@ def recognise(
     if rank == 2 and _is_picture(given):
         return Recognised(PICTURE.without_channels())
     raise _unclear(adapter, one, readings)
+
+
+def kind_of(own: Adapter, given: Any, wanted: str | None) -> Kind:
+    """Return the kind of input that a model explains, as far as it shows without all its inputs.
+
+    Args:
+        own: The model.
+        given: One input, such as a path, which may show it; or None.
+        wanted: The kind's name by the caller, or None.
+
+    Raises:
+        MethodError: No kind is called so.
+    """
+    if wanted is not None:
+        return kinds.get(wanted)
+    if text.takes_texts(own):
+        return TOKENS
+    if len(own.inputs) != 1:
+        return PICTURE  # the caller's dict decides
+    try:
+        return recognise(own, 0, given, None, own.inputs[0]).kind
+    except ModelError:  # explain() will report it, with what it needs to know
+        return PICTURE
 
 
 def _consumers(adapter: Adapter, number: int) -> list[Consumer]:
@@ -124,10 +149,14 @@ def _of_layers(adapter: Adapter, shown: Sequence[Consumer]) -> Recognised:
     raise _unclear(adapter, adapter.inputs[0], [kinds.get(name) for name in sorted(found)])
 
 
+def _first(given: Any) -> Any:
+    return given[0] if isinstance(given, list | tuple) and len(given) else given
+
+
 def _is_picture(given: Any) -> bool:
-    first = given[0] if isinstance(given, list | tuple) and len(given) else given
+    first = _first(given)
     if isinstance(first, str | os.PathLike | Image.Image):
-        return True
+        return not reading.is_array_file(first)
     try:
         return bool(_arguments.to_array(first).dtype == "uint8")
     except Exception:  # whatever a tensor without values raises

@@ -47,7 +47,8 @@ class Explanation:
         checks: For each picture a dict: numbers such as ``completeness_error``, and ``findings``,
             sentences about what looks wrong.
         info: Method, parameters, layer, seed, backend, versions, seconds. Plain data: a function
-            among the parameters is stored by name.
+            among the parameters is stored by name. ``"features"``: names of a table's columns.
+            ``"words"``: the tokens of each text, without padding.
         model_sha256: SHA-256 of the model's weights at that time; None if unknown.
     """
 
@@ -78,6 +79,10 @@ class Explanation:
             for name in ("attributions", "probabilities")
         }
         rows = ("values", "scores", "targets", "labels", "pictures", "geometries", "checks")
+        info = dict(self.info)
+        if "words" in info:
+            info["words"] = info["words"][index]
+        optional["info"] = info
         return replace(self, **optional, **{name: getattr(self, name)[index] for name in rows})
 
     def __iter__(self) -> Iterator[Explanation]:

@@ -12,6 +12,9 @@ from keras_saliency._inputs.geometry import Geometry, Letterbox
 from keras_saliency._io.encoding import decode, encode
 
 
+_NAMES = ("words", "features")  # along the map's axis, where they are known
+
+
 @dataclass(frozen=True, eq=False)
 class Record:
     """One picture of an `Archive`.
@@ -27,6 +30,8 @@ class Record:
         label: The class's name; ``""`` where there is no class.
         checks: Numbers such as ``completeness_error``, and ``findings``: what looks wrong.
         attributions: (H, W, C) float32 where they were stored and the method has any.
+        words: The tokens of a text, without padding; ().
+        features: Names of a table's columns; ().
     """
 
     key: str
@@ -38,6 +43,8 @@ class Record:
     label: str = ""
     checks: Mapping[str, Any] = field(default_factory=lambda: {"findings": ()})
     attributions: np.ndarray | None = None
+    words: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
 
     def map(self) -> np.ndarray:
         """Return the map in the picture's own frame, (H0, W0) float32.
@@ -62,8 +69,10 @@ def as_row(record: Record) -> dict[str, Any]:
     frame = "geometry" if isinstance(record.geometry, Geometry) else "letterbox"
     names = ("key", "score", "probability", "target", "label")
     checks = {**record.checks, "findings": list(record.checks["findings"])}
+    optional = {name: list(getattr(record, name)) for name in _NAMES if getattr(record, name)}
     return {
         **{name: encode(getattr(record, name), None) for name in names},
+        **optional,
         "checks": encode(checks, None),
         frame: asdict(record.geometry),
     }
@@ -82,4 +91,6 @@ def from_row(row: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Record
         checks=checks,
         values=arrays["values"],
         attributions=arrays.get("attributions"),
+        words=tuple(row.get("words", ())),
+        features=tuple(row.get("features", ())),
     )

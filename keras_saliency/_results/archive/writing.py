@@ -22,7 +22,7 @@ from keras_saliency._results.archive import parts, reading
 from keras_saliency._results.archive.parts import SkippedRecord
 from keras_saliency._results.archive.reading import Archive, Index, index
 from keras_saliency._results.archive.record import Record
-from keras_saliency.errors import ImageError, SaveError, _arguments
+from keras_saliency.errors import InputError, SaveError, _arguments
 
 READ = "help(keras_saliency.Explainer.write)"
 _PATIENCE = 300.0  # seconds: a part is written then, even if it is not full
@@ -92,7 +92,7 @@ def write(
 
     Raises:
         SaveError: The folder cannot be used, or a key occurs twice.
-        ImageError: A picture cannot be used, and ``on_error`` is ``"raise"``. Finished results are
+        InputError: A picture cannot be used, and ``on_error`` is ``"raise"``. Finished results are
             written before.
     """
     folder = local_path(order.folder, READ)
@@ -198,7 +198,7 @@ def _with_keys(
         try:
             return key, its, steps.ready(picture)
         except Exception as error:
-            if on_error == "skip" and isinstance(error, ImageError):
+            if on_error == "skip" and isinstance(error, InputError):
                 return key, its, SkippedRecord(key, str(error))
             error.add_note(f"The picture's key is {key!r}.")
             raise
