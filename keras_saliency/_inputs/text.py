@@ -15,7 +15,7 @@ from keras_saliency._graph.consumers import nodes_by_input, symbolic
 from keras_saliency._graph.model_cache import get_or_create
 from keras_saliency._inputs.known_networks import task_preprocessor
 from keras_saliency._io import files
-from keras_saliency.errors import InputError
+from keras_saliency.errors import InputError, ModelError
 
 MAX_LETTERS = 10_000_000  # of a file; no model reads more
 
@@ -59,11 +59,27 @@ def adapter(model: Any) -> Adapter:
 
     Strings have no gradient, and only TensorFlow has tensors of them. The rest shares all layers
     and weights with the model.
+
+    Raises:
+        ModelError: It is no Keras model, or that layer counts words.
     """
     own = Adapter(model)
     layer = _vectorization(own)
     if layer is None:
         return own
+    config = layer.get_config()
+    if config["output_mode"] != "int" or config.get("ragged"):
+        form = (
+            "a ragged tensor" if config.get("ragged") else f"output_mode={config['output_mode']!r}"
+        )
+        raise ModelError(
+            f"Expected the TextVectorization of model {model.name!r} to make numbers of words, "
+            "output_mode='int'.",
+            f"Got {form}.",
+            "Explain the model behind that layer on what it makes of a text, such as a table of "
+            "counts: layer([text]).",
+            _READ,
+        )
     return AfterStrings(
         get_or_create(model, ("after strings",), lambda: _rest(model, layer)), layer
     )
@@ -91,7 +107,9 @@ def _rest(model: Any, layer: Any) -> Any:
     import keras
 
     if isinstance(model, keras.Sequential):
-        return keras.Sequential(model.layers[1:], name=model.name)
+        length = layer.get_config()["output_sequence_length"]
+        numbers = keras.Input((length,), dtype="int64")  # with which its weights are made
+        return keras.Sequential([numbers, *model.layers[1:]], name=model.name)
     inputs, outputs = symbolic(model) or ([], [])
     call = nodes_by_input(outputs)[id(inputs[0])][0][0]
     return keras.Model(call.output_tensors[0], model.output, name=model.name)
@@ -183,13 +201,6 @@ def _from_file(path: Any) -> str:
 
 
 def _by_layer(layer: Any, texts: list[str]) -> Tokenized:
-    if layer.get_config()["output_mode"] != "int":
-        raise InputError(
-            "Expected a TextVectorization that makes numbers of words, output_mode='int'.",
-            f"Got output_mode={layer.get_config()['output_mode']!r}, which counts words.",
-            "Pass what that layer makes of the text, a table: layer([text]).",
-            _READ,
-        )
     numbers = _array(layer(texts))
     vocabulary = list(map(str, layer.get_vocabulary()))
     lengths = [int(np.flatnonzero(row).max(initial=-1)) + 1 for row in numbers]
