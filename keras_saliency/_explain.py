@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+import functools
 import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from keras_saliency import methods, targets
-from keras_saliency._engine import programs, weights
+from keras_saliency._engine import weights
 from keras_saliency._engine.engine import Engine
 from keras_saliency._engine.micro_batches import BatchSize
-from keras_saliency._graph import Head, is_regression
+from keras_saliency._graph import Head
+from keras_saliency._graph.adapter import Adapter
+from keras_saliency._graph.model_cache import ModelCache
 from keras_saliency._graph.paths import KerasModel
 from keras_saliency._inputs import preprocessing, resampling, text
 from keras_saliency._inputs.batch import Batch, prepare
@@ -25,12 +29,14 @@ from keras_saliency._inputs.preprocessing import Preprocessing
 from keras_saliency._io.encoding import plain
 from keras_saliency._results import provenance
 from keras_saliency._results.explanation import Explanation
-from keras_saliency.errors import KerasSaliencyError, MethodError, _arguments
+from keras_saliency._results.joint import JointExplanation
+from keras_saliency.errors import MethodError, _arguments
 from keras_saliency.methods import Attribution, Method
-from keras_saliency.methods.base import ZERO
+from keras_saliency.methods.base import ZERO, why_map_is_zero
 from keras_saliency.targets.base import TargetLike
 
 _READ = "help(keras_saliency.explain)"
+_TOP_CLASS = targets.TopClass()
 _LARGE_ERROR = 0.1  # of the score gap
 _LARGE_ON_PADDING = 0.01  # of the map's sum of absolute values
 _RESERVED = {
@@ -50,7 +56,8 @@ def explain(
     batch_size: BatchSize = 8,
     seed: int = 0,
     kind: KindName | None = None,
-) -> Explanation:
+    inputs: str | Sequence[str] | None = None,
+) -> Explanation | JointExplanation:
     """Show where a Keras model looks.
 
     The model is left unchanged. The first call on a model compiles; later calls with other
@@ -59,13 +66,15 @@ def explain(
     Args:
         model: A Keras 3 model: Functional, Sequential (built or not) or subclassed.
         image: A picture (path, ``PIL.Image``, (H, W) or (H, W, C) array), a batch (B, H, W, C), or
-            a list of pictures, which may differ in size. Or what else the model takes: a signal, a
-            volume, a video or a table as an array, a batch, a list or paths of files (``.npy``,
-            ``.npz``, ``.csv``, ``.wav``, ``.nii``, ``.gif``, ``.mp4``); a DataFrame; a text or a
-            list of texts, where the model has a tokenizer: ``info["words"]`` has its tokens. uint8 pixels, paths and PIL images are
+            a list of pictures, which may differ in size. uint8 pixels, paths and PIL images are
             resized to the model's input and preprocessed; float arrays count as preprocessed, and
-            are refused where they cannot be. For a model with several inputs a dict by input name:
-            the first entry that takes pictures is explained, the others are held fixed.
+            are refused where they cannot be. Or what else the model takes: a signal, a volume, a
+            video or a table as an array, a batch, a list or paths of files (``.npy``, ``.npz``,
+            ``.csv``, ``.wav``, ``.nii``, ``.gif``, ``.mp4``); a DataFrame, the names of its columns
+            kept in ``info["features"]``; a text or a list of texts, where the model has a
+            tokenizer, its tokens kept in ``info["words"]``. For a model with several inputs a dict
+            by input name: the first entry that takes pictures is explained, the others are held
+            fixed.
         method: A name from ``keras-saliency methods``, or a method with options such as
             ``methods.IntegratedGradients(steps=100)``.
         target: What is explained: ``None`` the predicted class, an int a class, a list of ints a
@@ -81,6 +90,8 @@ def explain(
             out: worth it for many pictures or long methods.
         kind: ``"picture"``, ``"signal"``, ``"volume"``, ``"video"``, ``"tokens"`` or ``"table"``;
             None finds it in the layers that take the input, or asks.
+        inputs: Of a model with several inputs, which are explained: a name, or ``"all"`` or a list
+            of names, together along one joint path: the result is then a `JointExplanation`.
         seed: For methods that draw random numbers. The same seed gives the same map.
 
     Returns:
@@ -99,38 +110,70 @@ def explain(
     """
     started = time.perf_counter()
     batch_size, seed = check_batch_size(batch_size), check_seed(seed)
-    chosen = methods.get(method)
-    adapter = text.adapter(model)
-    model = adapter.model
-    batch = prepare(adapter, image, preprocess, kind)
-    chosen.check_kind(batch.kind)
-    engine = Engine(adapter, targets.get(target), batch, batch_size)
-    result = attributed(model, batch, engine, chosen, seed, batch_size, started)
+    chosen, options = _named(method) if type(method) is str else (methods.get(method), None)
+    adapter = adapted(model, chosen, preprocess)
+    batch = prepare(adapter, image, preprocess, kind, inputs)
+    if batch.kind.name not in chosen.kinds:
+        raise chosen.not_for(batch.kind)
+    explained = _TOP_CLASS if target is None else targets.get(target)
+    engine = Engine(adapter, explained, batch, batch_size)
+    result = attributed(adapter, batch, engine, chosen, seed, batch_size, started, options)
     for row, check in enumerate(result.checks):
         for finding in check["findings"]:
             warnings.warn(f"picture {row}: {finding}", stacklevel=2)
     return result
 
 
+@functools.lru_cache
+def _named(name: str) -> tuple[Method, dict[str, Any]]:
+    """Return a method by its name, and its options for the manifest."""
+    method = methods.get(name)
+    return method, _options(method)
+
+
+def _options(method: Method) -> dict[str, Any]:
+    return {"method": method.name, "parameters": plain(method.parameters())}
+
+
+def adapted(model: Any, method: Method, preprocess: Any = None) -> Adapter:
+    """Return a model for one call, whose configuration is read once if no other code can change it.
+
+    Raises:
+        ModelError: It is not a Keras 3 model.
+    """
+    own = _is_own(method) and not callable(preprocess)
+    adapter = text.adapter(model)
+    adapter.cache = ModelCache(adapter.model, within_call=own)
+    return adapter
+
+
+def _is_own(method: Method) -> bool:
+    """Whether a method, and each that it runs, is one of this package."""
+    inner = [one for one in vars(method).values() if isinstance(one, Method)]
+    return type(method).__module__.startswith("keras_saliency.") and all(map(_is_own, inner))
+
+
 def attributed(
-    model: Any,
+    adapter: Adapter,
     batch: Batch,
     engine: Engine,
     method: Method,
     seed: int,
     batch_size: BatchSize,
     started: float,
-) -> Explanation:
+    options: Mapping[str, Any] | None = None,
+) -> Explanation | JointExplanation:
     """Return the explanation of a prepared batch; findings go to ``checks``, without warnings.
 
     Args:
-        model: The model.
+        adapter: The model.
         batch: The pictures.
         engine: The model, these pictures and a target.
         method: The method.
         seed: Of its random numbers.
         batch_size: That of the engine, for the manifest.
         started: Start time, by ``time.perf_counter``.
+        options: The method's entries of the manifest, where they are known.
     """
 
     def run(attempt: int) -> tuple[Engine, Attribution]:
@@ -139,24 +182,24 @@ def attributed(
         _ = current.scores
         return current, result
 
+    model = adapter.model
     (engine, result), digest = weights.consistently(model, run, hashed=True)
     _check_info(method, result.info)
-    frame = batch.images.shape[1:-1]
     if engine.is_grid(result.values):
-        attributions, values = None, resampling.resize(result.values, frame)
+        attributions, values = None, resampling.resize(result.values, batch.images.shape[1:-1])
     else:
-        attributions = batch.kind.as_given(result.values.astype(np.float32, copy=False))
+        attributions = result.values.astype(np.float32, copy=False)
         values = method.to_map(result.values).astype(np.float32, copy=False)
     values, attributions, padded = _without_padding(batch, values, attributions)
     aux = engine.aux
     shown = _Shown.of(engine)
-    return Explanation(
+    whole = Explanation(
         values=values,
-        attributions=attributions,
+        attributions=None if attributions is None else batch.kind.as_given(attributions),
         scores=engine.scores,
         probabilities=aux.get("probability") if shown.is_class else None,
         targets=tuple(engine.chosen_target.describe(len(values))),
-        labels=shown.labels(model, aux.get("index"), len(values)),
+        labels=shown.labels(adapter, aux.get("index"), len(values)),
         pictures=batch.originals,
         geometries=batch.geometries,
         signed=method.signed,
@@ -166,23 +209,42 @@ def attributed(
             values,
             engine,
             (batch.findings, padded, shown.findings(aux.get("index"))),
-            programs.notes(model),
+            _notes(adapter),
         ),
         info={
             "kind": batch.kind.name,
-            "method": method.name,
-            "parameters": plain(method.parameters()),
+            **batch.facts,
+            **(copy.deepcopy(options) if options else _options(method)),
             "score": engine.target.score,
             "seed": seed,
             "preprocess": batch.preprocessed,
             "batch_size": batch_size,
-            **batch.info,
-            **plain(dict(result.info)),
-            **provenance.of_run(model),
+            **_plain(result.info),
+            "model": model.name,
+            **provenance.of_backend(),
             "seconds": round(time.perf_counter() - started, 4),
         },
         model_sha256=digest,
     )
+    return _by_input(whole, batch, method, result.values) if batch.parts else whole
+
+
+def _by_input(
+    whole: Explanation, batch: Batch, method: Method, values: np.ndarray
+) -> JointExplanation:
+    """Return the explanation of several inputs as one of each."""
+    parts = {}
+    for name, its in batch.apart(values).items():
+        part = (batch.parts or {})[name]
+        parts[name] = dataclasses.replace(
+            whole,
+            values=method.to_map(its).astype(np.float32, copy=False),
+            attributions=part.kind.as_given(its.astype(np.float32, copy=False)),
+            pictures=part.originals,
+            geometries=part.geometries,
+            info={**whole.info, "kind": part.kind.name, **part.facts},
+        )
+    return JointExplanation(parts)
 
 
 def _without_padding(
@@ -201,8 +263,7 @@ def _without_padding(
         )
         findings.append((f"{note}: it is set to 0",) if large else ())
     if attributions is not None:
-        more = attributions.ndim - padding.ndim
-        attributions = np.where(padding.reshape(padding.shape + (1,) * more), 0, attributions)
+        attributions = np.where(padding[..., None], 0, attributions)
     return np.where(padding, 0, values), attributions, tuple(findings)
 
 
@@ -212,6 +273,8 @@ def check_batch_size(batch_size: Any) -> BatchSize:
     Raises:
         MethodError: It is neither ``"auto"`` nor a whole number above 0.
     """
+    if type(batch_size) is int and 0 < batch_size <= sys.maxsize:
+        return batch_size
     if isinstance(batch_size, str) and batch_size == "auto":
         return "auto"
     fix = "Leave it at 8, or pass 'auto'."
@@ -225,7 +288,29 @@ def check_seed(seed: Any) -> int:
     Raises:
         MethodError: It is not a whole number of 0 or more.
     """
-    return _arguments.seed(seed, MethodError, _READ)
+    return seed if type(seed) is int and seed >= 0 else _arguments.seed(seed, MethodError, _READ)
+
+
+def _plain(info: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a method's own entries of the manifest as plain data."""
+    if all(type(one) in (bool, int, float, str) for one in (*info, *info.values())):
+        return dict(info)
+    return plain(dict(info))
+
+
+def _notes(adapter: Adapter) -> tuple[str, ...]:
+    """Return findings about a model: that Keras' own ``predict`` may be of an earlier state."""
+    import keras
+
+    if keras.config.backend() == "torch" or getattr(adapter.model, "run_eagerly", False):
+        return ()
+    changed = adapter.cache.changed_since_predict()
+    if changed is None:
+        return ()
+    return (
+        f"the model was changed after its first use ({changed}) and is explained as it is now; "
+        "Keras' compiled predict() may still use the earlier state until model.compile() is called",
+    )
 
 
 def _check_info(method: Method, info: Mapping[str, Any]) -> None:
@@ -243,7 +328,7 @@ def _check_info(method: Method, info: Mapping[str, Any]) -> None:
         )
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class _Shown:
     """Whether the explained output is shown to be a class."""
 
@@ -259,13 +344,16 @@ class _Shown:
         if "hidden" not in aux:  # a softmax or a sigmoid makes classes
             return cls(True)
         head, predicted = engine.head(), getattr(engine.chosen_target, "predicted", False)
-        return cls(head.is_linear and not is_regression(engine.loss()), head, predicted)
+        return cls(head.is_linear and not engine.is_regression(), head, predicted)
 
-    def labels(self, model: Any, index: np.ndarray | None, count: int) -> tuple[str, ...]:
+    def labels(self, adapter: Adapter, index: np.ndarray | None, count: int) -> tuple[str, ...]:
         """Return class names where the model is a known ImageNet network, numbers elsewhere."""
         if index is None:
             return ("",) * count
-        names = preprocessing.class_names(model) if self.is_class else None
+        names = None
+        if self.is_class:
+            key, model = ("class names",), adapter.model
+            names = adapter.cache.get_or_create(key, lambda: preprocessing.class_names(model))
         word = "class" if self.is_class else "output"
         return tuple(names[i] if names else f"{word} {i}" for i in index.tolist())
 
@@ -303,33 +391,10 @@ def _checks(
         if broken:
             findings.append(f"{broken} attributions are NaN or infinite")
         elif not value.any() and not any(ZERO in said for said in findings):
-            zeros = zeros or _why_zero(method, result, engine)
+            zeros = zeros or why_map_is_zero(method, result, engine)
             findings.append(f"{ZERO}{zeros[row]}")
         error = numbers.get("completeness_error", 0.0)
         if error > _LARGE_ERROR:
             findings.append(f"attributions miss the score gap by {error:.0%}")
         checks.append({**numbers, "findings": (*findings, *notes)})
     return tuple(checks)
-
-
-def _why_zero(method: Method, result: Attribution, engine: Engine) -> list[str]:
-    """Return, for each picture, the measured reason of a map of zeros, to append to `ZERO`."""
-    if not method.needs_gradient:
-        reason = f": no part of the picture that {method.name!r} tried changes the score"
-        return [reason] * len(result.values)
-    try:
-        slopes = engine.gradient()
-    except KerasSaliencyError:  # a custom method may claim a gradient that does not exist
-        return [f": every attribution by {method.name!r} is 0"] * len(result.values)
-    dead = ": the gradient of the score is 0 at this picture"
-    if engine.target.score != "logit":
-        dead += " (probabilities saturate: try a target with score='logit')"
-    working = (
-        f", although the gradient of the score by the picture is not: {method.name!r} blocks all "
-        "of it (compare 'gradient')"
-    )
-    cancel = ": the attributions are not 0, but cancel where they are added up over channels"
-    return [
-        cancel if values.any() else working if slope.any() else dead
-        for values, slope in zip(result.values, slopes, strict=True)
-    ]

@@ -14,7 +14,7 @@ import numpy as np
 from keras_saliency import methods, targets
 from keras_saliency._engine.engine import Engine
 from keras_saliency._engine.micro_batches import BatchSize
-from keras_saliency._explain import attributed, check_batch_size, check_seed, explain
+from keras_saliency._explain import adapted, attributed, check_batch_size, check_seed, explain
 from keras_saliency._graph.adapter import Adapter
 from keras_saliency._graph.paths import KerasModel
 from keras_saliency._inputs import preprocessing, text
@@ -78,7 +78,7 @@ class Explainer:
         object.__setattr__(self, "batch_size", check_batch_size(self.batch_size))
         object.__setattr__(self, "seed", check_seed(self.seed))
         _for_each(self._target)
-        _ = self._adapter, self._method, self._preprocess
+        _ = self._adapter.cache, self._method, self._preprocess
 
     def __call__(self, image: ModelInputs) -> Explanation:
         """Return the `explain` result of a picture, a batch or a list of pictures."""
@@ -283,9 +283,11 @@ class Explainer:
         if isinstance(target, Class):
             classes = [_number(one.target) for one in group]
             target = replace(target, index=classes)
-        engine = Engine(self._adapter, target, batch, self.batch_size)
-        model = self._adapter.model
-        result = attributed(model, batch, engine, self._method, self.seed, self.batch_size, started)
+        adapter = adapted(self.model, self._method)
+        engine = Engine(adapter, target, batch, self.batch_size)
+        result = attributed(
+            adapter, batch, engine, self._method, self.seed, self.batch_size, started
+        )
         return list(result)
 
 

@@ -19,8 +19,15 @@ from collections.abc import Iterator
 __all__ = ["disable_rewriting", "enable_rewriting", "is_rewriting_enabled", "plain"]
 
 _VARIABLE = "KERAS_SALIENCY_REWRITING"
-_enabled = os.environ.get(_VARIABLE, "1").strip().lower() not in ("0", "false", "off", "no")
-_mine = threading.local()  # .plain: whether this thread is in `plain`
+
+
+class _Switch(threading.local):
+    """The setting of the process, an attribute of the class, unless a thread has its own."""
+
+    rewriting = os.environ.get(_VARIABLE, "1").strip().lower() not in ("0", "false", "off", "no")
+
+
+switch = _Switch()  # switch.rewriting: `is_rewriting_enabled` where every call counts
 
 
 def is_rewriting_enabled() -> bool:
@@ -31,17 +38,19 @@ def is_rewriting_enabled() -> bool:
         >>> config.is_rewriting_enabled()
         True
     """
-    return _enabled and not getattr(_mine, "plain", False)
+    return switch.rewriting
 
 
 @contextlib.contextmanager
 def plain() -> Iterator[None]:
     """Run every layer exactly as Keras does within this block, in this thread."""
-    outer, _mine.plain = getattr(_mine, "plain", False), True
+    outer = vars(switch).get("rewriting")
+    switch.rewriting = False
     try:
         yield
     finally:
-        _mine.plain = outer
+        if outer is None:
+            del switch.rewriting
 
 
 def disable_rewriting() -> None:
@@ -54,11 +63,9 @@ def disable_rewriting() -> None:
         False
         >>> config.enable_rewriting()
     """
-    global _enabled
-    _enabled = False
+    _Switch.rewriting = False
 
 
 def enable_rewriting() -> None:
     """Allow the faster forms again, from the next call on."""
-    global _enabled
-    _enabled = True
+    _Switch.rewriting = True

@@ -35,7 +35,7 @@ def test_rows_of_a_picture_are_no_tokens():
     x = kl.Dense(8, activation="relu")(kl.Flatten()(kl.Rescaling(1 / 255)(inputs)))
     picture = np.ones((28, 28), "float32")
     with pytest.raises(errors.LayerError, match="larger than 1x1"):
-        explain(keras.Model(inputs, kl.Dense(3)(x)), picture, "grad_cam", target=0)
+        explain(keras.Model(inputs, kl.Dense(3)(x)), picture, "grad_cam", target=0, kind="picture")
 
 
 def test_steps_of_a_recurrent_layer_are_no_tokens():

@@ -17,6 +17,7 @@ from scipy import ndimage
 
 from keras_saliency import explain, methods
 from keras_saliency._inputs import segments
+from keras_saliency._inputs.kinds import PICTURE
 from keras_saliency.errors import MethodError
 from keras_saliency.methods.base import games
 
@@ -288,6 +289,7 @@ class _Engine:
     def __init__(self, size):
         self.images = np.ones((1, size, size, 1), "float32")
         self.scores = np.ones(1)
+        self.kind = PICTURE
 
     def fill(self, value):
         return np.zeros_like(self.images)
@@ -366,7 +368,7 @@ def test_a_score_that_does_not_move_is_reported(method):
 
 @every
 def test_labels_that_do_not_fit_are_refused(method):
-    with pytest.raises(MethodError, match="pictures of 12x12 pixels"):
+    with pytest.raises(MethodError, match=r"Expected labels \(12, 12\)"):
         explain(models.flat(), models.pictures(1), method(np.zeros((24, 24), int)))
 
 

@@ -245,6 +245,7 @@ def test_what_is_no_file_of_this_kind_is_refused(file, tmp_path):
         (of.table, "some words", "one of the formats"),
         (of.tokens, "some words", "no tokenizer"),
         (of.tokens, ["some", "words"], "no tokenizer"),
+        (lambda: keras.Sequential(of.tokens().layers), "some words", "no tokenizer"),
         (of.tokens, np.array(["some", "words"]), "dtype"),
         (of.tokens, np.array([1.5, 1, 1, 1, 1]), "no numbers of words"),
         (of.tokens, [1, 2, 3, 4, 99], "the Embedding has words 0 to 8"),

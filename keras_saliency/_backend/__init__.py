@@ -23,10 +23,12 @@ function, ``vjp`` cuts its part out of the run and ``redirect`` puts it back.
 
 from __future__ import annotations
 
+import functools
 import importlib
 from types import ModuleType
 
 
+@functools.cache
 def current() -> ModuleType:
     """Return the module of the backend that Keras runs on."""
     import keras

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -67,6 +68,16 @@ def _runs(function: Callable[..., Any], args: Any) -> bool:
     return True
 
 
+def variables_of(model: Any) -> Callable[[], list[Any]]:
+    """Return a function that returns a model's variables, which holds the model weakly."""
+    reference = weakref.ref(model)
+
+    def variables() -> list[Any]:
+        return reference().variables  # type: ignore[union-attr]  # it lives while it is run
+
+    return variables
+
+
 _pinned = threading.local()  # .state: variables of a model and the values it is run with
 
 
@@ -125,7 +136,7 @@ def switched(compiler: Compiler) -> Compiler:
         fast = compiler(function, variables)
 
         def run(*args: Any) -> Any:
-            if config.is_rewriting_enabled():
+            if config.switch.rewriting:
                 results = fast(*args)
                 if _all_finite(results):
                     return results

@@ -79,7 +79,7 @@ class Recorded:
             # Detached: no weight gradients, and the user's requires_grad is left alone.
             values = values_of(self._variables(), read)
             autocast = any(map(torch.is_autocast_enabled, ("cpu", "cuda")))
-            if autocast or self.refused or not config.is_rewriting_enabled():
+            if autocast or self.refused or not config.switch.rewriting:
                 return self._function(values, *args)
             key = (*map(_kind, values), *map(_kind, leaves(args)))
             recording = self._lookup(key)

@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from keras_saliency import _graph
-from keras_saliency._engine import measuring, micro_batches, programs, weights
-from keras_saliency._engine.layer_programs import (
-    Backward,
-    LayerGradient,
-    LayerOutput,
-    Source,
-    Variant,
-)
+from keras_saliency._engine import micro_batches, programs, weights
+from keras_saliency._engine.layer_programs import Backward, LayerGradient, LayerOutput, Source
 from keras_saliency._engine.micro_batches import BatchSize, MeasuredSize, Size
+from keras_saliency._engine.plan import Plan, Site, maps, site, trained
+from keras_saliency._engine.variants import Variants
 from keras_saliency._graph.adapter import Adapter
-from keras_saliency._graph.model_cache import get_or_create
+from keras_saliency._graph.attribute_values import Reader
+from keras_saliency._graph.model_cache import Using, callables
 from keras_saliency._graph.probing import Grid
-from keras_saliency._inputs import baselines
 from keras_saliency._inputs.batch import Batch
 from keras_saliency._inputs.kinds import Kind
-from keras_saliency._io import progress
 from keras_saliency._rules import Rule
 from keras_saliency.targets import Target
 
 
-class Engine:
+class Engine(Variants):
     """A model, pictures and a target: the whole interface of methods.
 
     ``reference_images`` are the pictures of the call, and ``source_indices`` the index in them
@@ -58,13 +52,13 @@ class Engine:
         self._batch_size = batch_size
         self._aux: dict[str, np.ndarray] | None = None
         self._scores: np.ndarray | None = None
-        self._trace: tuple[Target | None, _graph.CallTrace | None] = None, None
         self.target: Target = target
         self._chosen: Target = target
+        self._planned: tuple[Target | None, Plan] = None, Plan()
         if source is None:
             rows = list(range(len(batch.images)))
             source = Source(batch.images, rows, target.rows(len(rows)))
-            target.check(programs.output_shape(adapter, target, batch))
+            target.check(self.output_shape)
         self.reference_images: np.ndarray = source.reference_images
         self.source_indices: list[int] = source.indices
         self._target_args = source.target_args
@@ -85,6 +79,15 @@ class Engine:
         """Whether values are a map already, without channels."""
         return values.ndim < self.images.ndim
 
+    def as_images(self, value: Any) -> np.ndarray:
+        """Return arrays in the axes of `images`, such as references; see `Batch.as_images`."""
+        return self._batch.as_images(value)
+
+    @property
+    def spans(self) -> list[Any]:
+        """The greatest minus the least value of each picture; of several inputs, of each's own."""
+        return self._batch.spans(self.images)
+
     @property
     def scores(self) -> np.ndarray:
         """The score of each picture, (B,) float64."""
@@ -104,13 +107,31 @@ class Engine:
         _ = self.scores
         return self._aux or {}
 
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """The shape of the target's output, channels last, with the batch axis."""
+        target, batch = self.target, self._batch
+        key = ("output shape", target.output, batch.packing, self.images.shape[1:])
+        return self._adapter.cache.get_or_create(
+            key, lambda: programs.output_shape(self._adapter, target, batch)
+        )
+
     def head(self) -> _graph.Head:
         """Return the layer that made the target's output, of which a class is explained."""
-        return _graph.head(self._survey())
+        plan = self._plan()
+        if plan.head is None:
+            plan.head = _graph.head(self._survey())
+            plan.trained = trained(self._adapter, plan.head.path)
+        return plan.head
 
-    def loss(self) -> Any:
-        """Return the loss that the target's output was compiled with; None if unknown."""
-        return self._adapter.loss(self.target.output, self.head().path)
+    def is_regression(self) -> bool:
+        """Whether the target's output was compiled with a loss for numbers, not for classes."""
+        head, plan = self.head(), self._plan()
+        losses = [Reader().token(getattr(model(), "loss", None)) for model in plan.trained]
+        if plan.losses != losses:  # a model may be compiled at any time
+            loss = self._adapter.loss(self.target.output, head.path)
+            plan.losses, plan.is_regression = losses, _graph.is_regression(loss)
+        return plan.is_regression
 
     @property
     def layers_by_path(self) -> dict[str, Any]:
@@ -119,7 +140,7 @@ class Engine:
 
     def fill(self, value: Any) -> np.ndarray:
         """Return pictures without content; see `keras_saliency._inputs.baselines.fill`."""
-        return baselines.fill(value, self.images, self._batch.preprocess, self.kind)
+        return self._batch.fill(value, self.images)
 
     def with_images(self, rows: list[int], images: np.ndarray) -> Engine:
         """Return an engine with other pictures and the target chosen on these.
@@ -174,33 +195,6 @@ class Engine:
             gradients, collected = gradients
         return Backward(gradients, tuple(collected), seen)
 
-    def gradients(
-        self, variants: Iterable[Variant], total: int | None = None
-    ) -> Iterator[tuple[float, np.ndarray]]:
-        """Yield score and gradient (H, W, C) of each variant, in order, a micro-batch at a time."""
-        for rows, images in self.chunks(variants, total):
-            scores, _, gradients = self._run_variants(rows, images, "gradient")
-            yield from zip(scores, gradients, strict=True)
-
-    def variant_scores(
-        self, variants: Iterable[Variant], total: int | None = None
-    ) -> Iterator[float]:
-        """Yield the score of each variant, in order, without gradients."""
-        for rows, images in self.chunks(variants, total, "scores"):
-            yield from self._run_variants(rows, images, "scores")[0]
-
-    def chunks(
-        self,
-        variants: Iterable[Variant],
-        total: int | None = None,
-        kind: programs.Kind = "gradient",
-    ) -> Iterator[tuple[list[int], np.ndarray]]:
-        """Yield variants in micro-batches: indices of their sources, and (b, H, W, C)."""
-        stream = iter(progress.track(variants, total, "explaining"))
-        while chunk := list(islice(stream, self._size(kind).rows)):
-            rows, images = zip(*chunk, strict=True)
-            yield list(rows), np.stack(images)
-
     def layer_gradient(self, layer: str | None = None) -> LayerGradient:
         """Return a layer's output and the gradient of the score by it.
 
@@ -212,15 +206,14 @@ class Engine:
         Raises:
             LayerError: No such layer, or its output is no map.
         """
-        call = self._call(layer)
-        zeros = np.zeros((len(self.images), *call.shape[1:]), self.images.dtype)  # type: ignore[type-var]
-        args = (zeros, self.images, self._target_args, self._batch.extra_inputs)
-        scores, aux, gradients = self._run("layer gradient", args, call)
-        activations = aux.pop("activations")
+        site = self._site(layer)
+        shape: Any = len(self.images), *site.call.shape[1:]
+        args = (np.zeros(shape, self.images.dtype), *self._args())
+        scores, aux, gradients = self._run("layer gradient", args, site.call)
+        whole = aux.pop("activations")
         self._record(scores, aux)
-        return LayerGradient(
-            call, activations, self._too_early(layer, call), call.to_map(gradients)
-        )
+        maps, gradients = site.maps(whole), site.maps(gradients)
+        return LayerGradient(site.name, maps, site.finding, site.call, whole, gradients)
 
     def forward_with_rule(self, rule: Rule) -> dict[str, np.ndarray]:
         """Return a rule's notes of a run of the model, without gradients."""
@@ -247,32 +240,17 @@ class Engine:
         Raises:
             LayerError: No such layer, or its output is no map.
         """
-        call = self._call(layer)
-        scores, aux, *_ = self._run("activations", call=call)
-        activations = aux.pop("activations")
+        site = self._site(layer)
+        scores, aux, *_ = self._run("activations", call=site.call)
+        whole = aux.pop("activations")
         self._record(scores, aux)
-        return LayerOutput(call, activations, self._too_early(layer, call))
-
-    def scores_of_activations(
-        self, original: LayerOutput, variants: Iterable[Variant], total: int | None = None
-    ) -> Iterator[float]:
-        """Yield the score with a layer's output replaced by each variant (h, w, K), in order.
-
-        Args:
-            original: The result of `activations` or `layer_gradient`.
-            variants: Index of each one's picture, and the output.
-            total: How many, for a progress bar.
-        """
-        self._choose()
-        for rows, maps in self.chunks(variants, total, "scores of activations"):
-            whole = original.call.from_map(maps, original.whole[rows])
-            args = (whole, self.images[rows], *self._args_of(rows))
-            yield from self._run("scores of activations", args, original.call)[0]
+        return LayerOutput(site.name, site.maps(whole), site.finding, site.call, whole)
 
     # ------------------------------------------------------------------ the target's choice
 
     def _record(self, scores: np.ndarray, aux: dict[str, np.ndarray]) -> None:
-        self._chosen.check_learnt(aux)
+        if "hidden" in aux and aux["hidden"].all():
+            raise self._chosen.hidden_logits()
         self._scores = scores.astype(np.float64)
         self._aux = aux
         chosen = self._chosen.resolved(aux)
@@ -285,16 +263,9 @@ class Engine:
         if type(self._chosen).resolved is not Target.resolved:
             _ = self.scores
 
-    def _args_of(self, rows: list[int]) -> tuple[Any, Any]:
-        """The target's arguments and the extra inputs of variants of these pictures."""
-        target_args = {name: values[rows] for name, values in self._target_args.items()}
-        return target_args, tuple(one[rows] for one in self._batch.extra_inputs)
-
-    def _run_variants(
-        self, rows: list[int], images: np.ndarray, kind: programs.Kind
-    ) -> tuple[Any, ...]:
-        self._choose()
-        return self._run(kind, (images, *self._args_of(rows)))
+    def _args(self) -> tuple[Any, ...]:
+        """The pictures, the target's arguments and the extra inputs."""
+        return self.images, self._target_args, self._batch.extra_inputs
 
     # ------------------------------------------------------------------ running
 
@@ -306,52 +277,66 @@ class Engine:
         rule: Rule | None = None,
     ) -> tuple[Any, ...]:
         """Run a compiled function over all rows of its arguments, in micro-batches."""
-        program = programs.compiled(
-            kind, self._adapter, self._chosen, self._batch.packing, call, rule
-        )
-        if args is None:
-            args = (self.images, self._target_args, self._batch.extra_inputs)
-        size = self._size(kind)
+        program, size = self._program(kind, call, rule), self._size(kind)
+        args = self._args() if args is None else args
         model = self._adapter.model
         return weights.consistently(model, lambda _: micro_batches.run(program, args, size))[0]
 
     def _size(self, kind: programs.Kind) -> Size:
         """Return how many rows go through at once, measured once per model, kind and shape."""
-        if (rows := self._adapter.fixed_rows) is not None:
+        if (rows := self._plan().fixed_rows) is not None:
             return Size(rows, is_fixed=True)
         if self._batch_size != "auto":
             return Size(self._batch_size)
         key = ("micro-batch", kind, self.images.shape[1:])
-        return get_or_create(self._adapter.model, key, MeasuredSize)
+        return self._adapter.cache.get_or_create(key, MeasuredSize)
+
+    # ------------------------------------------------------------------ found once
+
+    def _once(self, key: tuple[Any, ...], make: Callable[[Using], Any]) -> Any:
+        """Return what depends on the model, the target's fixed part and a key only."""
+        static = self._chosen.static
+        using = callables(static)
+        key = (*key, static, self._batch.packing)
+        return self._adapter.cache.get_or_create(key, lambda: make(using), using)
+
+    def _program(
+        self,
+        kind: programs.Kind,
+        call: _graph.Call | tuple[_graph.Call, ...] | None = None,
+        rule: Rule | None = None,
+    ) -> Callable[..., Any]:
+        calls = call if isinstance(call, tuple) else (call,) if call else ()
+        where = tuple([(id(one.reference()), one.index) for one in calls])  # paths may be equal
+        given = kind, self._adapter, self._chosen, self._batch.packing, call, rule
+        return self._once((kind, where, rule), lambda using: programs.compiled(*given, using))
+
+    def _plan(self) -> Plan:
+        target, plan = self._planned
+        if target is not self._chosen:
+            key = ("plan", self.images.shape[1:])
+            rows = Adapter(self._adapter.model)
+            plan = self._once(key, lambda using: Plan(rows.fixed_rows, using))
+            self._planned = self._chosen, plan
+        return plan
 
     def _survey(self) -> _graph.CallTrace:
-        target, trace = self._trace
-        if trace is None or target is not self._chosen:
-            trace = programs.survey(self._adapter, self._chosen, self._batch, self._target_args)
-            self._trace = self._chosen, trace
-        return trace
+        plan = self._plan()
+        if plan.trace is None:
+            given = self._adapter, self._chosen, self._batch, self._target_args, plan.using
+            plan.trace = programs.survey(*given)
+        return plan.trace
+
+    def _site(self, layer: str | None) -> Site:
+        """Return the layer call of a method's ``layer=``."""
+        plan = self._plan()
+        if layer not in plan.sites:
+            plan.sites[layer] = site(layer, self._survey(), self._measured, self._adapter.model)
+        return plan.sites[layer]
 
     def _measured(self, calls: list[_graph.Call]) -> dict[int, _graph.Measured]:
-        size = self._size("answers")
-        return measuring.maps(
-            calls,
-            self._adapter,
-            self._chosen,
-            self._batch,
-            self._target_args,
-            Size(size.rows, is_fixed=size.is_fixed),
-            self._survey().sizes(),
-        )
-
-    def _call(self, layer: str | None) -> _graph.Call:
-        """Return the layer call of a method's ``layer=``."""
-        result = self._survey()
-        if layer is None:
-            return result.last_map(self._measured)
-        name, at, number = layer.partition("@")
-        path, _ = _graph.find(self._adapter.model, name)
-        return result.call_of(path, number if at else None, self._measured)
-
-    def _too_early(self, layer: str | None, call: _graph.Call) -> str:
-        """Return a finding where the default layer is one of the first."""
-        return self._survey().too_early(call) if layer is None else ""
+        size, trace = self._size("answers"), self._survey()
+        size = Size(size.rows, is_fixed=size.is_fixed)
+        given = calls, self._program, self._batch, self._target_args, size, trace.sizes()
+        key = ("maps", self.images.shape[1:], tuple(call.number for call in calls))
+        return self._once(key, lambda _: maps(*given))

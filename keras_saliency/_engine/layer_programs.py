@@ -117,21 +117,21 @@ Variant = tuple[int, np.ndarray]  # index of the source picture, and the changed
 
 @dataclass(frozen=True)
 class LayerOutput:
-    """A layer's output, (B, h, w, K) channels last, without tokens that are no picture."""
+    """A layer's output.
 
+    Attributes:
+        layer: Its path, with ``"@k"`` for the k-th call where it is called more than once.
+        activations: (B, h, w, K) channels last, without tokens that are no picture.
+        finding: What looks wrong about the choice of the layer, or ``""``.
+        call: Its call.
+        whole: The output as the layer returns it.
+    """
+
+    layer: str
+    activations: np.ndarray
+    finding: str
     call: _graph.Call
-    whole: np.ndarray  # the layer's own output
-    finding: str  # what looks wrong about the choice of the layer, or ""
-
-    @property
-    def layer(self) -> str:
-        """The layer's path, with ``"@k"`` for the k-th call where it is called more than once."""
-        return self.call.name
-
-    @property
-    def activations(self) -> np.ndarray:
-        """The output as maps."""
-        return self.call.to_map(self.whole)
+    whole: np.ndarray
 
 
 @dataclass(frozen=True)

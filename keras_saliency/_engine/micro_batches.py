@@ -10,7 +10,6 @@ import numpy as np
 
 from keras_saliency import _backend
 from keras_saliency.errors import KerasSaliencyError, MethodError, ModelError
-from keras_saliency.errors._arguments import leaves
 
 BatchSize = int | Literal["auto"]
 
@@ -85,7 +84,7 @@ def run(program: Callable[..., Any], args: Any, size: Size) -> Any:
         MethodError: Memory ran out, and the size does not shrink.
     """
     backend = _backend.current()
-    total, start = len(leaves(args)[0]), 0
+    total, start = len(_first(args)), 0
     parts = []
     while start < total:
         at_once = size.rows
@@ -136,6 +135,12 @@ def _no_layout(error: Exception) -> ModelError:
         "data_format='channels_last'.",
         "help(keras_saliency.explain)",
     )
+
+
+def _first(args: Any) -> np.ndarray:
+    while isinstance(args, tuple):
+        args = args[0]
+    return args
 
 
 def _map(function: Any, *nests: Any) -> Any:

@@ -1,15 +1,14 @@
-"""Compiled programs: a model and a target as one function of arrays, cached per model.
+"""Compiled programs: a model and a target as one function of arrays; and traces of a run.
 
-The cache key is the target's fixed part, the layer, the model's variables and its configuration:
-a second call with other weights, another class or another picture does not compile, and one with
-another slope or another layer does. Cached programs hold the model weakly: they go when the user
-deletes the model.
+`Engine` caches them by the target's fixed part, the layer, the model's variables and its
+configuration: a second call with other weights, another class or another picture does not compile,
+and one with another slope or another layer does. They hold the model weakly, so that they go when
+the user deletes it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
@@ -17,12 +16,12 @@ from typing import Any, Literal
 import numpy as np
 
 from keras_saliency import _backend, _graph
-from keras_saliency._backend.shared import differentiated
+from keras_saliency._backend.shared import differentiated, variables_of
 from keras_saliency._engine import folding
 from keras_saliency._engine.layer_programs import ANSWERS, AT_A_LAYER, weakened
 from keras_saliency._graph import logits
 from keras_saliency._graph.adapter import Adapter, InputLayout
-from keras_saliency._graph.model_cache import Using, changed_since_predict, get_or_create, watched
+from keras_saliency._graph.model_cache import Using, watched
 from keras_saliency._graph.operations import Run
 from keras_saliency._inputs.batch import Batch
 from keras_saliency._rules import Rule, rectified
@@ -48,8 +47,9 @@ def compiled(
     packing: InputLayout,
     call: _graph.Call | tuple[_graph.Call, ...] | None = None,
     rule: Rule | None = None,
+    using: Using = (),
 ) -> Callable[..., Any]:
-    """Return a compiled function; its arguments and results depend on its kind.
+    """Compile a function; its arguments and results depend on its kind.
 
     ``args`` below are the target's arguments by name, ``extra`` the extra inputs, both with B rows.
 
@@ -75,48 +75,32 @@ def compiled(
         packing: Which input takes the images.
         call: The layer call, for the kinds that are about one; for "answers", several.
         rule: How the gradient is propagated, where it is not the true one.
+        using: References to the target's callables.
     """
     backend = _backend.current()
     reference = weakref.ref(adapter.model)
     cached_target = target.for_cache()
-
-    def variables() -> list[Any]:
-        return reference().variables  # type: ignore[union-attr]  # it lives while it is explained
-
-    def make():
-        body = _scores(reference, cached_target, packing, rule)
-        function = body if call is None else AT_A_LAYER[kind](body, call)
-        if kind in ANSWERS:
-            function = weakened(reference, function)
-        if rule is None:
-            function = _folded(reference, function)
-        if not kind.endswith("gradient"):
-            return watched(adapter.model, backend.forward(function, variables), using)
-        plain = (
-            function if rule is None else _without_rule(_scores(reference, cached_target, packing))
-        )
-        run = backend.value_and_grad(function, variables)
-        run = differentiated(run, lambda: backend.forward(plain, variables))
-        return watched(adapter.model, run, using)
-
-    using = _callables(target)
-    # Two layers may have one path.
-    calls = (call,) if isinstance(call, _graph.Call) else call or ()
-    where = tuple((id(one.layer), one.index) for one in calls)
-    return get_or_create(adapter.model, (kind, where, target.static, packing, rule), make, using)
-
-
-def _callables(target: Target) -> Using:
-    """Return references to a target's callables: their attributes are compiled in as well."""
-    return [
-        one if isinstance(one, weakref.ref) else functools.partial(_itself, one)
-        for one in target.static
-        if isinstance(one, weakref.ref) or callable(one)
-    ]
+    variables = variables_of(adapter.model)
+    body = _scores(reference, cached_target, packing, rule)
+    function = body if call is None else AT_A_LAYER[kind](body, call)
+    if kind in ANSWERS:
+        function = weakened(reference, function)
+    if rule is None:
+        function = _folded(reference, function)
+    if not kind.endswith("gradient"):
+        return watched(adapter.model, backend.forward(function, variables), using)
+    plain = function if rule is None else _without_rule(_scores(reference, cached_target, packing))
+    run = backend.value_and_grad(function, variables)
+    run = differentiated(run, lambda: backend.forward(plain, variables))
+    return watched(adapter.model, run, using)
 
 
 def survey(
-    adapter: Adapter, target: Target, batch: Batch, target_args: Mapping[str, np.ndarray]
+    adapter: Adapter,
+    target: Target,
+    batch: Batch,
+    target_args: Mapping[str, np.ndarray],
+    using: Using = (),
 ) -> _graph.CallTrace:
     """Return the calls of a run, with their dependence on the input and the score's on them.
 
@@ -125,6 +109,7 @@ def survey(
         target: What is explained.
         batch: The pictures; the run uses the first one.
         target_args: The target's arguments, for each picture.
+        using: References to the target's callables.
     """
     model, packing, recorders = adapter.model, batch.packing, []
 
@@ -134,19 +119,13 @@ def survey(
         run = _scores(weakref.ref(model), target, packing, None, recorders[-1])
         note(_graph.SCORE, run(images, target_args, extra_inputs)[0])
 
-    def make():
-        first = {name: _first(values, adapter) for name, values in target_args.items()}
-        images, extra_inputs = _one_picture(batch, adapter)
-        args = images, first, extra_inputs
-        run = watched(model, _backend.current().ancestors, using)
-        ancestors = run(body, lambda: model.variables, *args)
-        result = recorders[-1].survey(ancestors, adapter.channels_first)
-        return result.of_one_picture(len(images))
-
-    using = _callables(target)
-    return get_or_create(
-        model, ("survey", target.static, packing, batch.images.shape[1:]), make, using
-    )
+    first = {name: _first(values, adapter) for name, values in target_args.items()}
+    images, extra_inputs = _one_picture(batch, adapter)
+    args = images, first, extra_inputs
+    run = watched(model, _backend.current().ancestors, using)
+    ancestors = run(body, lambda: model.variables, *args)
+    result = recorders[-1].survey(ancestors, adapter.channels_first)
+    return result.of_one_picture(len(images))
 
 
 def output_shape(adapter: Adapter, target: Target, batch: Batch) -> tuple[int | None, ...]:
@@ -179,31 +158,11 @@ def _outputs(adapter: Adapter, batch: Batch) -> Any:
         seen.append(keras.tree.pack_sequence_as(outputs, leaves))
         return images
 
-    def make():
-        with _callable(adapter, batch):
-            first = _one_picture(batch, adapter)
-            run = watched(adapter.model, _backend.current().dry_run)
-            run(body, lambda: adapter.model.variables, *first)
-        return seen[-1]
-
-    return get_or_create(adapter.model, ("outputs", batch.packing, batch.images.shape[1:]), make)
-
-
-def _itself(function: Any) -> Any:
-    return function
-
-
-def notes(model: Any) -> tuple[str, ...]:
-    """Return findings about a model: that Keras' own ``predict`` may be of an earlier state."""
-    if not _backend.current().COMPILES or getattr(model, "run_eagerly", False):
-        return ()
-    changed = changed_since_predict(model)
-    if changed is None:
-        return ()
-    return (
-        f"the model was changed after its first use ({changed}) and is explained as it is now; "
-        "Keras' compiled predict() may still use the earlier state until model.compile() is called",
-    )
+    with _callable(adapter, batch):
+        first = _one_picture(batch, adapter)
+        run = watched(adapter.model, _backend.current().dry_run)
+        run(body, lambda: adapter.model.variables, *first)
+    return seen[-1]
 
 
 def _first(rows: np.ndarray, adapter: Adapter) -> np.ndarray:
@@ -261,11 +220,11 @@ def _scores(
         # Inside, so that the recorder sees every layer as it is run here.
         watching = recorder.watching() if recorder else contextlib.nullcontext()
         with _watched(adapter, run) as record, watching:
-            picture = adapter.arranged(images, packing)
-            if recorder:
+            arranged = adapter.arranged(images, packing)
+            if recorder and len(arranged) == 1:
                 first = adapter.is_channels_first(packing.axes)
-                recorder.starts(picture, first, packing.axes)
-            outputs = adapter.call(picture, extra_inputs, packing)
+                recorder.starts(arranged[0], first, packing.axes)
+            outputs = adapter.call(arranged, extra_inputs, packing)
 
         def pick(name):
             (values,) = adapter.select_output(outputs, name)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
+import numpy as np
+
 from keras_saliency._graph import walk
+from keras_saliency._graph.model_cache import ModelCache
 from keras_saliency._hooks import intercept
-from keras_saliency._imports import require_keras
 from keras_saliency.errors import KerasSaliencyError, ModelError, TargetError, did_you_mean, words
 
 
@@ -22,56 +26,102 @@ class Input:
     shape: tuple[int | None, ...] | None
     dtype: str
 
-    @property
-    def rank(self) -> int:
-        """Axes without the batch axis; an unknown shape counts as a picture (H, W, C)."""
-        return 3 if self.shape is None else len(self.shape)
-
 
 @dataclass(frozen=True)
-class InputLayout:
-    """The order of images and other inputs in a call of one model.
+class Part:
+    """One input that is explained: how its images (B, *space, C) become what the model takes.
 
     Attributes:
-        explained: Number of the input that takes the images.
-        names: Names of a dict of inputs, or None for inputs in order. Only a subclassed model
-            needs it; a graph knows its own.
-        axes: Number of spatial axes of the images, (B, *space, C).
+        explained: Number of the input.
+        axes: Number of spatial axes.
         has_channels: Whether the model's input has the axis of channels.
-        embedding: Path of the Embedding layer whose output the images replace; the input itself
-            is then among the extra inputs.
+        embedding: Path of the Embedding layer whose output the images replace, and the number of
+            its call; the words themselves are then among the extra inputs.
+        shape: (*space, C), where several inputs are explained.
     """
 
     explained: int = 0
-    names: tuple[str, ...] | None = None
     axes: int = 2
     has_channels: bool = True
-    embedding: str | None = None
+    embedding: tuple[str, int] | None = None
+    shape: tuple[int, ...] = ()
 
 
+def replace_shape(part: Part, shape: tuple[int, ...]) -> Part:
+    """Return a part with the shape (*space, C) of its images."""
+    return replace(part, shape=shape)
+
+
+@dataclass(frozen=True)
+class InputLayout(Part):
+    """The order of images and other inputs in a call of one model.
+
+    Attributes:
+        names: Names of a dict of inputs, or None for inputs in order. Only a subclassed model
+            needs it; a graph knows its own.
+        parts: The inputs, where several are explained: the images are then (B, N, 1), the values
+            of one after those of the other.
+    """
+
+    names: tuple[str, ...] | None = None
+    parts: tuple[Part, ...] = ()
+
+    def apart(self, images: Any) -> list[tuple[Part, Any]]:
+        """Return each explained input and its images (B, *space, C)."""
+        if not self.parts:
+            return [(self, images)]
+        from keras import ops
+
+        reshape = np.reshape if isinstance(images, np.ndarray) else ops.reshape
+        result, start = [], 0
+        for part in self.parts:
+            stop = start + math.prod(part.shape)
+            result.append((part, reshape(images[:, start:stop], (-1, *part.shape))))
+            start = stop
+        return result
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a model takes: all that is read of it to prepare its pictures.
+
+    Attributes:
+        inputs: The inputs of a graph; one for a subclassed model.
+        is_graph: Whether the model declares its inputs.
+        channels_first: Whether its input is (B, C, H, W).
+        fixed_rows: Number of rows that every batch must have; None for any.
+    """
+
+    inputs: tuple[Input, ...]
+    is_graph: bool
+    channels_first: bool
+    fixed_rows: int | None
+
+
+@dataclass(eq=False)
 class Adapter:
     """A Keras 3 model behind one interface.
 
     Args:
         model: Functional, Sequential or subclassed; built or not.
-
-    Raises:
-        ModelError: ``model`` is not a Keras 3 model.
     """
 
-    def __init__(self, model: Any) -> None:
-        """Check that this is a model of the Keras that is running."""
-        keras = require_keras()
-        if not isinstance(model, keras.Model):
-            kind = f"{type(model).__module__}.{type(model).__qualname__}"
-            raise ModelError(
-                "Expected a Keras 3 model.",
-                f"Got {kind}.",
-                "Load it with keras.saving.load_model, or build it with keras.Model; "
-                "tf_keras (Keras 2) and plain torch modules are not supported.",
-                "help(keras_saliency.explain)",
-            )
-        self.model = model
+    model: Any
+
+    @cached_property
+    def cache(self) -> ModelCache:
+        """What is found once about the model.
+
+        Raises:
+            ModelError: It is not a Keras 3 model.
+        """
+        return ModelCache(self.model)
+
+    @property
+    def signature(self) -> Signature:
+        """What the model takes, as it is now."""
+        is_graph = self.symbolic("input") is not None
+        return Signature(self.inputs, is_graph, self.channels_first, self.fixed_rows)
 
     @cached_property
     def inputs(self) -> tuple[Input, ...]:
@@ -142,30 +192,35 @@ class Adapter:
         """Call the model in inference mode and return its outputs.
 
         Args:
-            images: (B, H, W, C), channels last.
+            images: (B, H, W, C), channels last, or (B, *space, C).
             extra_inputs: Arrays for the other inputs, in their order.
             packing: Which input takes which array.
         """
         return self.call(self.arranged(images, packing), extra_inputs, packing)
 
-    def arranged(self, images: Any, packing: InputLayout) -> Any:
-        """Return (B, *space, C) in the layout of the model's input."""
+    def arranged(self, images: Any, packing: InputLayout) -> list[Any]:
+        """Return the images of each explained input in the layout that the model takes."""
+        return [self._arranged(its, part) for part, its in packing.apart(images)]
+
+    def _arranged(self, images: Any, part: Part) -> Any:
         import keras
 
-        if not packing.has_channels:
+        if not part.has_channels:
             return keras.ops.squeeze(images, axis=-1)
-        first = self.is_channels_first(packing.axes) and packing.embedding is None
+        first = self.is_channels_first(part.axes) and part.embedding is None
         return keras.ops.moveaxis(images, -1, 1) if first else images
 
-    def call(self, picture: Any, extra_inputs: Any, packing: InputLayout) -> Any:
-        """Call the model on a picture that `arranged` returned."""
+    def call(self, arranged: list[Any], extra_inputs: Any, packing: InputLayout) -> Any:
+        """Call the model on what `arranged` returned."""
         import keras
 
         flat = list(extra_inputs)
-        if packing.embedding is None:
-            flat.insert(packing.explained, picture)
-        with self._embedded(picture, packing):
-            outputs = self.model(self._packed(flat, packing), training=False)
+        parts = list(zip(packing.parts or [packing], arranged, strict=True))
+        for part, images in sorted(parts, key=lambda each: each[0].explained):
+            if part.embedding is None:
+                flat.insert(part.explained, images)
+        with self._embedded(parts):
+            outputs = self.model(self._packed(flat, packing.names), training=False)
         if not any(map(_is_tensor, keras.tree.flatten(outputs))):
             raise ModelError(
                 f"Expected model {self.model.name!r} to return a tensor, or a structure of them.",
@@ -175,54 +230,69 @@ class Adapter:
             )
         return outputs
 
-    def _packed(self, flat: list[Any], packing: InputLayout) -> Any:
+    def _packed(self, flat: list[Any], names: tuple[str, ...] | None) -> Any:
         """Return inputs in the structure that the model takes."""
         import keras
 
         struct = self.symbolic("input")
-        if packing.names:
-            return dict(zip(packing.names, flat, strict=True))
+        if names:
+            return dict(zip(names, flat, strict=True))
         if struct is None:
             return flat if len(flat) > 1 else flat[0]
         return keras.tree.pack_sequence_as(struct, flat)
 
-    @contextlib.contextmanager
-    def _embedded(self, vectors: Any, packing: InputLayout) -> Iterator[None]:
-        """Have the first call of an Embedding layer return these vectors."""
+    def _embedded(self, parts: list[tuple[Part, Any]]) -> contextlib.AbstractContextManager[None]:
+        """Have calls of Embedding layers return these vectors, inside a block."""
         import keras
 
-        if packing.embedding is None:
-            yield
-            return
-        layer, calls = dict(walk(self.model))[packing.embedding], 0
+        layers = dict(walk(self.model)) if any(part.embedding for part, _ in parts) else {}
+        vectors: dict[str, dict[int, Any]] = {}
+        for part, its in parts:
+            if part.embedding:
+                vectors.setdefault(part.embedding[0], {})[part.embedding[1]] = its
 
-        def handler(original: Any, *args: Any, **kwargs: Any) -> Any:
-            nonlocal calls
-            calls += 1
-            if calls > 1:
-                return original(*args, **kwargs)
-            return keras.ops.cast(vectors, layer.compute_dtype)
+        def handler(path: str) -> Any:
+            calls = itertools.count()
 
-        with intercept([(layer, handler)]):
-            yield
+            def run(original: Any, *args: Any, **kwargs: Any) -> Any:
+                its = vectors[path].get(next(calls))
+                if its is None:
+                    return original(*args, **kwargs)
+                return keras.ops.cast(its, layers[path].compute_dtype)
 
-    def embedded(self, inputs: Any, packing: InputLayout) -> Any:
-        """Return what the Embedding layer makes of the words among the inputs, (B, T, D)."""
+            return run
+
+        return intercept([(layers[path], handler(path)) for path in vectors])
+
+    def embeddings(self, inputs: Any, names: tuple[str, ...] | None) -> list[EmbeddingCall]:
+        """Return every call of an Embedding layer in a run of the model.
+
+        Args:
+            inputs: All of the model's inputs, in order.
+            names: Names of a dict of them, or None.
+        """
         import keras
 
-        layer, seen = dict(walk(self.model))[packing.embedding or ""], []
+        calls: list[EmbeddingCall] = []
 
-        def handler(original: Any, *args: Any, **kwargs: Any) -> Any:
-            seen.append(original(*args, **kwargs))
-            raise _Embedded
+        def handler(path: str) -> Any:
+            count = itertools.count()
 
-        with contextlib.suppress(_Embedded), intercept([(layer, handler)]), keras.StatelessScope():
-            try:
-                self.model(self._packed(list(inputs), packing), training=False)
-            except Exception:  # Keras may have wrapped it
-                if not seen:
-                    raise
-        return keras.ops.convert_to_numpy(keras.ops.cast(seen[0], "float32"))
+            def run(original: Any, *args: Any, **kwargs: Any) -> Any:
+                output = original(*args, **kwargs)
+                seen = [keras.ops.convert_to_numpy(one) for one in (args[0], output)]
+                calls.append(EmbeddingCall(path, next(count), *seen))
+                return output
+
+            return run
+
+        found = [(path, one) for path, one in walk(self.model) if is_embedding(one)]
+        with (
+            intercept([(layer, handler(path)) for path, layer in found]),
+            keras.StatelessScope(),
+        ):
+            self.model(self._packed(list(inputs), names), training=False)
+        return calls
 
     def build(self, images: Any, extra_inputs: Any, packing: InputLayout) -> None:
         """Call a model that has no weights yet, so that it makes them.
@@ -238,6 +308,7 @@ class Adapter:
             raise self.not_callable(error, images, extra_inputs) from error
         for cached in ("inputs", "channels_first", "fixed_rows"):
             self.__dict__.pop(cached, None)
+        self.cache.forget()
 
     def not_callable(self, error: Exception, images: Any, extra_inputs: Any) -> ModelError:
         """Return the error for a model whose call() raised another one."""
@@ -343,8 +414,21 @@ class Adapter:
         }
 
 
-class _Embedded(Exception):
-    """Words have reached the Embedding layer."""
+@dataclass(frozen=True, eq=False)
+class EmbeddingCall:
+    """One call of an Embedding layer: its path and number, what it took and what it returned."""
+
+    path: str
+    number: int
+    words: np.ndarray
+    vectors: np.ndarray
+
+
+def is_embedding(layer: Any) -> bool:
+    """Whether a layer turns numbers of words into vectors."""
+    import keras
+
+    return isinstance(layer, keras.layers.Embedding)
 
 
 def _one(shape: Any) -> tuple[int | None, ...] | None:

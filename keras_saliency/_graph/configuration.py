@@ -15,7 +15,6 @@ import types
 from collections.abc import Callable, Iterator, Set
 from typing import Any
 
-from keras_saliency._graph import walk
 from keras_saliency._graph.attribute_values import (
     PLAIN,
     Reader,
@@ -26,6 +25,7 @@ from keras_saliency._graph.attribute_values import (
     serial,
     variable,
 )
+from keras_saliency.errors import ModelError
 
 Entries = dict[tuple[Any, str], Any]  # (serial of the owner, attribute) -> its value as a token
 
@@ -85,7 +85,7 @@ class Configuration:
             if isinstance(one, types.ModuleType):
                 modules.append(one)
             elif _is_operation(one):
-                inner = [one, *(operation for _, operation in walk(one))]
+                inner = operations(one)
                 shared[serial(one), STRUCTURE] = tuple(map(serial, inner))
                 if one is not explained:
                     weights = getattr(one, "weights", ())
@@ -117,6 +117,34 @@ class Configuration:
                 key = number, f"{name} of {one.__name__}"
                 if key not in shared and key not in self._ignored:
                     shared[key] = reader.anew(values[name])
+
+
+def operations(root: Any) -> list[Any]:
+    """Return a model or layer and all layers and operations inside it, each once."""
+    found, waiting = {id(root): root}, [root]
+    while waiting:
+        inside = [one for one in children(waiting.pop()) if id(one) not in found]
+        found.update((id(one), one) for one in inside)
+        waiting += inside
+    return list(found.values())
+
+
+def children(parent: Any) -> list[Any]:
+    """Return the layers and operations directly inside a model or layer; some may come twice."""
+    import keras
+
+    # Layer._flatten_layers is private, but the only list that also holds the sublayers of a
+    # subclassed layer; `operations` adds what a Functional graph holds beside layers (ops.relu).
+    flatten = getattr(parent, "_flatten_layers", None)
+    if flatten is None and isinstance(parent, keras.layers.Layer):
+        raise ModelError(
+            "Expected Keras' private method Layer._flatten_layers, which lists sublayers.",
+            f"Keras {keras.__version__} does not have it.",
+            "Use a version of Keras that this package was tested with.",
+            "keras-saliency doctor",
+        )
+    sublayers = flatten(include_self=False, recursive=False) if flatten else []
+    return [*getattr(parent, "operations", []), *sublayers]
 
 
 def _growing(items: list[Any], more: Callable[[], None]) -> Iterator[Any]:

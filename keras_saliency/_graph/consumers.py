@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from keras_saliency._graph.adapter import is_embedding
 from keras_saliency._graph.paths import walk
 from keras_saliency._hooks import is_builtin_keras_layer
 
@@ -55,13 +56,6 @@ def reading(layer: Any, rank: int) -> str:
     if stem in _SPATIAL and digit.isdigit() and rank == int(digit) + 1:
         return _KINDS[int(digit)]
     return ""
-
-
-def is_embedding(layer: Any) -> bool:
-    """Whether a layer turns numbers of words into vectors."""
-    import keras
-
-    return isinstance(layer, keras.layers.Embedding)
 
 
 def of_input(model: Any, tensor: Any) -> list[Consumer]:

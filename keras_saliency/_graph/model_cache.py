@@ -10,15 +10,18 @@ it.
 
 from __future__ import annotations
 
+import functools
 import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from keras_saliency._graph import walk
 from keras_saliency._graph.attribute_values import serial
 from keras_saliency._graph.configuration import Configuration, Entries
+from keras_saliency._graph.paths import walk
+from keras_saliency._imports import require_keras
+from keras_saliency.errors import ModelError
 
 _MOST = 32  # made for one model
 _CONFIGURATIONS = 16  # per model
@@ -27,27 +30,86 @@ _lock = threading.RLock()
 Using = Sequence[Callable[[], Any]]  # each returns a callable, or None where it is gone
 
 
-def get_or_create(model: Any, key: Any, make: Callable[[], Any], using: Using = ()) -> Any:
-    """Return a model's cached value under a key, while model and callables are unchanged.
+class ModelCache:
+    """What is found once about a model, as long as its configuration is the same."""
 
-    Args:
-        model: The model.
-        key: What else the value depends on, hashable.
-        make: Makes the value.
-        using: References to callables that it depends on, such as a target's function.
-    """
-    with _lock:
-        record = _of(model)
-        key = (*key, tuple(map(serial, model.variables)), record.numbers(model, using))
-        if key in record.made:
-            record.made.move_to_end(key)
-            return record.made[key]
-    made = make()
-    with _lock:
-        made = record.made.setdefault(key, made)
-        while len(record.made) > _MOST:
-            record.made.popitem(last=False)
-    return made
+    def __init__(self, model: Any, *, within_call: bool = False) -> None:
+        """Check that this is a model of the Keras that is running.
+
+        Args:
+            model: A Keras 3 model. It is held.
+            within_call: Whether to read the configuration once, not at each look-up: for one call
+                in which no code runs that may change the model.
+
+        Raises:
+            ModelError: ``model`` is not a Keras 3 model.
+        """
+        self._model = model
+        self._record = _of(model)
+        self._within_call = within_call
+        self._state: Any = None
+        self._entries: Entries = {}
+        self._ignored: Any = None
+
+    def get_or_create(self, key: Any, make: Callable[[], Any], using: Using = ()) -> Any:
+        """Return the value under a key, while model and callables are unchanged.
+
+        Args:
+            key: What else the value depends on, hashable.
+            make: Makes the value.
+            using: References to callables that it depends on, such as a target's function.
+        """
+        record = self._record
+        with _lock:
+            if self._state is None or not self._within_call:
+                self._read()
+            key = (*key, self._state, record.numbers(self._model, using) if using else ())
+            if key in record.made:
+                record.made.move_to_end(key)
+                return record.made[key]
+        made = make()
+        self.forget()  # the model may have been run, and by that changed or built
+        with _lock:
+            made = record.made.setdefault(key, made)
+            while len(record.made) > _MOST:
+                record.made.popitem(last=False)
+        return made
+
+    def forget(self) -> None:
+        """Read the configuration again at the next look-up."""
+        self._state = None
+
+    def changed_since_predict(self) -> str | None:
+        """Return what differs from the model that Keras' compiled ``predict`` may still be of."""
+        with _lock:
+            stale = self._ignored is not self._record.changing
+            if self._state is None or not self._within_call or stale:
+                self._read()
+            return self._record.changed_since_predict(self._model, self._entries)
+
+    def _read(self) -> None:
+        (self._entries,) = self._record.entries(self._model, ())
+        variables = tuple(map(serial, self._model.variables))
+        self._state = variables, self._record.number(self._entries)
+        self._ignored = self._record.changing
+
+
+def callables(parts: Sequence[Any]) -> Using:
+    """Return references to the callables in a key, whose own attributes count as well."""
+    return [
+        one if isinstance(one, weakref.ref) else functools.partial(_itself, one)
+        for one in parts
+        if isinstance(one, weakref.ref) or callable(one)
+    ]
+
+
+def _itself(function: Any) -> Any:
+    return function
+
+
+def get_or_create(model: Any, key: Any, make: Callable[[], Any], using: Using = ()) -> Any:
+    """Return a model's cached value under a key, see `ModelCache.get_or_create`."""
+    return ModelCache(model).get_or_create(key, make, using)
 
 
 def watched(model: Any, run: Callable[..., Any], using: Using = ()) -> Callable[..., Any]:
@@ -69,12 +131,6 @@ def watched(model: Any, run: Callable[..., Any], using: Using = ()) -> Callable[
     return watching
 
 
-def changed_since_predict(model: Any) -> str | None:
-    """Return what differs from the model that Keras' compiled ``predict`` may still be of."""
-    with _lock:
-        return _of(model).changed_since_predict(model)
-
-
 class _Record:
     """The cache of one model."""
 
@@ -83,12 +139,14 @@ class _Record:
         self._configurations: OrderedDict[Any, Configuration] = OrderedDict()
         self._known: list[tuple[Entries, int]] = []  # the last one used at the end
         self._count = 0
-        self._changing: set[Any] = set()  # entries that a run itself changes
+        self.changing: set[Any] = set()  # entries that a run itself changes
         self._before: Entries | None = None  # as it was when last looked at
         self._predict: tuple[Any, Entries] | None = None  # Keras' function, what it is of
 
     def numbers(self, model: Any, using: Using) -> tuple[int, ...]:
-        return tuple(self._number(entries) for entries in self.entries(model, using))
+        """Return the numbers of the configurations of callables."""
+        given = [one() for one in using]
+        return tuple(self.number(self._look(one, model)) for one in given if one is not None)
 
     def entries(self, model: Any, using: Using) -> list[Entries]:
         given = [one() for one in using]
@@ -100,13 +158,14 @@ class _Record:
         # A method is another object each time.
         parts = (root.__self__, root.__func__) if hasattr(root, "__func__") else (root,)
         key = tuple(map(serial, parts))
-        looking = self._configurations.pop(key, None) or Configuration(self._changing)
+        looking = self._configurations.pop(key, None) or Configuration(self.changing)
         self._configurations[key] = looking
         while len(self._configurations) > _CONFIGURATIONS:
             self._configurations.popitem(last=False)
         return looking.look(root, model)
 
-    def _number(self, entries: Entries) -> int:
+    def number(self, entries: Entries) -> int:
+        """Return a number that entries share with equal ones only."""
         for index, (known, number) in enumerate(self._known):
             if known is entries or known == entries:
                 self._known.append(self._known.pop(index))
@@ -117,14 +176,14 @@ class _Record:
 
     def ignore(self, before: list[Entries], look: Callable[[], list[Entries]]) -> None:
         """Ignore entries that a run changed, and those that only they lead to."""
-        changing = set(self._changing)
+        changing = set(self.changing)
         for one, other in zip(before, look(), strict=False):
             if one is not other:
                 changing |= _difference(one, other)
-        if len(changing) == len(self._changing):
+        if len(changing) == len(self.changing):
             return
-        numbers = [self._number(entries) for entries in before]
-        self._changing = changing
+        numbers = [self.number(entries) for entries in before]
+        self.changing = changing
         self._configurations.clear()
         self._before = None
         after = look()
@@ -141,14 +200,12 @@ class _Record:
             self._predict = serial(function), self._before or entries
         self._before = entries
 
-    def changed_since_predict(self, model: Any) -> str | None:
-        entries = self._look(model, model)
-        self._watch_predict(model, entries)
+    def changed_since_predict(self, model: Any, entries: Entries) -> str | None:
         if self._predict is None or self._predict[1] is entries:
             return None
         changed = [
             (owner, name)
-            for owner, name in _difference(self._predict[1], entries, both=True) - self._changing
+            for owner, name in _difference(self._predict[1], entries, both=True) - self.changing
             if name not in ("name", "trainable", "keras.config")
         ]
         if not changed:
@@ -178,4 +235,24 @@ _records: weakref.WeakKeyDictionary[Any, _Record] = weakref.WeakKeyDictionary()
 
 def _of(model: Any) -> _Record:
     with _lock:
-        return _records.setdefault(model, _Record())
+        try:
+            record = _records.get(model)
+        except TypeError:  # what takes no weak reference is no model
+            record = None
+        if record is None:
+            _check(model)
+            record = _records[model] = _Record()
+        return record
+
+
+def _check(model: Any) -> None:
+    keras = require_keras()
+    if not isinstance(model, keras.Model):
+        kind = f"{type(model).__module__}.{type(model).__qualname__}"
+        raise ModelError(
+            "Expected a Keras 3 model.",
+            f"Got {kind}.",
+            "Load it with keras.saving.load_model, or build it with keras.Model; "
+            "tf_keras (Keras 2) and plain torch modules are not supported.",
+            "help(keras_saliency.explain)",
+        )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from keras_saliency.errors import LayerError, ModelError, did_you_mean
+from keras_saliency._graph.configuration import children
+from keras_saliency.errors import LayerError, did_you_mean
 
 
 class KerasModel(Protocol):
@@ -40,30 +41,13 @@ def walk(model: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _walk(parent: Any, prefix: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    # Layer._flatten_layers is private, but the only list that also holds the sublayers of a
-    # subclassed layer; `operations` adds what a Functional graph holds beside layers (ops.relu).
-    children = [*getattr(parent, "operations", []), *_children(parent)]
-    for child in children:
+    for child in children(parent):
         if id(child) in seen:
             continue
         seen.add(id(child))
         path = prefix + child.name
         yield path, child
         yield from _walk(child, path + "/", seen)
-
-
-def _children(parent: Any) -> list[Any]:
-    import keras
-
-    flatten = getattr(parent, "_flatten_layers", None)
-    if flatten is None and isinstance(parent, keras.layers.Layer):
-        raise ModelError(
-            "Expected Keras' private method Layer._flatten_layers, which lists sublayers.",
-            f"Keras {keras.__version__} does not have it.",
-            "Use a version of Keras that this package was tested with.",
-            "keras-saliency doctor",
-        )
-    return flatten(include_self=False, recursive=False) if flatten else []
 
 
 def layer_tree(model: KerasModel) -> str:

@@ -223,9 +223,7 @@ def grids(
     return [one[3] for one in fits[:_TRIED]]
 
 
-def patterns(
-    shape: tuple[int, ...], size: tuple[int, ...], low: float, high: float
-) -> np.ndarray:
+def patterns(shape: tuple[int, ...], size: tuple[int, ...], low: float, high: float) -> np.ndarray:
     """Return the picture of noise, and 11 like it: (1 + 11, H, W, C).
 
     In each, 1/11 of the cells is changed; each cell in one, its neighbours in others.

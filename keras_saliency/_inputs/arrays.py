@@ -7,73 +7,123 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from keras_saliency._graph.adapter import Input
+from keras_saliency._graph.adapter import Input, Part
 from keras_saliency._inputs import reading, video
 from keras_saliency._inputs.geometry import Geometry
+from keras_saliency._inputs.given import Given, Ready
+from keras_saliency._inputs.kinds import Kind
+from keras_saliency._inputs.preprocessing import Preprocess
 from keras_saliency._inputs.recognition import Recognised
-from keras_saliency.errors import InputError, _arguments
+from keras_saliency.errors import InputError, PreprocessError, _arguments
 
 _READ = "help(keras_saliency.explain)"
 _NUMBERS = (int, float, np.number, np.bool_)
 
 
-@dataclass(frozen=True)
-class Arrays:
-    """Inputs of one kind, made ready.
-
-    Attributes:
-        values: (B, ...) in the axes of the model's input.
-        originals: The same before padding.
-        geometries: Where each original lies in its row.
-        names: Names of a table's columns, or ().
-    """
-
-    values: np.ndarray
-    originals: tuple[np.ndarray, ...]
-    geometries: tuple[Geometry, ...]
-    names: tuple[str, ...] = ()
-
-
-def read(given: Any, one: Input, known: Recognised) -> Arrays:
-    """Return what a caller passed for an input that is no picture.
+def ready(
+    given: Given, number: int, known: Recognised, preprocess: Any, together: set[int]
+) -> Ready:
+    """Return what was passed for one input that is no picture.
 
     Args:
-        given: One array, a batch, or a list of arrays, or paths of files with these (see
-            `keras_saliency._inputs.reading`). Lists may differ in length where the model masks
-            what is padded. A table may be a pandas DataFrame, its columns in the order of the
-            model's features, or a Series.
-        one: The model's input.
+        given: What the caller passed: arrays, or paths of files with these (see
+            `keras_saliency._inputs.reading`). Lists may differ in length where the model masks what
+            is padded. A table may be a pandas DataFrame, its columns in the order of the model's
+            features, or a Series.
+        number: Which input.
         known: Its kind.
+        preprocess: A callable of a batch, or none.
+        together: Numbers of all inputs that are explained.
 
     Raises:
         InputError: It does not fit.
+        PreprocessError: The preprocessing is one of pictures.
     """
-    names, given = _named_columns(given, one, known)
+    one, kind, adapter = given.inputs[number], known.kind, given.adapter
+    names, value = _named_columns(given.value(number), one, known)
     singles = []
-    for each in reading.opened(given, one, known.kind):
+    for each in reading.opened(value, one, kind):
         names = names or each.names
         apart = [each.values] if each.is_one else _apart(each.values, one, known)
         singles += [_checked(single, one, known, each.about) for single in apart]
     if not singles:
         raise _misfit(one, known, "an empty batch")
-    frames = [single.shape[: len(known.kind.axes)] for single in singles]
-    if len({single.shape for single in singles}) > 1:
-        padded = _padded(singles, one, known)
+    fill = _padded if len({each.shape for each in singles}) > 1 else _filled
+    values = np.stack(fill(singles, one, known))
+    extra_inputs = given.extra_inputs(len(values), together)
+    part = Part(number, len(kind.axes), kind.has_channels)
+    pixels = kind.name == "video" and values.dtype == np.uint8
+    function = None if pixels else _own_function(preprocess, kind)
+    if kind.is_embedded:
+        images = _vectors(given, known, {**extra_inputs, number: values})
+        extra_inputs[number] = values
+        part = Part(number, len(kind.axes), embedding=known.embedding)
     else:
-        padded = _filled(singles, one, known)
-    return Arrays(
-        np.stack(padded),
-        tuple(singles),
-        tuple(
-            Geometry.of(frame, ready.shape[: len(frame)])
-            for frame, ready in zip(frames, padded, strict=True)
-        ),
-        names,
+        wide = "float64" if one.dtype == "float64" else "float32"
+        images = (values if kind.has_channels else values[..., None]).astype(wide)
+        layout, others = given.layout(part), tuple(extra_inputs.values())
+        if not adapter.model.built:
+            adapter.build(np.zeros_like(images[:1]), [other[:1] for other in others], layout)
+        if function is None:
+            seen = {"explained": number, "shape": images.shape[1:]}
+            seen |= {"extra_inputs": others, "packing": layout}
+            function = video.preprocess(preprocess, adapter, **seen)
+        images = function(images).astype(wide, copy=False)
+    frames = [each.shape[: len(kind.axes)] for each in singles]
+    return Ready(
+        kind=kind,
+        part=part,
+        images=images,
+        originals=tuple(singles),
+        geometries=tuple(Geometry.of(frame, images.shape[1:-1]) for frame in frames),
+        preprocess=function,
+        findings=((),) * len(values),
+        floats=not pixels,
+        extra_inputs=extra_inputs,
+        names=names,
+    )
+
+
+def _vectors(given: Given, known: Recognised, arrays: dict[int, np.ndarray]) -> np.ndarray:
+    """Return what the Embedding makes of words, (B, T, D)."""
+    every = [
+        arrays[number] if number in arrays else _stand_in(given, number, len(arrays))
+        for number in range(len(given.inputs))
+    ]
+    calls = given.adapter.embeddings(every, given.names)
+    vectors = next(one.vectors for one in calls if (one.path, one.number) == known.embedding)
+    return np.asarray(vectors, np.float32)
+
+
+def _stand_in(given: Given, number: int, count: int) -> np.ndarray:
+    """Return ones for an input that has no influence here."""
+    one = given.inputs[number]
+    return np.ones([count, *[size or 8 for size in one.shape or ()]], one.dtype)
+
+
+def _own_function(preprocess: Any, kind: Kind) -> Preprocess:
+    """Return the caller's preprocessing of what is no picture: a callable, or none.
+
+    Raises:
+        PreprocessError: It is one of pictures.
+    """
+    if preprocess is None or (isinstance(preprocess, str) and preprocess == "auto"):
+        return Preprocess(name="none")
+    if isinstance(preprocess, Preprocess):
+        if not preprocess.is_of_pictures:
+            return preprocess
+    elif callable(preprocess):
+        return Preprocess(preprocess, name=getattr(preprocess, "__qualname__", repr(preprocess)))
+    raise PreprocessError(
+        f"Expected preprocess=None or a callable of a batch (B, ...), since {kind.one} is "
+        "explained.",
+        f"Got preprocess={preprocess!r}, which is for pictures.",
+        "Leave it out and pass the numbers that the model takes.",
+        _READ,
     )
 
 
@@ -144,7 +194,7 @@ def _checked(given: Any, one: Input, known: Recognised, about: str = "") -> np.n
     got = f"{about}shape {array.shape} and dtype {array.dtype}"
     if array.ndim != kind.rank or not array.size:
         raise _misfit(one, known, f"{got}, which is empty" if array.ndim == kind.rank else got)
-    masks = _masked_with(known) is not None
+    masks = known.padding is not None
     first = () if not masks or one.shape is None or not one.shape else (one.shape[0],)
     shorter = bool(first) and array.shape[0] < (first[0] or 0)
     padded = (first[0], *array.shape[1:]) if shorter else array.shape
@@ -163,27 +213,19 @@ def _check_tokens(array: np.ndarray, one: Input, known: Recognised) -> None:
     if array.dtype.kind == "b" or (array.dtype.kind == "f" and (array != np.round(array)).any()):
         raise _misfit(one, known, f"dtype {array.dtype}, which are no numbers of words")
     least, most = int(array.min()), int(array.max())
-    size = known.consumer.layer.input_dim
+    size = known.words
     if least < 0 or most >= size:
         raise _misfit(
             one, known, f"numbers from {least} to {most}; the Embedding has words 0 to {size - 1}"
         )
-    if getattr(known.consumer.layer, "mask_zero", False) and most == 0:
+    if known.padding == 0 and most == 0:
         raise _misfit(one, known, "nothing but padding (0)")
-
-
-def _masked_with(known: Recognised) -> float | None:
-    """Return the number that the model takes for padding; None where it masks none."""
-    layer = known.consumer.layer
-    if known.kind.is_embedded:
-        return 0 if getattr(layer, "mask_zero", False) else None
-    return layer.mask_value if type(layer).__name__ == "Masking" else None
 
 
 def _filled(singles: list[np.ndarray], one: Input, known: Recognised) -> list[np.ndarray]:
     """Return arrays of one length, padded where the model takes longer ones."""
     wanted = one.shape[0] if one.shape and known.kind.rank else None
-    if _masked_with(known) is None or wanted is None or singles[0].shape[0] == wanted:
+    if known.padding is None or wanted is None or singles[0].shape[0] == wanted:
         return singles
     return [_longer(single, wanted, known) for single in singles]
 
@@ -195,7 +237,7 @@ def _padded(singles: list[np.ndarray], one: Input, known: Recognised) -> list[np
         InputError: The model does not mask what is padded.
     """
     shapes = sorted({single.shape for single in singles})
-    if _masked_with(known) is None or len({shape[1:] for shape in shapes}) > 1:
+    if known.padding is None or len({shape[1:] for shape in shapes}) > 1:
         raise InputError(
             f"Expected {known.kind.one} of one length each for input {one.name!r}: the model masks "
             "no padding, so a padded one would be another.",
@@ -211,7 +253,7 @@ def _padded(singles: list[np.ndarray], one: Input, known: Recognised) -> list[np
 def _longer(single: np.ndarray, length: int, known: Recognised) -> np.ndarray:
     more = length - len(single)
     widths = [(0, more)] + [(0, 0)] * (single.ndim - 1)
-    return np.pad(single, widths, constant_values=_masked_with(known) or 0)
+    return np.pad(single, widths, constant_values=known.padding or 0)
 
 
 def _named_columns(given: Any, one: Input, known: Recognised) -> tuple[tuple[str, ...], Any]:

@@ -1,40 +1,32 @@
-"""Batches for one model: pictures read, fitted and preprocessed, with their originals."""
+"""Batches for one model: its explained inputs made ready, with the originals."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from keras_saliency._graph.adapter import Adapter, Input, InputLayout
-from keras_saliency._inputs import arrays as arrays_of_a_kind
-from keras_saliency._inputs import pictures, preprocessing, text, video
+from keras_saliency._graph.adapter import Adapter, InputLayout, replace_shape
+from keras_saliency._inputs import arrays, baselines, fitting, text
 from keras_saliency._inputs.geometry import Geometry
-from keras_saliency._inputs.kinds import PICTURE, Kind
-from keras_saliency._inputs.pixel_range import check_uint8
+from keras_saliency._inputs.given import Given, Ready
+from keras_saliency._inputs.kinds import PICTURE, SEVERAL, Kind
 from keras_saliency._inputs.preprocessing import Preprocess
-from keras_saliency._inputs.recognition import Recognised, recognise
-from keras_saliency.errors import (
-    ImageError,
-    KerasSaliencyError,
-    ModelError,
-    PreprocessError,
-    did_you_mean,
-)
-from keras_saliency.errors import _arguments as arrays
+from keras_saliency.errors import InputError, MethodError
 
 _READ = "help(keras_saliency.explain)"
-ORDER = ("picture", "video", "volume", "signal", "tokens", "table")  # which comes first
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures made ready for one model.
+    """Inputs made ready for one model.
 
     Attributes:
-        images: (B, H, W, C) in the model's input range, channels last.
+        images: (B, H, W, C) in the model's input range, channels last; (B, *space, C) of other
+            kinds. Where several inputs are explained, (B, N, 1): all their values, one input after
+            the other.
         extra_inputs: Arrays for the model's other inputs, each with B rows, in the model's order.
         packing: Which of the model's inputs takes which array.
         originals: The pictures before fitting: (H0, W0, C) uint8, or float if preprocessed.
@@ -42,8 +34,10 @@ class Batch:
         preprocess: The preprocessing of the pixels; ``None`` for floats where it is unknown.
         findings: For each picture, what is suspicious about its numbers.
         floats: Whether the inputs were floats, which count as preprocessed.
-        kind: What they are. The images of other kinds are (B, *space, C).
+        kind: What they are.
         names: Names of a table's columns, or ().
+        input: Name of the explained input, where the model has others; else "".
+        parts: The batch of each explained input by its name, where several are.
         words: The tokens of each text, without padding; () where numbers were passed.
     """
 
@@ -57,429 +51,195 @@ class Batch:
     floats: bool = False
     kind: Kind = PICTURE
     names: tuple[str, ...] = ()
+    input: str = ""
+    parts: Mapping[str, Batch] | None = None
     words: tuple[tuple[str, ...], ...] = ()
-
-    @property
-    def info(self) -> dict[str, list[Any]]:
-        """Names along the spatial axis, for the manifest: ``features``, ``words``."""
-        features = (
-            {"features": list(self.names)} if self.kind.name == "table" and self.names else {}
-        )
-        return features | ({"words": [list(each) for each in self.words]} if self.words else {})
-
-    def is_padding(self) -> np.ndarray:
-        """Where the batch is padded, (B, *space) bool; nowhere in a picture."""
-        result = np.zeros(self.images.shape[:-1], bool)
-        if self.kind.name != "picture":
-            for row, geometry in zip(result, self.geometries, strict=True):
-                row[geometry.original[0] :] = True
-        return result
 
     @property
     def preprocessed(self) -> str:
         """The preprocessing's name, for the manifest."""
+        if self.parts:
+            return "; ".join(f"{name}: {one.preprocessed}" for name, one in self.parts.items())
         if self.preprocess is None:
             return "given as floats"
         name, same = self.preprocess.name, self.preprocess.leaves_pixels
         return f"given as floats; of pixels: {name}" if self.floats and not same else name
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Entries of the manifest: the input's name, a table's columns, the words of texts."""
+        facts: dict[str, Any] = {"input": self.input} if self.input else {}
+        if self.names and self.kind.name == "table":
+            facts["features"] = list(self.names)
+        return facts | ({"words": [list(each) for each in self.words]} if self.words else {})
+
+    def is_padding(self) -> np.ndarray:
+        """Where the batch is padded, (B, *space) bool; nowhere in a picture."""
+        result = np.zeros(self.images.shape[:-1], bool)
+        if self.kind.name != "picture" and not self.parts:
+            for row, geometry in zip(result, self.geometries, strict=True):
+                row[geometry.original[0] :] = True
+        return result
+
+    def apart(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Return values of ``images``' shape as one array (B, *space, C) for each input."""
+        pairs = zip(self.parts or (), self.packing.apart(images), strict=True)
+        return {name: its for name, (_, its) in pairs}
+
+    def fill(self, value: Any, images: np.ndarray) -> np.ndarray:
+        """Return inputs without content; see `keras_saliency._inputs.baselines.fill`.
+
+        Args:
+            value: A fill, or where several inputs are explained a dict of one for each.
+            images: What it replaces.
+
+        Raises:
+            MethodError: It does not fit.
+        """
+        if not self.parts:
+            return baselines.fill(value, images, self.preprocess, self.kind)
+        by_name = value if isinstance(value, Mapping) else dict.fromkeys(self.parts, value)
+        if set(by_name) != set(self.parts):
+            raise MethodError(
+                f"Expected one fill for all inputs, or a dict for {list(self.parts)}.",
+                f"Got a dict for {list(by_name)}.",
+                "Name each explained input.",
+                _READ,
+            )
+        apart = self.apart(images)
+        return _flat([one.fill(by_name[name], apart[name]) for name, one in self.parts.items()])
+
+    def as_images(self, value: Any) -> np.ndarray:
+        """Return arrays in the shape of what the model takes as images, such as references.
+
+        Args:
+            value: (N, ...) in the input's own axes or as images, or a dict of such by name.
+        """
+        if self.parts and isinstance(value, Mapping):
+            return _flat([one.as_images(value[name]) for name, one in self.parts.items()])
+        array = np.asarray(value, self.images.dtype)
+        bare = not self.kind.has_channels and array.ndim == self.images.ndim - 1
+        return array[..., None] if bare and not self.kind.is_embedded else array
+
+    def spans(self, images: np.ndarray) -> list[Any]:
+        """Return greatest minus least value of each image; of several inputs, of each value's."""
+        if not self.parts:
+            return [np.ptp(image) for image in images]
+        spread = []
+        for its in self.apart(images).values():
+            span = np.ptp(its.reshape(len(its), -1), axis=1)
+            spread.append(np.broadcast_to(span.reshape(-1, *[1] * (its.ndim - 1)), its.shape))
+        return list(_flat(spread))
+
 
 def prepare(
-    adapter: Adapter, image: Any, preprocess: Any = "auto", kind: str | None = None
+    adapter: Adapter,
+    image: Any,
+    preprocess: Any = "auto",
+    kind: str | None = None,
+    inputs: str | Sequence[str] | None = None,
 ) -> Batch:
-    """Return pictures, or another kind of input, as a batch; a model without weights is built.
+    """Return inputs as a batch for a model; a model without weights is built first.
 
     Args:
         adapter: The model.
-        image: One picture (path, PIL, array), a batch (B, H, W, C), or a list of pictures; or
-            inputs of another kind, texts among them where the model has a tokenizer. For a model with several inputs a dict by input name (or a tuple in the model's order); the
-            first entry that takes pictures is the one explained.
+        image: One picture (path, PIL, array), a batch (B, H, W, C), or a list of pictures; other
+            kinds alike, texts among them where the model has a tokenizer. For a model with several
+            inputs a dict by input name (or a tuple in the model's order).
         preprocess: See `keras_saliency._inputs.preprocessing.resolve`.
         kind: A name of `keras_saliency._inputs.kinds`; None finds it.
+        inputs: Which inputs are explained: a name, a list of names or ``"all"``, together; None
+            takes the first picture, or what comes nearest.
 
     Raises:
-        InputError: An input of another kind does not fit.
-        ImageError: A picture cannot be read or does not fit.
+        InputError: An input does not fit.
         PreprocessError: The preprocessing of pixels is unknown, or floats lie where the known
             preprocessing puts no pixels.
     """
     texts = text.tokenized(adapter, image)
     if texts is not None:
-        return _of_texts(adapter, texts, preprocess)
-    inputs, given = _by_input(adapter, image)
-    explained, known = _explained(adapter, inputs, given, kind)
-    named = isinstance(image, Mapping) and adapter.symbolic("input") is None
-    names = tuple(one.name for one in inputs) if named else None
-    if known.kind.name == "picture":
-        return _pictures(adapter, inputs, given, explained, names, known.kind, preprocess)
-    return _others(adapter, inputs, given, explained, names, known, preprocess)
+        return _of_texts(prepare(adapter, texts.inputs, preprocess, "tokens"), texts)
+    given = Given.of(adapter, image)
+    chosen = given.explained(kind, inputs)
+    together = {number for number, _ in chosen}
+    made = []
+    for number, known in chosen:
+        if known.kind.name == "picture":
+            made.append(fitting.ready(given, number, known.kind, preprocess, together))
+        else:
+            made.append(arrays.ready(given, number, known, preprocess, together))
+    if inputs is None or (isinstance(inputs, str) and len(made) == 1 and inputs != "all"):
+        return _batch(given, made[0])
+    return _joint(given, made)
 
 
-def _of_texts(adapter: Adapter, texts: text.Tokenized, preprocess: Any) -> Batch:
-    batch = prepare(adapter, texts.inputs, preprocess, "tokens")
-    originals = [one[: len(words)] for one, words in zip(batch.originals, texts.words, strict=True)]
-    geometries = [Geometry.of(one.shape, batch.images.shape[1:2]) for one in originals]
+def _batch(given: Given, one: Ready) -> Batch:
+    several = len(given.inputs) > 1
+    return Batch(
+        images=one.images,
+        extra_inputs=tuple(one.extra_inputs[number] for number in sorted(one.extra_inputs)),
+        packing=given.layout(one.part),
+        originals=one.originals,
+        geometries=one.geometries,
+        preprocess=one.preprocess,
+        findings=one.findings,
+        floats=one.floats,
+        kind=one.kind,
+        names=one.names,
+        input=given.inputs[one.part.explained].name if several else "",
+    )
+
+
+def _of_texts(batch: Batch, texts: text.Tokenized) -> Batch:
+    pairs = zip(batch.originals, texts.words, strict=True)
+    originals = tuple(one[: len(words)] for one, words in pairs)
+    geometries = tuple(Geometry.of(one.shape, batch.images.shape[1:2]) for one in originals)
     return replace(
         batch,
-        originals=tuple(originals),
-        geometries=tuple(geometries),
+        originals=originals,
+        geometries=geometries,
         findings=texts.findings,
         words=texts.words,
     )
 
 
-def _pictures(
-    adapter: Adapter,
-    inputs: tuple[Input, ...],
-    given: dict[str, Any],
-    explained: int,
-    names: tuple[str, ...] | None,
-    kind: Kind,
-    preprocess: Any,
-) -> Batch:
-    frame = _frame(inputs[explained], adapter.channels_first)
-    arrays = _read_all(given[inputs[explained].name])
-    if adapter.channels_first:
-        arrays = [_channels_last(array, frame) for array in arrays]
-
-    others = [one for i, one in enumerate(inputs) if i != explained]
-    extra_inputs = tuple(_extra_input(adapter, one, given[one.name], len(arrays)) for one in others)
-    packing = InputLayout(explained, names, has_channels=kind.has_channels)
-    filled = [mine or own for mine, own in zip(frame, arrays[0].shape, strict=True)]
-    if not adapter.model.built:  # outside of any trace, where it may make its weights
-        empty = np.zeros((1, *filled), "float32")
-        adapter.build(empty, [one[:1] for one in extra_inputs], packing)
-    seen = {
-        "explained": explained,
-        "shape": tuple(filled),
-        "extra_inputs": extra_inputs,
-        "packing": packing,
-    }
-    known = preprocessing.resolve(preprocess, adapter.model, **seen)
-
-    ready = []
-    for array in arrays:
-        array = _channels(adapter, array, frame)
-        if array.dtype == np.uint8:
-            if known is None:
-                raise preprocessing.unknown(adapter.model, **seen)
-            ready.append(_from_pixels(adapter, array, frame, known, arrays[0].shape))
-        else:
-            ready.append(_from_floats(adapter, array, frame, known, arrays[0].shape))
-    fitted = [one.fitted for one in ready]
-    _check_alike(fitted)
-    stacked = np.stack(fitted)
-    if stacked.dtype == np.uint8:
-        stacked = (known or Preprocess())(stacked)
-    wide = inputs[explained].dtype == "float64"
-    return Batch(
-        images=stacked.astype("float64" if wide else "float32", copy=False),
-        extra_inputs=extra_inputs,
-        packing=packing,
-        originals=tuple(one.original for one in ready),
-        geometries=tuple(one.geometry for one in ready),
-        preprocess=known,
-        findings=tuple(one.findings for one in ready),
-        floats=ready[0].original.dtype.kind == "f",
-        kind=kind,
-    )
-
-
-def _others(
-    adapter: Adapter,
-    inputs: tuple[Input, ...],
-    given: dict[str, Any],
-    explained: int,
-    names: tuple[str, ...] | None,
-    known: Recognised,
-    preprocess: Any,
-) -> Batch:
-    one, kind = inputs[explained], known.kind
-    ready = arrays_of_a_kind.read(given[one.name], one, known)
-    values, count = ready.values, len(ready.values)
-    extra_inputs = [
-        _extra_input(adapter, other, given[other.name], count)
-        for number, other in enumerate(inputs)
-        if number != explained
-    ]
-    packing = InputLayout(explained, names, len(kind.axes), kind.has_channels)
-    pixels = kind.name == "video" and values.dtype == np.uint8
-    if pixels:
-        seen = {"explained": explained, "shape": values.shape[1:]}
-        seen |= {"extra_inputs": tuple(extra_inputs), "packing": packing}
-        function = video.preprocess(preprocess, adapter, **seen)
-    else:
-        function = _own_function(preprocess, kind)
-    if kind.is_embedded:
-        extra_inputs.insert(explained, values)
-        packing = replace(packing, has_channels=True, embedding=known.consumer.path)
-        images = adapter.embedded(extra_inputs, packing)
-    else:
-        wide = "float64" if one.dtype == "float64" else "float32"
-        images = values if kind.has_channels else values[..., None]
-        images = function(images.astype(wide)).astype(wide, copy=False)
-        if not adapter.model.built:
-            adapter.build(np.zeros_like(images[:1]), [one[:1] for one in extra_inputs], packing)
-    return Batch(
-        images=images,
-        extra_inputs=tuple(extra_inputs),
-        packing=packing,
-        originals=ready.originals,
-        geometries=ready.geometries,
-        preprocess=function,
-        findings=((),) * count,
-        floats=not pixels,
-        kind=kind,
-        names=ready.names,
-    )
-
-
-def _own_function(preprocess: Any, kind: Kind) -> Preprocess:
-    """Return the caller's preprocessing of what is no picture: a callable, or none.
+def _joint(given: Given, made: list[Ready]) -> Batch:
+    """Return several inputs as one batch of all their values.
 
     Raises:
-        PreprocessError: It is one of pictures.
+        InputError: There is none, or they have not the same number of rows.
     """
-    if preprocess in ("auto", None):
-        return Preprocess(name="none")
-    if isinstance(preprocess, Preprocess):
-        if not preprocess.is_of_pictures:
-            return preprocess
-    elif callable(preprocess):
-        return Preprocess(preprocess, name=getattr(preprocess, "__qualname__", repr(preprocess)))
-    raise PreprocessError(
-        f"Expected preprocess=None or a callable of a batch (B, ...), since {kind.one} is "
-        "explained.",
-        f"Got preprocess={preprocess!r}, which is for pictures.",
-        "Leave it out and pass the numbers that the model takes.",
-        _READ,
+    counts = {given.inputs[one.part.explained].name: len(one.images) for one in made}
+    if not made or len(set(counts.values())) > 1:
+        raise InputError(
+            "Expected inputs to explain together, of as many rows each.",
+            f"Got {', '.join(f'{n} of {name!r}' for name, n in counts.items())}."
+            if made
+            else "No input takes pictures, signals, volumes, videos, texts or tables.",
+            "Pass one row for each.",
+            _READ,
+        )
+    parts = tuple(replace_shape(one.part, one.images.shape[1:]) for one in made)
+    extra: dict[int, np.ndarray] = {}
+    for one in made:
+        extra |= one.extra_inputs
+    return Batch(
+        images=_flat([one.images for one in made]),
+        extra_inputs=tuple(extra[number] for number in sorted(extra)),
+        packing=InputLayout(axes=1, names=given.names, parts=parts),
+        originals=made[0].originals,
+        geometries=made[0].geometries,
+        preprocess=None,
+        findings=tuple(
+            tuple(said for one in made for said in one.findings[row])
+            for row in range(len(made[0].images))
+        ),
+        floats=True,
+        kind=SEVERAL,
+        parts={given.inputs[one.part.explained].name: _batch(given, one) for one in made},
     )
 
 
-# ---------------------------------------------------------------------- several inputs
-
-
-def _by_input(adapter: Adapter, image: Any) -> tuple[tuple[Input, ...], dict[str, Any]]:
-    """Return the model's inputs, and the caller's array for each by name, in the caller's order."""
-    inputs, model = adapter.inputs, adapter.model
-    known = len(inputs) > 1 and isinstance(image, tuple)  # by how it was built
-    if adapter.symbolic("input") is None and isinstance(image, Mapping | tuple) and not known:
-        # A subclassed model does not declare its inputs: it gets what the caller passed.
-        keys = list(image) if isinstance(image, Mapping) else [str(i) for i in range(len(image))]
-        inputs = tuple(Input(key, None, model.input_dtype) for key in keys)
-    names = [one.name for one in inputs]
-    if isinstance(image, tuple | list) and len(image) == len(names) > 1:
-        image = dict(zip(names, image, strict=True))  # a list as Keras' predict takes it
-    if not isinstance(image, Mapping) and len(names) == 1:
-        return inputs, {names[0]: image}
-    given = dict(image) if isinstance(image, Mapping) else {}
-    for key in given:
-        if key not in names:
-            raise ImageError(
-                f"No input is called {key!r} in model {model.name!r}.",
-                f"Its inputs are {names}.",
-                did_you_mean(str(key), names) or "Use these names.",
-                _READ,
-            )
-    if len(given) < len(names):
-        raise ImageError(
-            f"Expected {len(names)} inputs of model {model.name!r}: {names}.",
-            f"Got {len(given)} of them." if given else f"Got one {type(image).__name__} for all.",
-            "Pass a dict by input name, the picture to explain first, as in "
-            f"{{{', '.join(f'{name!r}: ...' for name in names)}}}.",
-            _READ,
-        )
-    return inputs, given
-
-
-def _explained(
-    adapter: Adapter, inputs: tuple[Input, ...], given: dict[str, Any], kind: str | None
-) -> tuple[int, Recognised]:
-    """Return the number of the input that is explained, and its kind.
-
-    The first picture in the caller's order; else the first that the layers show to be something.
-    """
-    numbers = [[one.name for one in inputs].index(name) for name in given]
-    problem: KerasSaliencyError | None = None
-    known: list[tuple[int, Recognised]] = []
-    for number in numbers:
-        try:
-            one = recognise(adapter, number, given[inputs[number].name], kind, inputs[number])
-        except ModelError as error:
-            problem = problem or error
-            continue
-        if one.kind.name == "picture" and one.kind.has_channels:
-            return number, one
-        known.append((number, one))
-    if not known:
-        raise problem or _nothing(adapter, inputs)
-    # A table beside something else is the lesser of them, such as the age beside the signal.
-    return min(known, key=lambda each: ORDER.index(each[1].kind.name))
-
-
-def _nothing(adapter: Adapter, inputs: tuple[Input, ...]) -> ModelError:
-    return ModelError(
-        f"Expected model {adapter.model.name!r} to have an input that can be explained.",
-        f"Its inputs have shapes {[one.shape for one in inputs]}.",
-        "Pass a model that takes pictures, signals, volumes, videos, texts or tables.",
-        _READ,
-    )
-
-
-def _extra_input(adapter: Adapter, one: Input, given: Any, count: int) -> np.ndarray:
-    """Return the array for an input that is not explained, a row for each picture."""
-    try:
-        array = arrays.to_array(given)
-        dtype = "float32" if one.dtype == "bfloat16" else one.dtype
-        array = array.astype(dtype, copy=False)
-    except Exception as error:  # whatever a tensor without values raises
-        raise ImageError(
-            f"Expected {one.dtype} numbers for input {one.name!r} of model {adapter.model.name!r}.",
-            f"Got {type(given).__module__}.{type(given).__qualname__}, which does not convert: "
-            f"{' '.join(str(error).split())[:200]}.",
-            "Pass a NumPy array.",
-            _READ,
-        ) from error
-    if one.shape is not None and array.ndim == len(one.shape):
-        array = array[None]
-    if array.ndim == 0 or len(array) != count:
-        raise ImageError(
-            f"Expected {count} rows, one per picture, for input {one.name!r} of model "
-            f"{adapter.model.name!r}.",
-            f"Got {len(array) if array.ndim else 0} rows.",
-            "Pass one row per picture.",
-            _READ,
-        )
-    return array
-
-
-# ---------------------------------------------------------------------- the pictures themselves
-
-_Frame = tuple[int | None, int | None, int | None]  # height, width, channels; None: free
-
-
-def _frame(one: Input, channels_first: bool) -> _Frame:
-    if one.shape is None:
-        return None, None, None
-    if len(one.shape) == 2:
-        return one.shape[0], one.shape[1], 1
-    first, second, third = one.shape
-    return (second, third, first) if channels_first else (first, second, third)
-
-
-def _channels_last(array: np.ndarray, frame: _Frame) -> np.ndarray:
-    """Return a float picture channels last where it is (C, H, W), the model's layout."""
-    height, width, channels = frame
-
-    def fits(size: tuple[int, ...], depth: int) -> bool:
-        return depth == channels and (height, width) in ((None, None), size)
-
-    first = fits(array.shape[1:], array.shape[0])
-    last = fits(array.shape[:2], array.shape[2])
-    return np.moveaxis(array, 0, -1) if array.dtype.kind == "f" and first and not last else array
-
-
-@dataclass(frozen=True)
-class _Fitted:
-    """One picture: the original, the one at the model's size, the geometry, the findings."""
-
-    original: np.ndarray
-    fitted: np.ndarray
-    geometry: Geometry
-    findings: tuple[str, ...] = ()
-
-
-def _channels(adapter: Adapter, array: np.ndarray, frame: _Frame) -> np.ndarray:
-    """Return a picture with the model's channels."""
-    if array.dtype == np.uint8 and frame[2] == 3 and array.shape[-1] == 1:
-        array = np.repeat(array, 3, axis=-1)
-    elif array.dtype == np.uint8 and frame[2] == 1 and array.shape[-1] == 3:
-        array = pictures.grey(array)
-    if frame[2] not in (None, array.shape[-1]):
-        raise _misfit(adapter, array, frame)
-    return array
-
-
-def _from_pixels(
-    adapter: Adapter,
-    array: np.ndarray,
-    frame: _Frame,
-    known: Preprocess,
-    first: tuple[int, ...],
-) -> _Fitted:
-    own, size = array.shape[:2], known.size or (frame[0] or first[0], frame[1] or first[1])
-    if own != size and min(own) < pictures.MIN_SIDE:
-        raise ImageError(
-            f"Expected a picture of at least {pictures.MIN_SIDE}x{pictures.MIN_SIDE} pixels, to "
-            f"resize it to {size[0]}x{size[1]} for model {adapter.model.name!r}.",
-            f"Got only {own[0]}x{own[1]} pixels (height x width).",
-            "Pass a larger picture.",
-            _READ,
-        )
-    fitted, geometry = known.fitted(array, size)
-    if known.converter is not None and not _fits(fitted, frame):
-        raise PreprocessError(
-            f"Expected shape {_takes(frame)} from the image converter of keras_hub task "
-            f"{adapter.model.name!r}.",
-            f"Got {fitted.shape} for a picture {array.shape}.",
-            f"Set task.preprocessor.image_size = {(frame[0], frame[1])}, or resize the picture.",
-            "help(keras_saliency.Preprocess)",
-        )
-    findings = check_uint8(array) if known.range(array.shape[-1]) is not None else ()
-    if known.converter is not None:
-        findings += known.converter.findings(own)
-    return _Fitted(array, fitted, geometry, findings)
-
-
-def _from_floats(
-    adapter: Adapter,
-    array: np.ndarray,
-    frame: _Frame,
-    known: Preprocess | None,
-    first: tuple[int, ...],
-) -> _Fitted:
-    numbers = known.range(array.shape[-1]) if known else None
-    findings = numbers.check(array, known.name) if known and numbers else ()
-    own, size = array.shape[:2], (frame[0] or first[0], frame[1] or first[1])
-    if own != size or (known and known.size not in (None, own)):
-        raise _misfit(adapter, array, (*((known and known.size) or frame[:2]), frame[2]))
-    return _Fitted(array, array, Geometry.fitted(own, own), findings)
-
-
-def _fits(array: np.ndarray, frame: _Frame) -> bool:
-    return all(want in (None, have) for want, have in zip(frame, array.shape, strict=True))
-
-
-def _takes(frame: _Frame) -> str:
-    return "(" + ", ".join("any" if size is None else str(size) for size in frame) + ")"
-
-
-def _misfit(adapter: Adapter, array: np.ndarray, frame: _Frame) -> ImageError:
-    return ImageError(
-        f"Expected shape {_takes(frame)} for model {adapter.model.name!r}.",
-        f"Got shape {array.shape} and dtype {array.dtype}.",
-        "Pass an RGB or grey picture as a path, a PIL image or uint8, which are resized; "
-        "float arrays must fit as they are.",
-        _READ,
-    )
-
-
-def _read_all(picture: Any) -> list[np.ndarray]:
-    """Return a picture, a batch or a list of pictures as a list of (H, W, C) arrays."""
-    given = pictures.apart(picture)
-    if not given:
-        raise ImageError(
-            "Expected one picture or more.", "Got an empty batch.", "Pass at least one.", _READ
-        )
-    return [pictures.read(one) for one in given]
-
-
-def _check_alike(fitted: list[np.ndarray]) -> None:
-    kinds = {(array.shape, array.dtype.kind) for array in fitted}
-    if len(kinds) > 1:
-        raise ImageError(
-            "Expected the pictures of one batch to have one shape and kind of numbers.",
-            f"Got {len(fitted)} that differ: {sorted(kinds)}.",
-            "Pass pixels alone or float arrays alone, all of one shape once fitted to the model.",
-            _READ,
-        )
+def _flat(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Return arrays of the same rows as one (B, N, 1)."""
+    return np.concatenate([one.reshape(len(one), -1) for one in arrays], axis=1)[..., None]

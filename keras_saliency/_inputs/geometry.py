@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import numbers
 from collections.abc import Mapping, Sequence
@@ -38,6 +39,7 @@ class Geometry:
         return cls(original, size, (*[0.0] * len(size), *map(float, size)))
 
     @classmethod
+    @functools.lru_cache(1024)
     def fitted(
         cls, original: tuple[int, int], size: tuple[int, int], fit: Fit = "stretch"
     ) -> Geometry:

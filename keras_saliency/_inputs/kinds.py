@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_saliency.errors import MethodError, did_you_mean
 
-KindName = Literal["picture", "signal", "volume", "video", "tokens", "table"]
+KindName = Literal["picture", "signal", "volume", "video", "tokens", "table", "several"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,8 @@ TOKENS = Kind(
     "tokens", ("position",), "a text", has_channels=False, has_neighbours=False, is_embedded=True
 )
 TABLE = Kind("table", ("feature",), "a row", has_channels=False, has_neighbours=False)
+# Several inputs together, all their values in a row. No input is of this kind.
+SEVERAL = Kind("several", ("value",), "several inputs", has_channels=False, has_neighbours=False)
 
 KINDS: dict[str, Kind] = {
     kind.name: kind for kind in (PICTURE, SIGNAL, VOLUME, VIDEO, TOKENS, TABLE)

@@ -56,7 +56,11 @@ def is_one(picture: Any) -> bool:
     """Whether ``picture`` is one picture: a path, a PIL image or an array of rank 2 or 3."""
     if isinstance(picture, str | os.PathLike | Image.Image):
         return True
-    return _arguments.rank(picture) in (2, 3)
+    return _rank(picture) in (2, 3)
+
+
+def _rank(picture: Any) -> int | None:
+    return picture.ndim if isinstance(picture, np.ndarray) else _arguments.rank(picture)
 
 
 def apart(pictures: Any) -> list[Any]:
@@ -64,7 +68,7 @@ def apart(pictures: Any) -> list[Any]:
 
     Any other value is returned alone; `read` raises its error.
     """
-    if not is_one(pictures) and _arguments.rank(pictures) == 4:
+    if not is_one(pictures) and _rank(pictures) == 4:
         return list(_to_array(pictures))
     return list(pictures) if isinstance(pictures, list | tuple) else [pictures]
 
@@ -152,6 +156,8 @@ def _from_pil(image: Image.Image, what: str) -> np.ndarray:
 
 
 def _to_array(picture: Any) -> np.ndarray:
+    if type(picture) is np.ndarray and picture.dtype.kind in "fui":
+        return picture
     try:
         array = _arguments.to_array(picture)
     except Exception as error:  # whatever a tensor without values raises

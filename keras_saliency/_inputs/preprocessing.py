@@ -179,6 +179,19 @@ def resolve(preprocess: Any, model: Any, **seen: Any) -> Preprocess | None:
     )
 
 
+CHANGING = object()  # a preprocessing that may be another one at the next call
+
+
+def lasting(adapter: Adapter, seen: dict[str, Any]) -> Any:
+    """Return what ``"auto"`` means as long as the model's configuration is the same, or `CHANGING`.
+
+    It changes with the preprocessor of a keras_hub task, and with constants of rescaling layers.
+    """
+    if converter(adapter.model) is not None or _constants(adapter.model):
+        return CHANGING
+    return _known(adapter, seen)
+
+
 def unknown(model: Any, **seen: Any) -> PreprocessError:
     """Return the error for a picture where the model's preprocessing is unknown."""
     own = _own(Adapter(model), seen) if model.built else _Own("unclear", 0.0, 0.0, None)

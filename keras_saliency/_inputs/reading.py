@@ -82,8 +82,9 @@ def is_array_file(path: Any) -> bool:
 
 
 def shown_kind(path: Any) -> str | None:
-    """Return the kind of input that a file can only be by its suffix; None: any."""
-    return _SHOWN.get(suffix(path)) if is_path(path) else None
+    """Return the kind that a file, or the first of a list, can only hold; None: any."""
+    first = path[0] if isinstance(path, list | tuple) and path else path
+    return _SHOWN.get(suffix(first)) if is_path(first) else None
 
 
 def may_be_read_as_picture(path: Any, wanted: str | None) -> bool:

@@ -7,76 +7,119 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
-from keras_saliency._graph import consumers
-from keras_saliency._graph.adapter import Adapter, Input
+from keras_saliency._graph import consumers, walk
+from keras_saliency._graph.adapter import Adapter, EmbeddingCall, Input, is_embedding
 from keras_saliency._graph.consumers import Consumer
 from keras_saliency._inputs import kinds, reading, text
-from keras_saliency._inputs.kinds import PICTURE, SIGNAL, TABLE, TOKENS, Kind
+from keras_saliency._inputs.kinds import PICTURE, SIGNAL, TABLE, TOKENS, VIDEO, VOLUME, Kind
 from keras_saliency.errors import ModelError, _arguments
 
 _READ = "help(keras_saliency.explain)"
-_NONE = Consumer("", None, "")
 
 
 @dataclass(frozen=True)
 class Recognised:
-    """An input's kind, and the layer that shows it: for tokens their Embedding."""
+    """An input's kind, and facts of the layer that shows it.
+
+    Attributes:
+        kind: The kind.
+        embedding: Of tokens, the path of their Embedding layer and the number of its call.
+        words: How many words that knows.
+        padding: The number that the model masks; None where it masks none.
+    """
 
     kind: Kind
-    consumer: Consumer = _NONE
+    embedding: tuple[str, int] | None = None
+    words: int = 0
+    padding: float | None = None
+
+    @classmethod
+    def by(cls, kind: Kind, consumer: Consumer) -> Recognised:
+        """Return a kind shown by a layer."""
+        masks = type(consumer.layer).__name__ == "Masking"
+        return cls(kind, padding=float(consumer.layer.mask_value) if masks else None)
 
 
-def recognise(
-    adapter: Adapter, number: int, given: Any, wanted: str | None, one: Input
-) -> Recognised:
-    """Return the kind of one of a model's inputs.
+_READINGS = {2: (SIGNAL, PICTURE.without_channels()), 4: (VOLUME, VIDEO)}
+
+
+def recognise(adapter: Adapter, number: int, given: Any, one: Input) -> Recognised:
+    """Return the kind of an input that the model does not show: a picture by what was passed.
 
     Args:
         adapter: The model.
         number: Which input.
         given: What the caller passed for it: a path or uint8 pixels can only be a picture.
-        wanted: The kind's name by the caller, or None.
         one: The input itself.
 
     Raises:
         ModelError: Nothing shows it, or it has too many axes or too few.
-        MethodError: No kind is called so.
     """
-    shown = _consumers(adapter, number)
-    if wanted is not None:
-        return _as_wanted(adapter, one, shown, kinds.get(wanted))
-    if one.shape is None:
-        return _of_layers(adapter, shown)
-    rank = len(one.shape)
-    embedded = [each for each in shown if each.kind == TOKENS.name]
-    if rank == 1:
-        if embedded:
-            return Recognised(TOKENS, embedded[0])
-        signals = [each for each in shown if each.kind == SIGNAL.name and not each.has_channels]
-        return Recognised(SIGNAL.without_channels(), signals[0]) if signals else Recognised(TABLE)
-    if rank == 3:
-        return Recognised(PICTURE)
-    if rank == 2:
-        readings = [SIGNAL, PICTURE.without_channels()]
-    elif rank == 4:
-        readings = [kinds.VOLUME, kinds.VIDEO]
-        if (only := reading.shown_kind(_first(given))) is not None:
-            return _as_wanted(adapter, one, shown, kinds.get(only))
-    else:
-        readings = []
-    fitting = [
-        (kind, each)
-        for each in shown
-        for kind in readings
-        if (each.kind, each.has_channels) == (kind.name, kind.has_channels)
-    ]
-    if len({kind for kind, _ in fitting}) == 1:
-        return Recognised(*fitting[0])
-    if rank == 2 and _is_picture(given):
+    readings = _READINGS.get(len(one.shape or ()), ())
+    if PICTURE.without_channels() in readings and _is_picture(given):
         return Recognised(PICTURE.without_channels())
     raise _unclear(adapter, one, readings)
+
+
+def shown(
+    adapter: Adapter,
+    number: int,
+    wanted: str | None,
+    one: Input,
+    values: Sequence[Any] | None = None,
+    names: tuple[str, ...] | None = None,
+) -> Recognised | None:
+    """Return the kind that a model shows one of its inputs to have; None where it is unclear.
+
+    Args:
+        adapter: The model.
+        number: Which input.
+        wanted: The kind's name by the caller, or None.
+        one: The input itself.
+        values: What was passed for every input, for a model that is no graph.
+        names: Names of a dict of these.
+
+    Raises:
+        ModelError: Several kinds are possible, or the wanted one is not.
+        MethodError: No kind is called so.
+    """
+    layers = _consumers(adapter, number)
+    kind = kinds.get(wanted) if wanted is not None else None
+    if kind is not None and not kind.is_embedded:
+        return _as_wanted(adapter, one, layers, kind)
+    rank = None if one.shape is None else len(one.shape)
+    if kind is not None or rank == 1 or (rank is None and _has(layers, TOKENS)):
+        calls = _embeddings(adapter, number, values, names)
+        if len({(call.path, call.number) for call in calls}) > 1:
+            raise _several(adapter, one, calls)
+        if calls:
+            layer = dict(walk(adapter.model))[calls[0].path]
+            padding = 0.0 if getattr(layer, "mask_zero", False) else None
+            where = calls[0].path, calls[0].number
+            return Recognised(TOKENS, where, layer.input_dim, padding)
+        if kind is not None:
+            raise _not_embedded(adapter, one)
+        if rank == 1 and "float" not in one.dtype:  # a mask, a number of a class
+            return None
+    if rank is None:
+        return _of_layers(adapter, one, layers)
+    if rank == 3:
+        return Recognised(PICTURE)
+    fitting = [
+        (reading, each)
+        for each in layers
+        for reading in _READINGS.get(rank, (SIGNAL.without_channels(),))
+        if (each.kind, each.has_channels) == (reading.name, reading.has_channels)
+        and reading.rank == rank
+    ]
+    if rank == 1 and not fitting:
+        return Recognised(TABLE)
+    if len({reading for reading, _ in fitting}) == 1:
+        return Recognised.by(*fitting[0])
+    return None
 
 
 def kind_of(own: Adapter, given: Any, wanted: str | None) -> Kind:
@@ -94,12 +137,53 @@ def kind_of(own: Adapter, given: Any, wanted: str | None) -> Kind:
         return kinds.get(wanted)
     if text.takes_texts(own):
         return TOKENS
-    if len(own.inputs) != 1:
+    if not own.model.built or len(own.inputs) != 1:
         return PICTURE  # the caller's dict decides
     try:
-        return recognise(own, 0, given, None, own.inputs[0]).kind
+        one = own.inputs[0]
+        return (shown(own, 0, None, one) or recognise(own, 0, given, one)).kind
     except ModelError:  # explain() will report it, with what it needs to know
         return PICTURE
+
+
+def _has(layers: Sequence[Consumer], kind: Kind) -> bool:
+    return any(each.kind == kind.name for each in layers)
+
+
+def _embeddings(
+    adapter: Adapter, number: int, values: Sequence[Any] | None, names: tuple[str, ...] | None
+) -> list[EmbeddingCall]:
+    """Return the calls of Embedding layers that take the words of one input.
+
+    The model is run twice, with other words in this input only.
+    """
+    if not any(is_embedding(layer) for _, layer in walk(adapter.model)):
+        return []
+    runs = []
+    for word in (0, 1):
+        if values is None:
+            arrays = [_example(one, adapter.fixed_rows or 1) for one in adapter.inputs]
+        else:
+            arrays = [_arguments.to_array(value) for value in values]
+        if arrays[number].dtype.kind not in "fuib":  # a path, or a text
+            arrays[number] = _example(adapter.inputs[number], 1)
+        arrays[number] = np.full_like(arrays[number], word)
+        try:
+            runs.append(adapter.embeddings(arrays, names))
+        except Exception:  # it does not run on these
+            return []
+    return [
+        one
+        for one, other in zip(*runs, strict=False)
+        if (one.path, one.number) == (other.path, other.number)
+        and one.words.shape == other.words.shape == arrays[number].shape
+        and (one.words != other.words).any()
+    ]
+
+
+def _example(one: Input, rows: int) -> np.ndarray:
+    """Return ones for an input."""
+    return np.ones([rows, *[size or 8 for size in one.shape or ()]], one.dtype)
 
 
 def _consumers(adapter: Adapter, number: int) -> list[Consumer]:
@@ -109,23 +193,12 @@ def _consumers(adapter: Adapter, number: int) -> list[Consumer]:
     return consumers.of_input(adapter.model, ends[0][number])
 
 
-def _as_wanted(adapter: Adapter, one: Input, shown: Sequence[Consumer], kind: Kind) -> Recognised:
-    embedded = [each for each in shown if each.kind == TOKENS.name]
-    if kind.is_embedded:
-        if not embedded:
-            raise ModelError(
-                f"Expected an Embedding layer that takes input {one.name!r} of model "
-                f"{adapter.model.name!r}, since kind='tokens'.",
-                "No such layer was found.",
-                "Leave kind= out, or explain the input that holds the words.",
-                _READ,
-            )
-        return Recognised(kind, embedded[0])
-    same = next((each for each in shown if each.kind == kind.name), _NONE)
+def _as_wanted(adapter: Adapter, one: Input, layers: Sequence[Consumer], kind: Kind) -> Recognised:
+    if kind.has_channels and one.shape is not None and len(one.shape) == kind.rank - 1:
+        kind = kind.without_channels()
     if one.shape is None or len(one.shape) == kind.rank:
-        return Recognised(kind, same)
-    if kind.has_channels and len(one.shape) == kind.rank - 1:
-        return Recognised(kind.without_channels(), same)
+        same = [each for each in layers if each.kind == kind.name]
+        return Recognised.by(kind, same[0]) if same else Recognised(kind)
     raise ModelError(
         f"Expected an input {kind.shape} in model {adapter.model.name!r}, since "
         f"kind={kind.name!r}.",
@@ -135,32 +208,47 @@ def _as_wanted(adapter: Adapter, one: Input, shown: Sequence[Consumer], kind: Ki
     )
 
 
-def _of_layers(adapter: Adapter, shown: Sequence[Consumer]) -> Recognised:
+def _of_layers(adapter: Adapter, one: Input, layers: Sequence[Consumer]) -> Recognised:
     """Return the kind of a model that does not say what it takes, by all of its layers."""
-    found = {each.kind for each in shown}
+    found = {each.kind for each in layers}
     if not found or "picture" in found:
         return Recognised(PICTURE)
-    if len(found) == 1:
-        return Recognised(kinds.get(found.pop()), shown[0])
-    if TOKENS.name in found and found <= {TOKENS.name, SIGNAL.name}:  # vectors of words in time
-        return Recognised(TOKENS, next(each for each in shown if each.kind == TOKENS.name))
-    if found == {kinds.VIDEO.name, SIGNAL.name}:  # frames, then what became of them
-        return Recognised(kinds.VIDEO)
-    raise _unclear(adapter, adapter.inputs[0], [kinds.get(name) for name in sorted(found)])
-
-
-def _first(given: Any) -> Any:
-    return given[0] if isinstance(given, list | tuple) and len(given) else given
+    if len(found) == 1 and not _has(layers, TOKENS):
+        return Recognised.by(kinds.get(layers[0].kind), layers[0])
+    if found == {VIDEO.name, SIGNAL.name}:  # frames, then what became of them
+        return Recognised(VIDEO)
+    raise _unclear(adapter, one, [kinds.get(name) for name in sorted(found)])
 
 
 def _is_picture(given: Any) -> bool:
-    first = _first(given)
+    first = given[0] if isinstance(given, list | tuple) and len(given) else given
     if isinstance(first, str | os.PathLike | Image.Image):
         return not reading.is_array_file(first)
     try:
         return bool(_arguments.to_array(first).dtype == "uint8")
     except Exception:  # whatever a tensor without values raises
         return False
+
+
+def _not_embedded(adapter: Adapter, one: Input) -> ModelError:
+    return ModelError(
+        f"Expected an Embedding layer that takes input {one.name!r} of model "
+        f"{adapter.model.name!r}, since kind='tokens'.",
+        "No such layer was found.",
+        "Leave kind= out, or explain the input that holds the words.",
+        _READ,
+    )
+
+
+def _several(adapter: Adapter, one: Input, calls: Sequence[EmbeddingCall]) -> ModelError:
+    where = ", ".join(f"{call.path}@{call.number}" for call in calls)
+    return ModelError(
+        f"Expected one Embedding of input {one.name!r} of model {adapter.model.name!r}: "
+        "attributions of words are those of its output.",
+        f"It is embedded {len(calls)} times: {where}.",
+        "Explain a model with one Embedding of these words.",
+        _READ,
+    )
 
 
 def _unclear(adapter: Adapter, one: Input, readings: Sequence[Kind]) -> ModelError:

@@ -160,4 +160,6 @@ def most_varied(maps: np.ndarray, count: int | None) -> np.ndarray:
     """
     if count is None:
         return np.arange(maps.shape[-1])
-    return np.argsort(-maps.std(axis=tuple(range(maps.ndim - 1)), dtype=np.float64), kind="stable")[:count]
+    return np.argsort(-maps.std(axis=tuple(range(maps.ndim - 1)), dtype=np.float64), kind="stable")[
+        :count
+    ]

@@ -1,8 +1,8 @@
 """Superpixels: segments of a picture, or of another kind of input, for methods that change parts.
 
-`of` returns labels (H, W), one number per segment, and labels of other spatial axes alike; `felzenszwalb_scales` yields overlapping masks.
-Functions that need scikit-image (the extra ``superpixels``) import it when they run; ``"grid"`` and
-user labels do without.
+`of` returns labels (H, W), one number per segment, of other spatial axes alike;
+`felzenszwalb_scales` yields overlapping masks. Functions that need scikit-image (the extra
+``superpixels``) import it when they run; ``"grid"`` and user labels do without.
 """
 
 from __future__ import annotations
@@ -170,9 +170,7 @@ def paint(labels: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.append(values, 0.0)[labels]
 
 
-def shared(
-    how: Any, maps: np.ndarray, images: np.ndarray, kind: Kind = PICTURE
-) -> np.ndarray:
+def shared(how: Any, maps: np.ndarray, images: np.ndarray, kind: Kind = PICTURE) -> np.ndarray:
     """Return painted maps (B, H, W) divided by the number of pixels of each pixel's segment.
 
     So the pixels of a segment sum to its value, and a sum over pixels counts it once.
@@ -224,7 +222,9 @@ def _slic(picture: np.ndarray, count: int) -> np.ndarray:
     scaled = _scaled(picture)
     if scaled.shape[-1] == 1 and scaled.ndim == 3:
         scaled = scaled.repeat(3, axis=-1)
-    colour = scaled.shape[-1] == 3 and scaled.ndim == 3  # other channels are no colour: they stay in 0..1
+    colour = (
+        scaled.shape[-1] == 3 and scaled.ndim == 3
+    )  # other channels are no colour: they stay in 0..1
     slic = _skimage("segmentation", "slic").slic
     result = np.zeros(scaled.shape[:-1], np.int64)
     for compactness in _COMPACTNESS:

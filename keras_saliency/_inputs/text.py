@@ -90,13 +90,11 @@ def _vectorization(own: Adapter) -> Any:
     import keras
 
     model, kind = own.model, keras.layers.TextVectorization
-    layers = list(getattr(model, "layers", ()))
     if isinstance(model, keras.Sequential):
+        layers = model.layers
         return layers[0] if len(layers) > 1 and isinstance(layers[0], kind) else None
-    if not any(isinstance(layer, kind) for layer in layers):
-        return None
     ends = symbolic(model)
-    if ends is None or len(ends[0]) != 1:
+    if ends is None or len(ends[0]) != 1 or ends[0][0].dtype != "string":
         return None
     calls = nodes_by_input(ends[1]).get(id(ends[0][0]), [])
     alone = len(calls) == 1 and isinstance(calls[0][0].operation, kind)

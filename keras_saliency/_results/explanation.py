@@ -220,8 +220,8 @@ def write(folder: Path, explanation: Any, figure: bytes) -> Path:
 
     def fill(fresh: Path) -> None:
         (fresh / _FIGURE).write_bytes(figure)
-        arrays = _arrays(explanation)
-        manifest = _manifest(explanation, arrays)
+        arrays = arrays_of(explanation)
+        manifest = manifest_of(explanation, arrays)
         files.seal(fresh, _MANIFEST, manifest, arrays, _ARRAYS)
 
     what = f"Cannot save the explanation as the folder {str(folder)!r}."
@@ -236,10 +236,11 @@ def read(folder: Path) -> dict[str, Any]:
     """
     what = f"Cannot read the explanation in {str(folder)!r}."
     fix = "Name a folder written by Explanation.save."
-    return files.read(folder, _MANIFEST, _ARRAYS, SCHEMA_VERSION, _fields, what, fix, READ)
+    return files.read(folder, _MANIFEST, _ARRAYS, SCHEMA_VERSION, fields_of, what, fix, READ)
 
 
-def _arrays(explanation: Any) -> dict[str, np.ndarray]:
+def arrays_of(explanation: Any) -> dict[str, np.ndarray]:
+    """Return the arrays of a saved explanation."""
     arrays = {"values": explanation.values, "scores": explanation.scores}
     for name in ("attributions", "probabilities"):
         if getattr(explanation, name) is not None:
@@ -248,7 +249,8 @@ def _arrays(explanation: Any) -> dict[str, np.ndarray]:
     return {**arrays, **pictures}
 
 
-def _manifest(explanation: Any, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+def manifest_of(explanation: Any, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Return the manifest of a saved explanation; arrays in its info are added to ``arrays``."""
     info = dict(explanation.info)
     # Names that the manifest itself uses are stored apart.
     apart = {name: info.pop(name) for name in list(info) if name in _OWN or _is_hidden(name)}
@@ -280,7 +282,8 @@ def _is_hidden(name: Any) -> bool:
     return type(name) is not str or name.startswith("__")
 
 
-def _fields(manifest: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+def fields_of(manifest: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Return the fields of the explanation that was saved so."""
     rows = manifest.pop("pictures")
     digest, signed = manifest.pop("model_sha256"), manifest.pop("signed")
     apart = manifest.pop("info", {})

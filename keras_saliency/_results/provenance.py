@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -34,8 +35,9 @@ def _version(name: str) -> str:
     return "unknown"
 
 
-def of_backend() -> dict[str, Any]:
-    """Return the backend and the versions."""
+@cache
+def of_backend() -> Mapping[str, Any]:
+    """Return the backend and the versions; the same object each time."""
     import keras
 
     return {"backend": keras.config.backend(), "versions": versions()}

@@ -29,8 +29,9 @@ def add(verbs: Any) -> None:
         "explain",
         help="map where a model looks in photos",
         description="Map where a model looks in photos, or in files of signals (.npy, .npz, .csv, "
-        ".wav), volumes (.nii), videos (.gif, .mp4), texts (.txt) and tables (.csv). Each result is a folder with figure.png, "
-        "explanation.npz and manifest.json; their paths are printed, one a line.",
+        ".wav), volumes (.nii), videos (.gif, .mp4), texts (.txt) and tables (.csv). Each result "
+        "is a folder with figure.png, explanation.npz and manifest.json; their paths are printed, "
+        "one a line.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_saliency import targets
-from keras_saliency._engine import programs, weights
+from keras_saliency._engine import weights
 from keras_saliency._engine.engine import Engine
 from keras_saliency._engine.micro_batches import BatchSize
-from keras_saliency._explain import attributed, check_batch_size, check_seed
+from keras_saliency._explain import adapted, attributed, check_batch_size, check_seed
 from keras_saliency._graph.adapter import Adapter
 from keras_saliency._graph.paths import KerasModel
 from keras_saliency._inputs import pictures
@@ -120,7 +120,7 @@ def compare(
     metric_arguments = MetricInputs(
         engine,
         _sure(engine),
-        _classes(adapter, engine, batch),
+        _classes(engine),
         seed,
         batch_size,
         baseline,
@@ -140,9 +140,10 @@ def compare(
         try:
             for _ in range(1 + warm):
                 started = time.perf_counter()
-                fresh = engine.with_target(engine.target)
+                current = adapted(model, method)
+                fresh = Engine(current, engine.target, batch, batch_size)
                 explanations[label] = attributed(
-                    model, batch, fresh, method, seed, batch_size, started
+                    current, batch, fresh, method, seed, batch_size, started
                 )
         except Exception as error:  # one method must not stop the others
             errors[label] = metric_inputs.reason(error)
@@ -218,11 +219,11 @@ def _sure(engine: Engine) -> Engine:
     return engine.with_target(replace(engine.target, score="probability"))
 
 
-def _classes(adapter: Adapter, engine: Engine, batch: Batch) -> int | None:
+def _classes(engine: Engine) -> int | None:
     """Return the number of classes, or None if the target is no class."""
     if not isinstance(engine.target, targets.Class):
         return None
-    return programs.output_shape(adapter, engine.target, batch)[-1]
+    return engine.output_shape[-1]
 
 
 def _names(names: Sequence[str] | None, images: Any, count: int) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from keras_saliency import _backend
+from keras_saliency._backend.shared import variables_of
 from keras_saliency._engine import folding
 from keras_saliency._graph.model_cache import get_or_create, watched
 from keras_saliency._graph.paths import KerasModel
@@ -112,11 +113,8 @@ class Predictor:
             with folding.folded(model):
                 return model(images, training=False)
 
-        def variables() -> list[Any]:
-            return reference().variables  # type: ignore[union-attr]
-
         def make() -> Callable[..., Any]:
-            return watched(self.model, _backend.current().forward(run, variables))
+            return watched(self.model, _backend.current().forward(run, variables_of(self.model)))
 
         return get_or_create(self.model, ("fixations",), make)
 

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from keras_saliency._rules import DeepLiftRule, one_run
-from keras_saliency.methods.base import Attribution, PresetMixin, completeness_error, gap_findings
+from keras_saliency.methods.base import (
+    EVERY,
+    Attribution,
+    PresetMixin,
+    completeness_error,
+    gap_findings,
+)
 
 if TYPE_CHECKING:
     from keras_saliency._engine.engine import Engine
@@ -38,6 +44,7 @@ class DeepLift(PresetMixin):
     """
 
     family = "propagation"
+    kinds = EVERY
     signed = True
     complete = True
     reference = (

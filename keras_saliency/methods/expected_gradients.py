@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_saliency.errors import MethodError
 from keras_saliency.methods.base import (
+    EVERY,
     Attribution,
     Method,
     clean,
@@ -39,7 +40,8 @@ class ExpectedGradients(Method):
 
     Args:
         samples: Draws for each picture.
-        references: Reference images, (N, H, W, C) in the model's input range. None uses the other
+        references: Reference images, (N, H, W, C) in the model's input range, or other inputs (N,
+            ...); of several inputs a dict of these. None uses the other
             pictures of the batch, so a picture's map depends on them. Inside a wrapper, as in
             ``SmoothGrad(ExpectedGradients())``, they are the pictures passed to explain().
 
@@ -51,6 +53,7 @@ class ExpectedGradients(Method):
     """
 
     family = "path"
+    kinds = EVERY
     signed = True
     stochastic = True
     reference = (
@@ -103,8 +106,8 @@ class ExpectedGradients(Method):
                 )
             return _References(engine.reference_images, engine.source_indices)
         try:
-            references = np.asarray(self.references, images.dtype)
-        except (TypeError, ValueError):
+            references = engine.as_images(self.references)
+        except (KeyError, TypeError, ValueError):
             references = np.zeros(0)
         fits = references.shape[1:] == images.shape[1:] and len(references) > 0
         if not fits or not np.isfinite(references).all():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from keras_saliency._inputs import resampling
-from keras_saliency.methods.base import Attribution, PresetMixin
+from keras_saliency.methods.base import EVERY, Attribution, PresetMixin
 
 if TYPE_CHECKING:
     from keras_saliency._engine.engine import Engine
@@ -32,6 +32,7 @@ class Gradient(PresetMixin):
     """
 
     family = "gradient"
+    kinds = EVERY
     reference = (
         "Simonyan, Vedaldi, Zisserman: Deep Inside Convolutional Networks, 2013, arXiv:1312.6034"
     )

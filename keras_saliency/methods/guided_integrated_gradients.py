@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_saliency._io import progress
 from keras_saliency.errors import _arguments
-from keras_saliency.methods.base import PathMethod, PathPoint, PresetMixin
+from keras_saliency.methods.base import EVERY, PathMethod, PathPoint, PresetMixin
 
 if TYPE_CHECKING:
     from keras_saliency._engine.engine import Engine
@@ -50,6 +50,7 @@ class GuidedIntegratedGradients(PresetMixin, PathMethod):
     """
 
     complete = True
+    kinds = EVERY
     reference = (
         "Kapishnikov et al.: Guided Integrated Gradients: an Adaptive Path Method for Removing "
         "Noise, 2021, arXiv:2106.09788"

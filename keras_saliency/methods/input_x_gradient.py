@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from keras_saliency.methods.base import Attribution, Method
+from keras_saliency.methods.base import EVERY, Attribution, Method
 
 if TYPE_CHECKING:
     from keras_saliency._engine.engine import Engine
@@ -24,6 +24,7 @@ class InputXGradient(Method):
     """
 
     family = "gradient"
+    kinds = EVERY
     signed = True
     reference = (
         "Shrikumar, Greenside, Shcherbina, Kundaje: Not Just a Black Box, 2016, arXiv:1605.01713"

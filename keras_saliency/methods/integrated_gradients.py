@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from scipy.special import roots_legendre
 
-from keras_saliency.methods.base import PathMethod, PresetMixin, clean
+from keras_saliency.methods.base import EVERY, PathMethod, PresetMixin, clean
 
 if TYPE_CHECKING:
     from keras_saliency._engine.engine import Engine
@@ -41,6 +41,7 @@ class IntegratedGradients(PresetMixin, PathMethod):
     """
 
     complete = True
+    kinds = EVERY
     reference = (
         "Sundararajan, Taly, Yan: Axiomatic Attribution for Deep Networks, 2017, arXiv:1703.01365"
     )

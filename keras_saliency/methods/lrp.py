@@ -13,7 +13,7 @@ from keras_saliency._graph import operations
 from keras_saliency._rules import Relevance, one_run, sharing
 from keras_saliency._rules import sharing as layer_rules
 from keras_saliency.errors import MethodError
-from keras_saliency.methods.base import Attribution, PresetMixin, relative_error
+from keras_saliency.methods.base import EVERY, Attribution, PresetMixin, relative_error
 
 if TYPE_CHECKING:
     from keras_saliency._engine.engine import Engine
@@ -87,6 +87,7 @@ class LRP(PresetMixin):
     """
 
     family = "propagation"
+    kinds = EVERY
     signed = True
     reference = (
         "Bach et al.: On Pixel-Wise Explanations by Layer-Wise Relevance Propagation, 2015; "
@@ -213,7 +214,7 @@ class LRP(PresetMixin):
 def _black_and_white(engine: Engine) -> tuple[np.ndarray, np.ndarray]:
     """Return the least and the greatest value that a pixel can have, (B, 1, 1, C) each."""
     try:
-        black, white = (_corner(engine.fill(name)) for name in ("black", "white"))
+        black, white = (engine.fill(name) for name in ("black", "white"))
     except MethodError as error:
         raise MethodError(
             "Expected black and white, which bound 'z_box' at the first layer of LRP.",
@@ -222,6 +223,8 @@ def _black_and_white(engine: Engine) -> tuple[np.ndarray, np.ndarray]:
             "layer, as in methods.LRP('epsilon_gamma_box', first='w_square').",
             "help(keras_saliency.methods.LRP)",
         ) from error
+    if engine.kind.has_neighbours:  # the same everywhere
+        black, white = _corner(black), _corner(white)
     return np.minimum(black, white), np.maximum(black, white)
 
 

@@ -67,7 +67,8 @@ class RISE(Method):
         images, cover = engine.images, engine.fill(self.fill)
         halves = np.zeros((2, *images.shape[:-1]))
         least, most = np.full(len(images), np.inf), np.full(len(images), -np.inf)
-        drawn, replayed = tee(self._masks(engine, seed))
+        size, blocky = images.shape[1:-1], engine.kind.has_neighbours
+        drawn, replayed = tee(self._masks(size, seed, blocky))
 
         def seen() -> Iterator[tuple[int, np.ndarray]]:
             for mask in drawn:
@@ -88,11 +89,10 @@ class RISE(Method):
             findings=[_findings(*each) for each in zip(least, most, agreement, strict=True)],
         )
 
-    def _masks(self, engine: Engine, seed: int) -> Iterator[np.ndarray]:
-        """Yield masks of the images' spatial shape, float32."""
-        size = engine.images.shape[1:-1]
+    def _masks(self, size: tuple[int, ...], seed: int, blocky: bool = True) -> Iterator[np.ndarray]:
+        """Yield masks of the images' spatial size, float32."""
         generator = np.random.default_rng(seed)
-        if not engine.kind.has_neighbours:
+        if not blocky:
             for _ in range(self.masks):
                 yield (generator.random(size) < self.keep).astype(np.float32)
             return

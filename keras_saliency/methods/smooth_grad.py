@@ -74,7 +74,7 @@ class SmoothGrad(PresetMixin, WrapperMethod):
         images = engine.images
         sums = _Spread(len(images)) if self.reduce == "variance" else _Sums(len(images))
         said = _Said(len(images), self.samples)
-        for rows, noisy in engine.chunks(self._noisy(images, seed), len(images) * self.samples):
+        for rows, noisy in engine.chunks(self._noisy(engine, seed), len(images) * self.samples):
             result = self.base.attribute(engine.with_images(rows, noisy), seed)
             said.add(rows, result)
             sums.add(
@@ -83,11 +83,12 @@ class SmoothGrad(PresetMixin, WrapperMethod):
             )
         return Attribution(sums.result(), said.checks, said.info(), said.findings())
 
-    def _noisy(self, images: np.ndarray, seed: int) -> Iterator[tuple[int, np.ndarray]]:
+    def _noisy(self, engine: Engine, seed: int) -> Iterator[tuple[int, np.ndarray]]:
+        images, spans = engine.images, engine.spans
         precision = np.float64 if images.dtype == np.float64 else np.float32
         for row, image in enumerate(images):
             generator = np.random.default_rng(seed)
-            scale = precision(self.noise * (np.ptp(image) if self.relative else 1))
+            scale = np.asarray(self.noise * (spans[row] if self.relative else 1), precision)
             for _ in range(self.samples):
                 noise = generator.standard_normal(image.shape, precision)
                 yield row, (image + scale * noise).astype(image.dtype, copy=False)

@@ -137,7 +137,10 @@ class Xrai(PresetMixin):
             return self.base
         ends: list[Any] = ["black", "white"]
         if self.ends == "picture" and images is not None:
-            ends = [end(images, axis=tuple(range(1, images.ndim)), keepdims=True) for end in (np.min, np.max)]
+            ends = [
+                end(images, axis=tuple(range(1, images.ndim)), keepdims=True)
+                for end in (np.min, np.max)
+            ]
         options: dict[str, Any] = {"steps": self.steps, "quadrature": self.quadrature}
         return classes()["integrated_gradients"](**options, baseline=ends)
 

@@ -109,22 +109,17 @@ class Target(ABC):
     def scores(self, outputs: Outputs, rows: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """Return (B,) scores and aux values, such as ``"index"`` and ``"probability"``."""
 
-    def check_learnt(self, aux: dict[str, np.ndarray]) -> None:
-        """Check that the outputs' values do not contradict the score.
-
-        Raises:
-            TargetError: They are probabilities made inside a subclassed ``call``.
-        """
-        if "hidden" in aux and aux["hidden"].all():
-            raise TargetError(
-                f"Expected outputs from which the {self.score.replace('_', ' ')} of a class can be "
-                "computed.",
-                "The model's outputs look like probabilities (non-negative, summing to 1), but no "
-                "layer computes them: a softmax inside a call() hides the logits.",
-                "Explain a log probability: target=lambda y: keras.ops.log(y[:, 0]); or make the "
-                "softmax a layer.",
-                READ,
-            )
+    def hidden_logits(self) -> TargetError:
+        """Return the error for outputs that are probabilities made inside a subclassed ``call``."""
+        return TargetError(
+            f"Expected outputs from which the {self.score.replace('_', ' ')} of a class can be "
+            "computed.",
+            "The model's outputs look like probabilities (non-negative, summing to 1), but no "
+            "layer computes them: a softmax inside a call() hides the logits.",
+            "Explain a log probability: target=lambda y: keras.ops.log(y[:, 0]); or make the "
+            "softmax a layer.",
+            READ,
+        )
 
     def resolved(self, aux: dict[str, np.ndarray]) -> Target:
         """Return this target with every choice fixed as on these pictures."""

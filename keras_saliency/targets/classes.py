@@ -97,9 +97,20 @@ class Class(Target):
 
 @dataclass(frozen=True)
 class _Predicted(Class):
-    """A class that the model chose, not the user."""
+    """Classes that the model chose, not the user: one for each picture of its batch."""
 
     predicted = True
+
+    def __post_init__(self) -> None:
+        """Check nothing: the target that chose it is checked."""
+
+    def rows(self, count: int) -> dict[str, np.ndarray]:
+        if count != len(self.index):  # type: ignore[arg-type]
+            return super().rows(count)
+        return {"index": np.array(self.index, np.int32)}
+
+    def describe(self, count: int) -> list[Any]:
+        return self.rows(count)["index"].tolist()
 
 
 def _class_scores(output: Output, score: Score, index: Any) -> tuple[Any, dict[str, Any]]:

@@ -11,7 +11,6 @@ import numpy as np
 from keras_saliency._inputs.geometry import Geometry, Letterbox
 from keras_saliency._io.encoding import decode, encode
 
-
 _NAMES = ("words", "features")  # along the map's axis, where they are known
 
 

@@ -1,16 +1,13 @@
 """Base classes and helpers of methods.
 
 =============  ====================================================================================
-`method`       `Method`, `Attribution`; names
-`cams`         `CamMethod`: adds up a layer's maps; `GradientCam`: by gradients
-`paths`        `PathMethod`: sums gradients from a baseline to the picture
-`method`       `WrapperMethod`: runs another method
-`rectified`    `RectifiedMethod`: the gradient, changed at rectifiers
+`method`       `Method`, `Attribution`; names; `WrapperMethod`: runs another method;
+               `PresetMixin`: another library's options, ``like="captum"``
+`cams`         `CamMethod`: adds up a layer's maps; `GradientCam`: by gradients; from a map to the
+               picture's size; why a map is 0; `RectifiedMethod`: another gradient at rectifiers
+`paths`        `PathMethod`: sums gradients from a baseline to the picture; how well they sum to a
+               gap in score
 `games`        `ShapleyMethod`: Shapley values of segments
-`gaps`         how well attributions sum to a gap in score
-`sizes`        from a layer's map to the picture's size
-`zeros`        why a map is 0 everywhere
-`presets`      `PresetMixin`: another library's options, ``like="captum"``
 =============  ====================================================================================
 """
 
@@ -18,15 +15,20 @@ from __future__ import annotations
 
 from keras_saliency.methods.base.cams import (
     INTERPOLATIONS,
+    ZERO,
     CamMethod,
     GradientCam,
     Interpolation,
     RectifiedMethod,
     cancelled,
     enlarge,
+    joined,
+    why_map_is_zero,
+    why_zero,
 )
 from keras_saliency.methods.base.games import ShapleyMethod
 from keras_saliency.methods.base.method import (
+    EVERY,
     Attribution,
     Method,
     PresetMixin,
@@ -36,18 +38,16 @@ from keras_saliency.methods.base.method import (
     names,
 )
 from keras_saliency.methods.base.paths import (
-    ZERO,
     PathMethod,
     PathPoint,
     clean,
     completeness_error,
     gap_findings,
-    joined,
     relative_error,
-    why_zero,
 )
 
 __all__ = [
+    "EVERY",
     "INTERPOLATIONS",
     "ZERO",
     "Attribution",
@@ -71,5 +71,6 @@ __all__ = [
     "joined",
     "names",
     "relative_error",
+    "why_map_is_zero",
     "why_zero",
 ]

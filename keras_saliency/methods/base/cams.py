@@ -11,8 +11,8 @@ import numpy as np
 
 from keras_saliency._inputs import resampling
 from keras_saliency._rules import Rectified
-from keras_saliency.methods.base.method import Attribution, Method
-from keras_saliency.methods.base.paths import joined, why_zero
+from keras_saliency.errors import KerasSaliencyError
+from keras_saliency.methods.base.method import EVERY, Attribution, Method
 
 if TYPE_CHECKING:
     from keras_saliency._engine.engine import Engine
@@ -139,10 +139,82 @@ def _between_corners(side: int, cells: int) -> np.ndarray:
     return np.maximum(0, 1 - np.abs(positions[:, None] - np.arange(cells)))
 
 
+ZERO = "the map is 0 everywhere"
+_CUT = "and the method's ReLU cut that off"
+
+
+def why_zero(
+    layer: str,
+    sums: np.ndarray,
+    clipped: np.ndarray,
+    activations: np.ndarray,
+    gradients: np.ndarray | None = None,
+    uncut: str = "methods.GradCam(relu=False)",
+) -> list[tuple[str, ...]]:
+    """Return, for each picture, a finding where a CAM is 0 everywhere.
+
+    Args:
+        layer: The layer's path.
+        sums: (B, h, w) weighted sums of the layer's maps.
+        clipped: (B, h, w) the sums after clipping.
+        activations: (B, h, w, K) the layer's maps.
+        gradients: (B, h, w, K) of the score by these, where they were computed.
+        uncut: The method that shows the clipped part.
+    """
+    result: list[tuple[str, ...]] = []
+    for row, (before, after) in enumerate(zip(sums, clipped, strict=True)):
+        if after.any() or not np.isfinite(before).all():
+            result.append(())
+            continue
+        slope = None if gradients is None else gradients[row]
+        if before.any():
+            what = f"no sum of the maps of layer {layer!r} is above 0, {_CUT} (try {uncut})"
+        elif not activations[row].any():
+            what = f"the output of layer {layer!r} is 0 everywhere"
+        elif slope is not None and not slope.any():
+            what = f"the gradient of the score by layer {layer!r} is 0 at this picture"
+        elif slope is not None and slope.max() <= 0:
+            what = f"no gradient of the score by layer {layer!r} is above 0, {_CUT} (try {uncut})"
+        else:
+            what = f"every map of layer {layer!r} has the weight 0"
+        result.append((f"{ZERO}: {what}",))
+    return result
+
+
+def why_map_is_zero(method: Method, result: Attribution, engine: Engine) -> list[str]:
+    """Return, for each picture, the measured reason of a map of zeros, to append to `ZERO`."""
+    if not method.needs_gradient:
+        reason = f": no part of the picture that {method.name!r} tried changes the score"
+        return [reason] * len(result.values)
+    try:
+        slopes = engine.gradient()
+    except KerasSaliencyError:  # a custom method may claim a gradient that does not exist
+        return [f": every attribution by {method.name!r} is 0"] * len(result.values)
+    dead = ": the gradient of the score is 0 at this picture"
+    if engine.target.score != "logit":
+        dead += " (probabilities saturate: try a target with score='logit')"
+    working = (
+        f", although the gradient of the score by the picture is not: {method.name!r} blocks all "
+        "of it (compare 'gradient')"
+    )
+    cancel = ": the attributions are not 0, but cancel where they are added up over channels"
+    return [
+        cancel if values.any() else working if slope.any() else dead
+        for values, slope in zip(result.values, slopes, strict=True)
+    ]
+
+
+def joined(*findings: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Return findings of several kinds as one list, one entry per picture."""
+    kinds = [one for one in findings if len(one)]
+    return [tuple(said for one in rows for said in one) for rows in zip(*kinds, strict=True)]
+
+
 class RectifiedMethod(Method):
     """The gradient by the rule `Rectified`; a finding where there is no rectifier."""
 
     family = "gradient"
+    kinds = EVERY
     guided: ClassVar[bool]
 
     def attribute(self, engine: Engine, seed: int) -> Attribution:

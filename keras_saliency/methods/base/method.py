@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from keras_saliency._inputs import resampling
-from keras_saliency._inputs.kinds import KINDS, PICTURE, Kind
+from keras_saliency._inputs.kinds import KINDS, PICTURE, SEVERAL, Kind
 from keras_saliency.errors import MethodError, did_you_mean
 from keras_saliency.errors import _arguments as options
 from keras_saliency.methods.base.spelling import resolve
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _READ = "keras-saliency methods, or help(keras_saliency.methods)"
 _PACKAGE = __name__.rsplit(".", 2)[0]  # methods are its modules; their base classes are below
 _registry: dict[str, type[Method]] = {}
+EVERY = (*KINDS, SEVERAL.name)  # the kinds of a method that treats each value by itself
 
 
 @dataclass(frozen=True)
@@ -129,15 +130,14 @@ class Method(ABC):
         """
         return maps
 
-    def check_kind(self, kind: Kind) -> None:
-        """Raise MethodError where the method has no meaning for a kind of input."""
-        if kind.name not in self.kinds:
-            raise MethodError(
-                f"Method {self.name!r} is for {', '.join(self.kinds)}.",
-                f"The explained input is {kind.one}: {kind.shape}.",
-                "Take another method, such as 'integrated_gradients' or 'occlusion'.",
-                _READ,
-            )
+    def not_for(self, kind: Kind) -> MethodError:
+        """Return the error for a kind of input that the method has no meaning for."""
+        return MethodError(
+            f"Method {self.name!r} is for {', '.join(self.kinds)}.",
+            f"The explained input is {kind.one}: {kind.shape}.",
+            "Take another method, such as 'integrated_gradients' or 'occlusion'.",
+            _READ,
+        )
 
     def parameters(self) -> dict[str, Any]:
         """Return the options, for a manifest.

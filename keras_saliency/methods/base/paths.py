@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, ClassVar
@@ -178,51 +178,3 @@ def _noise(values: np.ndarray, end: np.ndarray, start: np.ndarray) -> np.ndarray
     """Return the rounding error of float32 in a gap of 0, (B,)."""
     size = np.abs(values).sum(axis=tuple(range(1, values.ndim))) + np.abs(end) + np.abs(start)
     return np.maximum(_ROUNDING * size, np.finfo(np.float32).tiny)
-
-
-ZERO = "the map is 0 everywhere"
-_CUT = "and the method's ReLU cut that off"
-
-
-def why_zero(
-    layer: str,
-    sums: np.ndarray,
-    clipped: np.ndarray,
-    activations: np.ndarray,
-    gradients: np.ndarray | None = None,
-    uncut: str = "methods.GradCam(relu=False)",
-) -> list[tuple[str, ...]]:
-    """Return, for each picture, a finding where a CAM is 0 everywhere.
-
-    Args:
-        layer: The layer's path.
-        sums: (B, h, w) weighted sums of the layer's maps.
-        clipped: (B, h, w) the sums after clipping.
-        activations: (B, h, w, K) the layer's maps.
-        gradients: (B, h, w, K) of the score by these, where they were computed.
-        uncut: The method that shows the clipped part.
-    """
-    result: list[tuple[str, ...]] = []
-    for row, (before, after) in enumerate(zip(sums, clipped, strict=True)):
-        if after.any() or not np.isfinite(before).all():
-            result.append(())
-            continue
-        slope = None if gradients is None else gradients[row]
-        if before.any():
-            what = f"no sum of the maps of layer {layer!r} is above 0, {_CUT} (try {uncut})"
-        elif not activations[row].any():
-            what = f"the output of layer {layer!r} is 0 everywhere"
-        elif slope is not None and not slope.any():
-            what = f"the gradient of the score by layer {layer!r} is 0 at this picture"
-        elif slope is not None and slope.max() <= 0:
-            what = f"no gradient of the score by layer {layer!r} is above 0, {_CUT} (try {uncut})"
-        else:
-            what = f"every map of layer {layer!r} has the weight 0"
-        result.append((f"{ZERO}: {what}",))
-    return result
-
-
-def joined(*findings: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """Return findings of several kinds as one list, one entry per picture."""
-    kinds = [one for one in findings if len(one)]
-    return [tuple(said for one in rows for said in one) for rows in zip(*kinds, strict=True)]
