@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import sys
 import warnings
 
 import keras
@@ -255,6 +256,21 @@ def test_what_is_no_file_of_this_kind_is_refused(file, tmp_path):
 def test_bad_values_are_refused(make, given, said):
     with pytest.raises(errors.InputError, match=said):
         read(make(), given)
+
+
+@pytest.mark.parametrize(
+    ("name", "package", "extra"), [("v.nii", "nibabel", "volumes"), ("c.mp4", "av", "video")]
+)
+def test_without_its_package_the_error_says_what_to_install(
+    tmp_path, monkeypatch, name, package, extra
+):
+    (tmp_path / name).write_bytes(bytes(600))
+    monkeypatch.setitem(sys.modules, package, None)
+    make = of.volume if extra == "volumes" else of.video
+    with pytest.raises(
+        errors.InputError, match=rf"{package}.*pip install 'keras-saliency\[{extra}"
+    ):
+        read(make(), tmp_path / name)
 
 
 def test_what_unpacks_to_more_than_the_limit_is_refused(file, tmp_path, monkeypatch):

@@ -189,7 +189,8 @@ def refused(what: str) -> Iterator[None]:
     except InputError:
         raise
     except ImportError as error:
-        package, extra = ("av", "video") if "av" in str(error) else ("nibabel", "volumes")
+        is_av = (error.name or "").split(".")[0] == "av"
+        package, extra = ("av", "video") if is_av else ("nibabel", "volumes")
         raise InputError(
             what,
             f"The package {package} cannot be imported: {error}.",
