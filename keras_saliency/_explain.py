@@ -20,7 +20,7 @@ from keras_saliency._engine.micro_batches import BatchSize
 from keras_saliency._graph.adapter import Adapter
 from keras_saliency._graph.configuration import KerasModel
 from keras_saliency._graph.model_cache import ModelCache
-from keras_saliency._inputs import resampling
+from keras_saliency._inputs import resampling, text
 from keras_saliency._inputs.batch import Batch, prepare
 from keras_saliency._inputs.kinds import KindName
 from keras_saliency._inputs.pictures import ModelInputs
@@ -35,9 +35,11 @@ from keras_saliency.targets.base import TargetLike
 
 _READ = "help(keras_saliency.explain)"
 _TOP_CLASS = targets.TopClass()
+_LARGE_ON_PADDING = 0.01  # of the map's sum of absolute values
 _RESERVED = {
-    "backend", "batch_size", "checksums", "kind", "method", "model", "model_sha256", "parameters",
-    "pictures", "preprocess", "schema_version", "score", "seconds", "seed", "signed", "versions",
+    "backend", "batch_size", "checksums", "features", "kind", "method", "model", "model_sha256",
+    "parameters", "pictures", "preprocess", "schema_version", "score", "seconds", "seed", "signed",
+    "versions", "words",
 }  # fmt: skip
 
 
@@ -123,8 +125,13 @@ def explain(  # type: ignore[misc]
         image: A picture (path, ``PIL.Image``, (H, W) or (H, W, C) array), a batch (B, H, W, C), or
             a list of pictures, which may differ in size. uint8 pixels, paths and PIL images are
             resized to the model's input and preprocessed; float arrays count as preprocessed, and
-            are refused where they cannot be. For a model with several inputs a dict by input name:
-            the first entry that takes pictures is explained, the others are held fixed.
+            are refused where they cannot be. Or what else the model takes: a signal, a volume, a
+            video or a table as an array, a batch, a list or paths of files (``.npy``, ``.npz``,
+            ``.csv``, ``.wav``, ``.nii``, ``.gif``, ``.mp4``); a DataFrame, the names of its columns
+            kept in ``info["features"]``; a text or a list of texts, where the model has a
+            tokenizer, its tokens kept in ``info["words"]``. For a model with several inputs a dict
+            by input name: the first entry that takes pictures is explained, the others are held
+            fixed.
         method: A name from ``keras-saliency methods``, or a method with options such as
             ``methods.IntegratedGradients(steps=100)``.
         target: What is explained: ``None`` the predicted class, an int a class, a list of ints a
@@ -199,8 +206,9 @@ def adapted(model: Any, method: Method, preprocess: Any = None) -> Adapter:
     Raises:
         ModelError: It is not a Keras 3 model.
     """
-    adapter = Adapter(model)
-    adapter.cache = ModelCache(model, within_call=_is_own(method) and not callable(preprocess))
+    adapter = text.adapter(model)
+    own = _is_own(method) and not callable(preprocess)
+    adapter.cache = ModelCache(adapter.model, within_call=own)
     return adapter
 
 
@@ -251,6 +259,7 @@ def attributed(
     else:
         attributions = result.values.astype(np.float32, copy=False)
         values = method.to_map(result.values).astype(np.float32, copy=False)
+    values, attributions, padded = _without_padding(batch, values, attributions)
     aux = engine.aux
     shown = checks.Shown.of(engine)
     return Explanation(
@@ -268,7 +277,7 @@ def attributed(
             result,
             values,
             engine,
-            (batch.findings, shown.findings(aux.get("index"))),
+            (batch.findings, padded, shown.findings(aux.get("index"))),
             checks.notes(adapter),
         ),
         info={
@@ -302,6 +311,26 @@ def by_input(whole: Explanation, batch: Batch, method: Method) -> JointExplanati
             info={**whole.info, "kind": part.kind.name, **part.facts},
         )
     return JointExplanation(parts)
+
+
+def _without_padding(
+    batch: Batch, values: np.ndarray, attributions: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray | None, tuple[tuple[str, ...], ...]]:
+    """Return maps and attributions that are 0 on padding; for each, a finding if much was there."""
+    padding = batch.is_padding()
+    if not padding.any():
+        return values, attributions, ()
+    findings: list[tuple[str, ...]] = []
+    for row, where in zip(values, padding, strict=True):
+        lost, whole = float(np.abs(row[where]).sum()), float(np.abs(row).sum())
+        large = where.any() and lost > _LARGE_ON_PADDING * whole
+        note = (
+            f"{lost / (whole or 1):.0%} of the map lies on padding, which the model does not mask"
+        )
+        findings.append((f"{note}: it is set to 0",) if large else ())
+    if attributions is not None:
+        attributions = np.where(padding[..., None], 0, attributions)
+    return np.where(padding, 0, values), attributions, tuple(findings)
 
 
 def check_batch_size(batch_size: Any) -> BatchSize:

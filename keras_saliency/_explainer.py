@@ -17,10 +17,11 @@ from keras_saliency._engine.micro_batches import BatchSize
 from keras_saliency._explain import adapted, attributed, check_batch_size, check_seed, explain
 from keras_saliency._graph.adapter import Adapter
 from keras_saliency._graph.configuration import KerasModel
-from keras_saliency._inputs import preprocessing
+from keras_saliency._inputs import preprocessing, text
 from keras_saliency._inputs.batch import Batch, prepare
+from keras_saliency._inputs.kinds import KindName
 from keras_saliency._inputs.pictures import ModelInput, ModelInputs
-from keras_saliency._inputs.prefetch import Steps, map_batched, together
+from keras_saliency._inputs.prefetch import Steps, apart, map_batched, together
 from keras_saliency._inputs.preprocessing import Preprocessing
 from keras_saliency._results import archive, provenance
 from keras_saliency._results.archive import Archive, Record
@@ -50,6 +51,8 @@ class Explainer:
         preprocess: As for `explain`. A callable is called in the background thread.
         batch_size: Pictures (or variants of them) that go through the model at once.
         seed: For methods that draw random numbers.
+        kind: As for `explain`. Of other kinds than pictures, an array of all inputs and a DataFrame
+            are streams of their rows.
 
     Raises:
         KerasSaliencyError: An argument cannot be used; each message says what to do.
@@ -68,6 +71,7 @@ class Explainer:
     preprocess: Preprocessing = "auto"
     batch_size: BatchSize = 8
     seed: int = 0
+    kind: KindName | None = None
 
     def __post_init__(self) -> None:
         """Check the arguments before the first picture."""
@@ -86,6 +90,7 @@ class Explainer:
             preprocess=self.preprocess,
             batch_size=self.batch_size,
             seed=self.seed,
+            kind=self.kind,
         )
 
     def stream(
@@ -97,7 +102,8 @@ class Explainer:
         without warnings.
 
         Args:
-            images: Pictures, as `explain` takes one. They may differ in size.
+            images: Pictures, as `explain` takes one, or inputs of another kind. They may differ in
+                size.
             targets: What is explained on each picture, in place of ``target``.
 
         Yields:
@@ -107,6 +113,7 @@ class Explainer:
             KerasSaliencyError: A picture cannot be used; the results before it are yielded first.
         """
         self._check_targets(targets)
+        images = self._apart(images)
         return map_batched(together(images, targets=targets), self._steps(keep_pictures=True))
 
     def write(
@@ -167,16 +174,19 @@ class Explainer:
                 label=one.labels[0],
                 checks=one.checks[0],
                 attributions=None if stored is None else stored[0],
+                words=tuple(one.info.get("words", [()])[0]),
+                features=tuple(one.info.get("features", ())),
             )
 
         steps = self._steps(keep_pictures=False)
+        images = self._apart(images)
         return archive.write(order, images, steps, record, keys=keys, targets=targets)
 
     # ------------------------------------------------------------------ what is fixed
 
     @cached_property
     def _adapter(self) -> Adapter:
-        return Adapter(self.model)
+        return text.adapter(self.model)
 
     @cached_property
     def _method(self) -> Method:
@@ -192,14 +202,18 @@ class Explainer:
             return "auto"  # it depends on the inputs of each call
         return preprocessing.resolve(self.preprocess, self.model)
 
+    def _apart(self, images: Any) -> Any:
+        return apart(images, self._adapter, self.kind)
+
     @property
     def _size(self) -> int:
         return self.batch_size if isinstance(self.batch_size, int) else _GROUP
 
     def _identity(self, attributions: bool) -> dict[str, Any]:
-        if not self.model.built:
+        model = self._adapter.model
+        if not model.built:
             raise ModelError(
-                f"Expected a built model, to write maps of model {self.model.name!r}.",
+                f"Expected a built model, to write maps of model {model.name!r}.",
                 "It is not built yet: it has no weights.",
                 "Call it on a picture first, or load its weights.",
                 "help(keras_saliency.Explainer.write)",
@@ -212,7 +226,8 @@ class Explainer:
             "seed": self.seed,
             "preprocess": archive.described(self.preprocess),
             "attributions": bool(attributions),
-            "model_sha256": provenance.model_hash(self.model),
+            "model_sha256": provenance.model_hash(model),
+            **({} if self.kind is None else {"kind": self.kind}),
         }
 
     def _about(self) -> dict[str, Any]:
@@ -251,7 +266,7 @@ class Explainer:
         return Steps(ready, _Ready.alike, self._explained, self._size)
 
     def _prepared(self, picture: Any) -> Batch:
-        batch = prepare(self._adapter, picture, self._preprocess)
+        batch = prepare(self._adapter, picture, self._preprocess, self.kind)
         if len(batch.images) != 1:
             raise ImageError(
                 "Expected a stream of single pictures.",
@@ -293,7 +308,8 @@ class _Ready:
         target = self.target.static if isinstance(self.target, Class) else id(self.target)
         arrays = (batch.images, *batch.extra_inputs)
         shapes = [(array.shape[1:], array.dtype) for array in arrays]
-        return target, shapes, batch.packing, batch.preprocessed
+        names = batch.names, bool(batch.words), batch.kind
+        return target, shapes, batch.packing, batch.preprocessed, names
 
 
 def _joined(batches: list[Batch]) -> Batch:
@@ -308,6 +324,7 @@ def _joined(batches: list[Batch]) -> Batch:
         originals=tuple(batch.originals[0] for batch in batches),
         geometries=tuple(batch.geometries[0] for batch in batches),
         findings=tuple(batch.findings[0] for batch in batches),
+        words=tuple(words for batch in batches for words in batch.words),
     )
 
 

@@ -6,11 +6,13 @@ Numbers are never scaled here: their units are the model's business.
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from keras_saliency._graph.adapter import Input, Part
+from keras_saliency._inputs import reading, video
 from keras_saliency._inputs.geometry import Geometry
 from keras_saliency._inputs.given import Given, Ready
 from keras_saliency._inputs.kinds import Kind
@@ -19,6 +21,7 @@ from keras_saliency._inputs.recognition import Recognised
 from keras_saliency.errors import InputError, PreprocessError, _arguments
 
 _READ = "help(keras_saliency.explain)"
+_NUMBERS = (int, float, np.number, np.bool_)
 
 
 def ready(
@@ -27,8 +30,10 @@ def ready(
     """Return what was passed for one input that is no picture.
 
     Args:
-        given: What the caller passed. Lists may differ in length where the model masks what is
-            padded. A table may be a pandas DataFrame or Series.
+        given: What the caller passed: arrays, or paths of files with these (see
+            `keras_saliency._inputs.reading`). Lists may differ in length where the model masks what
+            is padded. A table may be a pandas DataFrame, its columns in the order of the model's
+            features, or a Series.
         number: Which input.
         known: Its kind.
         preprocess: A callable of a batch, or none.
@@ -39,25 +44,35 @@ def ready(
         PreprocessError: The preprocessing is one of pictures.
     """
     one, kind, adapter = given.inputs[number], known.kind, given.adapter
-    function = _own_function(preprocess, kind)
-    singles = [_checked(each, one, known) for each in _apart(given.value(number), one, known)]
+    names, value = _named_columns(given.value(number), one, known)
+    singles = []
+    for each in reading.opened(value, one, kind):
+        names = names or each.names
+        apart = [each.values] if each.is_one else _apart(each.values, one, known)
+        singles += [_checked(single, one, known, each.about) for single in apart]
     if not singles:
         raise _misfit(one, known, "an empty batch")
     fill = _padded if len({each.shape for each in singles}) > 1 else _filled
     values = np.stack(fill(singles, one, known))
     extra_inputs = given.extra_inputs(len(values), together)
     part = Part(number, len(kind.axes), kind.has_channels)
+    pixels = kind.name == "video" and values.dtype == np.uint8
+    function = None if pixels else _own_function(preprocess, kind)
     if kind.is_embedded:
         images = _vectors(given, known, {**extra_inputs, number: values})
         extra_inputs[number] = values
         part = Part(number, len(kind.axes), embedding=known.embedding)
     else:
         wide = "float64" if one.dtype == "float64" else "float32"
-        images = values if kind.has_channels else values[..., None]
-        images = function(images.astype(wide)).astype(wide, copy=False)
+        images = (values if kind.has_channels else values[..., None]).astype(wide)
+        layout, others = given.layout(part), tuple(extra_inputs.values())
         if not adapter.model.built:
-            others = [other[:1] for other in extra_inputs.values()]
-            adapter.build(np.zeros_like(images[:1]), others, given.layout(part))
+            adapter.build(np.zeros_like(images[:1]), [other[:1] for other in others], layout)
+        if function is None:
+            seen = {"explained": number, "shape": images.shape[1:]}
+            seen |= {"extra_inputs": others, "packing": layout}
+            function = video.preprocess(preprocess, adapter, **seen)
+        images = function(images).astype(wide, copy=False)
     frames = [each.shape[: len(kind.axes)] for each in singles]
     return Ready(
         kind=kind,
@@ -67,9 +82,9 @@ def ready(
         geometries=tuple(Geometry.of(frame, images.shape[1:-1]) for frame in frames),
         preprocess=function,
         findings=((),) * len(values),
-        floats=True,
+        floats=not pixels,
         extra_inputs=extra_inputs,
-        names=_names(given.value(number)),
+        names=names,
     )
 
 
@@ -98,7 +113,10 @@ def _own_function(preprocess: Any, kind: Kind) -> Preprocess:
     """
     if preprocess is None or (isinstance(preprocess, str) and preprocess == "auto"):
         return Preprocess(name="none")
-    if callable(preprocess) and not isinstance(preprocess, Preprocess):
+    if isinstance(preprocess, Preprocess):
+        if not preprocess.is_of_pictures:
+            return preprocess
+    elif callable(preprocess):
         return Preprocess(preprocess, name=getattr(preprocess, "__qualname__", repr(preprocess)))
     raise PreprocessError(
         f"Expected preprocess=None or a callable of a batch (B, ...), since {kind.one} is "
@@ -112,8 +130,6 @@ def _own_function(preprocess: Any, kind: Kind) -> Preprocess:
 def _apart(given: Any, one: Input, known: Recognised) -> list[Any]:
     """Return one input, a batch or a list of inputs as a list of arrays."""
     rank = known.kind.rank
-    if hasattr(given, "columns") and hasattr(given, "to_numpy"):  # pandas
-        given = given.to_numpy()
     if isinstance(given, list | tuple) and len(given):
         ranks = {_arguments.rank(single) for single in given}
         if ranks == {rank} or (len(ranks) > 1 and rank - 1 not in ranks):
@@ -160,14 +176,22 @@ def _to_array(given: Any, one: Input, known: Recognised) -> np.ndarray:
     return array
 
 
-def _checked(given: Any, one: Input, known: Recognised) -> np.ndarray:
+def _checked(given: Any, one: Input, known: Recognised, about: str = "") -> np.ndarray:
     """Return one input as an array of the right shape and finite numbers.
+
+    Args:
+        given: The input.
+        one: The model's input.
+        known: Its kind.
+        about: The file it comes from, for messages.
 
     Raises:
         InputError: It is something else.
     """
     array, kind = _to_array(given, one, known), known.kind
-    got = f"shape {array.shape} and dtype {array.dtype}"
+    if kind.name == "video":
+        array = video.fitted(array, one)
+    got = f"{about}shape {array.shape} and dtype {array.dtype}"
     if array.ndim != kind.rank or not array.size:
         raise _misfit(one, known, f"{got}, which is empty" if array.ndim == kind.rank else got)
     masks = known.padding is not None
@@ -177,7 +201,7 @@ def _checked(given: Any, one: Input, known: Recognised) -> np.ndarray:
         raise _misfit(one, known, got)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         count = int((~np.isfinite(array)).sum())
-        raise _misfit(one, known, f"{count} values that are NaN or infinite")
+        raise _misfit(one, known, f"{about}{count} values that are NaN or infinite")
     if kind.is_embedded:
         _check_tokens(array, one, known)
     return array
@@ -231,12 +255,63 @@ def _longer(single: np.ndarray, length: int, known: Recognised) -> np.ndarray:
     return np.pad(single, widths, constant_values=known.padding or 0)
 
 
-def _names(given: Any) -> tuple[str, ...]:
-    """Return the names of a table's columns, where it has them: of a DataFrame or a Series."""
-    if not hasattr(given, "to_numpy"):
-        return ()
-    columns: Any = given.columns if hasattr(given, "columns") else given.index
-    return tuple(map(str, columns))
+def _named_columns(given: Any, one: Input, known: Recognised) -> tuple[tuple[str, ...], Any]:
+    """Return the names of a table's columns, where it has them, and its numbers.
+
+    Args:
+        given: Anything; a DataFrame or a Series of pandas, or what looks like one.
+        one: The model's input.
+        known: Its kind.
+
+    Raises:
+        InputError: Columns hold no numbers, or miss some.
+    """
+    if isinstance(given, type) or not hasattr(given, "to_numpy"):
+        return (), given
+    if not hasattr(given, "columns"):
+        names, values = list(getattr(given, "index", ())), _numbers(given.to_numpy())
+        if values is not None:
+            return _texts(names), values
+        given = {name: given.iloc[i : i + 1] for i, name in enumerate(names)}
+    if hasattr(given, "items"):
+        columns = list(given.items())
+    else:
+        columns = [(name, given[name]) for name in given.columns]
+    numbers = [_column(column) for _, column in columns]
+    wrong = [i for i, column in enumerate(numbers) if column is None]
+    empty = [i for i, column in enumerate(numbers) if column is not None and np.isnan(column).any()]
+    for found, why in ((wrong, "hold no numbers"), (empty, "miss values (NaN)")):
+        if found:
+            listed = ", ".join(repr(columns[i][0]) for i in found[:6])
+            raise InputError(
+                f"Expected a table of numbers for input {one.name!r}.",
+                f"Got {len(found)} of {len(columns)} columns that {why}: {listed}.",
+                "Encode or fill them as in training, or leave them out: table.drop(columns=[...]).",
+                _READ,
+            )
+    held = [column for column in numbers if column is not None]
+    values = np.column_stack(held) if held else np.zeros((len(given), 0))
+    return _texts([name for name, _ in columns]), values
+
+
+def _column(column: Any) -> np.ndarray | None:
+    """Return a column's numbers; None where it has others than numbers and missing ones."""
+    array = np.asarray(column.to_numpy())
+    if array.dtype.kind == "O" and "int" in str(column.dtype).lower():  # pandas' Int64 with NA
+        array = column.to_numpy(dtype=float, na_value=np.nan)
+    return _numbers(array)
+
+
+def _numbers(array: np.ndarray) -> np.ndarray | None:
+    if array.dtype.kind == "O" and all(isinstance(one, _NUMBERS) for one in array):
+        return array.astype(np.float64)
+    return array if array.dtype.kind in "fuib" else None
+
+
+def _texts(names: Iterable[Any]) -> tuple[str, ...]:
+    """Return names as text; () where they are only numbers of columns."""
+    names = list(names)
+    return tuple(map(str, names)) if any(isinstance(name, str | tuple) for name in names) else ()
 
 
 def _misfit(one: Input, known: Recognised, got: str) -> InputError:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from keras_saliency._graph.adapter import Adapter, InputLayout, replace_shape
-from keras_saliency._inputs import arrays, baselines, fitting
+from keras_saliency._inputs import arrays, baselines, fitting, text
 from keras_saliency._inputs.geometry import Geometry
 from keras_saliency._inputs.given import Given, Ready
 from keras_saliency._inputs.kinds import PICTURE, SEVERAL, Kind
@@ -38,6 +38,7 @@ class Batch:
         names: Names of a table's columns, or ().
         input: Name of the explained input, where the model has others; else "".
         parts: The batch of each explained input by its name, where several are.
+        words: The tokens of each text, without padding; () where numbers were passed.
     """
 
     images: np.ndarray
@@ -52,6 +53,7 @@ class Batch:
     names: tuple[str, ...] = ()
     input: str = ""
     parts: Mapping[str, Batch] | None = None
+    words: tuple[tuple[str, ...], ...] = ()
 
     @property
     def preprocessed(self) -> str:
@@ -65,9 +67,19 @@ class Batch:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Entries of the manifest: the input's name, a table's columns."""
+        """Entries of the manifest: the input's name, a table's columns, the words of texts."""
         facts: dict[str, Any] = {"input": self.input} if self.input else {}
-        return facts | ({"features": list(self.names)} if self.names else {})
+        if self.names and self.kind.name == "table":
+            facts["features"] = list(self.names)
+        return facts | ({"words": [list(each) for each in self.words]} if self.words else {})
+
+    def is_padding(self) -> np.ndarray:
+        """Where the batch is padded, (B, *space) bool; nowhere in a picture."""
+        result = np.zeros(self.images.shape[:-1], bool)
+        if self.kind.name != "picture" and not self.parts:
+            for row, geometry in zip(result, self.geometries, strict=True):
+                row[geometry.original[0] :] = True
+        return result
 
     def apart(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Return values of ``images``' shape as one array (B, *space, C) for each input."""
@@ -132,8 +144,8 @@ def prepare(
     Args:
         adapter: The model.
         image: One picture (path, PIL, array), a batch (B, H, W, C), or a list of pictures; other
-            kinds alike. For a model with several inputs a dict by input name (or a tuple in the
-            model's order).
+            kinds alike, texts among them where the model has a tokenizer. For a model with several
+            inputs a dict by input name (or a tuple in the model's order).
         preprocess: See `keras_saliency._inputs.preprocessing.resolve`.
         kind: A name of `keras_saliency._inputs.kinds`; None finds it.
         inputs: Which inputs are explained: a name, a list of names or ``"all"``, together; None
@@ -144,6 +156,9 @@ def prepare(
         PreprocessError: The preprocessing of pixels is unknown, or floats lie where the known
             preprocessing puts no pixels.
     """
+    texts = text.tokenized(adapter, image)
+    if texts is not None:
+        return _of_texts(prepare(adapter, texts.inputs, preprocess, "tokens"), texts)
     given = Given.of(adapter, image)
     chosen = given.explained(kind, inputs)
     together = {number for number, _ in chosen}
@@ -172,6 +187,19 @@ def _batch(given: Given, one: Ready) -> Batch:
         kind=one.kind,
         names=one.names,
         input=given.inputs[one.part.explained].name if several else "",
+    )
+
+
+def _of_texts(batch: Batch, texts: text.Tokenized) -> Batch:
+    pairs = zip(batch.originals, texts.words, strict=True)
+    originals = tuple(one[: len(words)] for one, words in pairs)
+    geometries = tuple(Geometry.of(one.shape, batch.images.shape[1:2]) for one in originals)
+    return replace(
+        batch,
+        originals=originals,
+        geometries=geometries,
+        findings=texts.findings,
+        words=texts.words,
     )
 
 

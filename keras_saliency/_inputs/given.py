@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_saliency._graph import consumers
 from keras_saliency._graph.adapter import Adapter, Input, InputLayout, Part, Signature
+from keras_saliency._inputs import reading
 from keras_saliency._inputs.geometry import Geometry
 from keras_saliency._inputs.kinds import Kind
 from keras_saliency._inputs.preprocessing import Preprocess
@@ -153,8 +154,10 @@ class Given:
         return min(known, key=lambda each: _ORDER.index(each[1].kind.name))
 
     def _kind(self, number: int, wanted: str | None) -> Recognised:
-        known = self._shown(number, wanted)
         one = self.inputs[number]
+        if wanted is None and len(one.shape or ()) == 4:
+            wanted = reading.shown_kind(self.value(number))
+        known = self._shown(number, wanted)
         return known or recognise(self.adapter, number, self.value(number), one)
 
     def _shown(self, number: int, wanted: str | None) -> Recognised | None:

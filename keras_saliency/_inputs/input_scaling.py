@@ -107,7 +107,12 @@ def scaling(
 
 
 def _flat(shape: tuple[int | None, ...]) -> np.ndarray:
-    """Return a black, a white, a coloured and a grey picture: (4, H, W, C) for (H, W[, C])."""
+    """Return a black, a white, a coloured and a grey picture: (4, H, W, C) for (H, W[, C]).
+
+    Of videos, (T, H, W, C), each frame is such a picture: (4, T, H, W, C).
+    """
+    if len(shape) == 4:
+        return np.repeat(_flat(shape[1:])[:, None], shape[0] or 2, axis=1)
     height, width, channels = shape[0] or _FREE, shape[1] or _FREE, (*shape, 1)[2] or 3
     colours = [np.full(channels, level) for level in (0.0, 255.0, 0.0, _GREY)]
     colours[2] = np.resize(_COLOUR, channels)
@@ -119,7 +124,7 @@ def _as_taken(adapter: Adapter, explained: int) -> np.ndarray:
     shape = adapter.inputs[explained].shape or (None, None, 3)
     if len(shape) == 2:
         return _flat(shape)[..., 0]
-    if adapter.channels_first:
+    if adapter.channels_first and len(shape) == 3:
         return np.moveaxis(_flat((*shape[1:], shape[0])), -1, 1)
     return _flat(shape)
 
@@ -141,8 +146,8 @@ def _kind(values: np.ndarray) -> Kind:
 
 def _pixel(flat: np.ndarray) -> np.ndarray:
     """Return the channels of one pixel of a flat picture, away from its border: that is padded."""
-    if flat.ndim == 3:
-        return flat[flat.shape[0] // 2, flat.shape[1] // 2]
+    if flat.ndim in (3, 4):
+        return flat[tuple(size // 2 for size in flat.shape[:-1])]
     return flat.reshape(-1)[:3]  # cut into patches, or flattened
 
 

@@ -272,8 +272,7 @@ def converter(model: Any) -> Converter | None:
     Raises:
         PreprocessError: The task's preprocessor does more than convert images.
     """
-    task = _base(model, "Task")
-    preprocessor = getattr(model, "preprocessor", None) if task is not None else None
+    preprocessor = task_preprocessor(model)
     if preprocessor is None:
         return None
     images = getattr(preprocessor, "image_converter", None)
@@ -290,6 +289,11 @@ def converter(model: Any) -> Converter | None:
     pipeline = _base(model, "PipelineModel")
     module = sys.modules.get(getattr(pipeline, "__module__", ""))
     return Converter(model.name, images, getattr(module, "grain", None) is None)
+
+
+def task_preprocessor(model: Any) -> Any:
+    """Return the preprocessor of a keras_hub task; None where the model is none or has none."""
+    return getattr(model, "preprocessor", None) if _base(model, "Task") is not None else None
 
 
 def _base(value: Any, name: str) -> Any:

@@ -12,8 +12,10 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from keras_saliency._inputs import pictures
-from keras_saliency.errors import ImageError
+from keras_saliency._graph.adapter import Adapter
+from keras_saliency._inputs import pictures, text
+from keras_saliency._inputs.recognition import kind_of
+from keras_saliency.errors import ImageError, _arguments
 
 T = TypeVar("T")
 P = TypeVar("P")
@@ -138,6 +140,31 @@ def in_groups(items: Iterable[T], size: int, alike: Callable[[T], Any]) -> Itera
         yield group
     if failure is not None:
         raise failure
+
+
+def apart(images: Any, own: Adapter, wanted: str | None) -> Any:
+    """Return a stream whose items are single inputs.
+
+    Of a model that takes no pictures an array (N, ...), one axis more than an input has, and a
+    DataFrame are the single inputs that they hold. Anything else is returned as it is.
+
+    Args:
+        images: What was passed as a stream.
+        own: The model.
+        wanted: The kind's name by the caller, or None.
+    """
+    kind = kind_of(own, None, wanted)
+    if kind.name == "picture" or isinstance(images, str):
+        return images
+    if hasattr(images, "iloc") and hasattr(images, "columns") and kind.name == "table":
+        return [images.iloc[i : i + 1] for i in range(len(images))]
+    rank = _arguments.rank(images)
+    if rank is not None and rank == kind.rank + 1:
+        return list(images)
+    if kind.is_embedded and text.takes_texts(own) and hasattr(images, "__iter__"):
+        texts = (text.Text(str(one)) if isinstance(one, str) else one for one in images)
+        return list(texts) if isinstance(images, list | tuple) else texts
+    return images
 
 
 def together(

@@ -118,6 +118,12 @@ class Preprocess:
         return self.converter.size if self.converter else None
 
     @property
+    def is_of_pictures(self) -> bool:
+        """Whether it has a meaning for pictures only."""
+        named = self.name in _IMAGENET_STYLES or self.fit != "stretch"
+        return self.converter is not None or named
+
+    @property
     def leaves_pixels(self) -> bool:
         """Whether pixels stay unchanged."""
         return self.converter is None and self.function in (None, _as_they_are)

@@ -13,7 +13,7 @@ from PIL import Image
 from keras_saliency._graph import consumers, walk
 from keras_saliency._graph.adapter import Adapter, EmbeddingCall, Input, is_embedding
 from keras_saliency._graph.consumers import Consumer
-from keras_saliency._inputs import kinds
+from keras_saliency._inputs import kinds, reading, text
 from keras_saliency._inputs.kinds import PICTURE, SIGNAL, TABLE, TOKENS, VIDEO, VOLUME, Kind
 from keras_saliency.errors import ModelError, _arguments
 
@@ -122,6 +122,30 @@ def shown(
     return None
 
 
+def kind_of(own: Adapter, given: Any, wanted: str | None) -> Kind:
+    """Return the kind of input that a model explains, as far as it shows without all its inputs.
+
+    Args:
+        own: The model.
+        given: One input, such as a path, which may show it; or None.
+        wanted: The kind's name by the caller, or None.
+
+    Raises:
+        MethodError: No kind is called so.
+    """
+    if wanted is not None:
+        return kinds.get(wanted)
+    if text.takes_texts(own):
+        return TOKENS
+    if not own.model.built or len(own.inputs) != 1:
+        return PICTURE  # the caller's dict decides
+    try:
+        one = own.inputs[0]
+        return (shown(own, 0, None, one) or recognise(own, 0, given, one)).kind
+    except ModelError:  # explain() will report it, with what it needs to know
+        return PICTURE
+
+
 def _has(layers: Sequence[Consumer], kind: Kind) -> bool:
     return any(each.kind == kind.name for each in layers)
 
@@ -142,6 +166,8 @@ def _embeddings(
                 arrays = [_example(one, adapter.fixed_rows or 1) for one in adapter.inputs]
             else:
                 arrays = [np.atleast_2d(_arguments.to_array(value)) for value in values]
+            if arrays[number].dtype.kind not in "fuib":  # a path, or a text
+                arrays[number] = _example(adapter.inputs[number], 1)
             arrays[number] = np.full_like(arrays[number], word)
             runs.append(adapter.embeddings(arrays, names))
         except Exception:  # it does not run on these
@@ -197,7 +223,7 @@ def _of_layers(adapter: Adapter, one: Input, layers: Sequence[Consumer]) -> Reco
 def _is_picture(given: Any) -> bool:
     first = given[0] if isinstance(given, list | tuple) and len(given) else given
     if isinstance(first, str | os.PathLike | Image.Image):
-        return True
+        return not reading.is_array_file(first)
     try:
         return bool(_arguments.to_array(first).dtype == "uint8")
     except Exception:  # whatever a tensor without values raises

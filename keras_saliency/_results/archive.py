@@ -33,7 +33,7 @@ from keras_saliency._io.files import local_path
 from keras_saliency._results import archive_parts, archive_reading
 from keras_saliency._results.archive_parts import Record, SkippedRecord
 from keras_saliency._results.archive_reading import Archive, Index, described, index
-from keras_saliency.errors import ImageError, SaveError, _arguments
+from keras_saliency.errors import InputError, SaveError, _arguments
 
 __all__ = ["Archive", "Record", "WriteConfig", "described", "write"]
 
@@ -105,7 +105,7 @@ def write(
 
     Raises:
         SaveError: The folder cannot be used, or a key occurs twice.
-        ImageError: A picture cannot be used, and ``on_error`` is ``"raise"``. Finished results are
+        InputError: A picture cannot be used, and ``on_error`` is ``"raise"``. Finished results are
             written before.
     """
     folder = local_path(order.folder, READ)
@@ -211,7 +211,7 @@ def _with_keys(
         try:
             return key, its, steps.ready(picture)
         except Exception as error:
-            if on_error == "skip" and isinstance(error, ImageError):
+            if on_error == "skip" and isinstance(error, InputError):
                 return key, its, SkippedRecord(key, str(error))
             error.add_note(f"The picture's key is {key!r}.")
             raise

@@ -19,6 +19,8 @@ from keras_saliency._io.files import bytes_of, regular
 from keras_saliency.errors import UNREADABLE, SaveError, did_you_mean
 from keras_saliency.errors._arguments import is_word
 
+_NAMES = ("words", "features")  # along the map's axis, where they are known
+
 
 @dataclass(frozen=True, eq=False)
 class Record:
@@ -35,6 +37,8 @@ class Record:
         label: The class's name; ``""`` where there is no class.
         checks: Numbers such as ``completeness_error``, and ``findings``: what looks wrong.
         attributions: (H, W, C) float32 where they were stored and the method has any.
+        words: The tokens of a text, without padding; ().
+        features: Names of a table's columns; ().
     """
 
     key: str
@@ -46,6 +50,8 @@ class Record:
     label: str = ""
     checks: Mapping[str, Any] = field(default_factory=lambda: {"findings": ()})
     attributions: np.ndarray | None = None
+    words: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
 
     def map(self) -> np.ndarray:
         """Return the map in the picture's own frame, (H0, W0) float32.
@@ -70,8 +76,10 @@ def as_row(record: Record) -> dict[str, Any]:
     frame = "geometry" if isinstance(record.geometry, Geometry) else "letterbox"
     names = ("key", "score", "probability", "target", "label")
     checks = {**record.checks, "findings": list(record.checks["findings"])}
+    optional = {name: list(getattr(record, name)) for name in _NAMES if getattr(record, name)}
     return {
         **{name: encode(getattr(record, name), None) for name in names},
+        **optional,
         "checks": encode(checks, None),
         frame: asdict(record.geometry),
     }
@@ -90,6 +98,8 @@ def from_row(row: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Record
         checks=checks,
         values=arrays["values"],
         attributions=arrays.get("attributions"),
+        words=tuple(row.get("words", ())),
+        features=tuple(row.get("features", ())),
     )
 
 

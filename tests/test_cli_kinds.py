@@ -1,0 +1,90 @@
+"""The command explains files of every kind."""
+
+from __future__ import annotations
+
+import json
+
+import keras
+import kinds_of_files as of
+import numpy as np
+import pytest
+
+from keras_saliency import Explanation, explain, plot
+from keras_saliency.cli import main
+
+pytestmark = pytest.mark.any_backend
+
+FILES = {
+    "signal": (of.signal, "a.npy", lambda p: of.save_array(p, of.draw(32, 1))),
+    "sound": (of.signal, "a.wav", lambda p: of.save_wav(p, of.draw(32))),
+    "volume": (of.volume, "v.npy", lambda p: of.save_array(p, of.draw(6, 7, 8, 1))),
+    "video": (of.video, "c.gif", lambda p: of.save_gif(p, of.frames())),
+    "tokens": (of.tokens, "w.npy", lambda p: of.save_array(p, np.arange(5))),
+    "table": (of.table, "t.csv", lambda p: of.save_csv(p, of.draw(1, 3), "a,b,c")),
+}
+
+
+@pytest.fixture(autouse=True)
+def no_figures(monkeypatch):
+    """Leave figures to the tests of figures."""
+    monkeypatch.setattr(plot, "render_png", lambda *_, **__: b"")
+    monkeypatch.setattr(Explanation, "panels", lambda self: [])
+
+
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_of_every_kind_is_explained(name, given, tmp_path, capsys):
+    make, file, save = FILES[name]
+    model = make()
+    model.save(tmp_path / "model.keras")
+    path = save(tmp_path / file)
+    kind = {"sound": "signal"}.get(name, name)
+    words = ["explain", path, "--model", tmp_path / "model.keras", "--out", tmp_path / "out"]
+    words += ["--kind", kind] if given else []
+    assert main([*map(str, words), "--json"]) == 0, capsys.readouterr().err
+    (row,) = json.loads(capsys.readouterr().out)
+    saved = Explanation.load(row["folder"])
+    assert saved.info["kind"] == kind
+    np.testing.assert_allclose(saved.values, explain(model, path).values, rtol=1e-5, atol=1e-8)
+    if kind == "table":
+        assert saved.info["features"] == ["a", "b", "c"]
+
+
+def test_a_text_is_explained(tmp_path, capsys):
+    pytest.importorskip("tensorflow")
+    layers = keras.layers
+    vectorization = layers.TextVectorization(output_sequence_length=4, vocabulary=["a", "film"])
+    inputs = keras.Input((1,), dtype="string")
+    x = layers.Embedding(4, 3)(vectorization(inputs))
+    model = keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling1D()(x)))
+    model.save(tmp_path / "model.keras")
+    (tmp_path / "a.txt").write_text("A film", encoding="utf-8")
+    words = ["explain", tmp_path / "a.txt", "--model", tmp_path / "model.keras"]
+    status = main([*map(str, words), "--out", str(tmp_path / "out")])
+    assert status == 0, capsys.readouterr().err
+    assert Explanation.load(tmp_path / "out" / "a").info["words"] == [["a", "film"]]
+
+
+@pytest.mark.parametrize(
+    ("file", "more", "said"),
+    [
+        ("none.npy", [], "No such file"),
+        ("bad.wav", [], "It is broken"),
+        ("short.npy", [], "Got the file"),
+        ("short.npy", ["--kind", "volume"], "Expected an input (depth, height, width"),
+        ("a.npy", ["--preprocess", "tf"], "which is for pictures"),
+        ("a.txt", [], "one of the formats"),
+    ],
+)
+def test_what_does_not_fit_is_refused(file, more, said, tmp_path, capsys):
+    of.signal().save(tmp_path / "model.keras")
+    np.save(tmp_path / "short.npy", np.zeros((3, 1)))
+    np.save(tmp_path / "a.npy", np.zeros((32, 1)))
+    (tmp_path / "bad.wav").write_bytes(b"RIFF")
+    words = ["explain", tmp_path / file, "--model", tmp_path / "model.keras", *more]
+    assert main([*map(str, words), "--out", str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert said in error
+    assert "Traceback" not in error
+    assert "Unexpected" not in error
+    assert not (tmp_path / "out").exists()
