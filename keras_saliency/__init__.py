@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     )
     from keras_saliency._explain import explain
     from keras_saliency._explainer import Explainer
-    from keras_saliency._graph.configuration import layer_tree
+    from keras_saliency._graph.paths import layer_tree
     from keras_saliency._inputs.geometry import Box
     from keras_saliency._inputs.preprocessing import Preprocess
     from keras_saliency._results.archive import Archive

@@ -35,12 +35,6 @@ from keras_saliency.targets.base import TargetLike
 
 _READ = "help(keras_saliency.explain)"
 _TOP_CLASS = targets.TopClass()
-_LARGE_ON_PADDING = 0.01  # of the map's sum of absolute values
-_RESERVED = {
-    "backend", "batch_size", "checksums", "features", "kind", "method", "model", "model_sha256",
-    "parameters", "pictures", "preprocess", "schema_version", "score", "seconds", "seed", "signed",
-    "versions", "words",
-}  # fmt: skip
 
 
 @overload
@@ -253,13 +247,13 @@ def attributed(
 
     model = adapter.model
     (engine, result), digest = weights.consistently(model, run, hashed=True)
-    _check_info(method, result.info)
+    checks.check_info(method, result.info)
     if engine.is_grid(result.values):
         attributions, values = None, resampling.resize(result.values, batch.images.shape[1:-1])
     else:
         attributions = result.values.astype(np.float32, copy=False)
         values = method.to_map(result.values).astype(np.float32, copy=False)
-    values, attributions, padded = _without_padding(batch, values, attributions)
+    values, attributions, padded = checks.without_padding(batch, values, attributions)
     aux = engine.aux
     shown = checks.Shown.of(engine)
     return Explanation(
@@ -313,26 +307,6 @@ def by_input(whole: Explanation, batch: Batch, method: Method) -> JointExplanati
     return JointExplanation(parts)
 
 
-def _without_padding(
-    batch: Batch, values: np.ndarray, attributions: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray | None, tuple[tuple[str, ...], ...]]:
-    """Return maps and attributions that are 0 on padding; for each, a finding if much was there."""
-    padding = batch.is_padding()
-    if not padding.any():
-        return values, attributions, ()
-    findings: list[tuple[str, ...]] = []
-    for row, where in zip(values, padding, strict=True):
-        lost, whole = float(np.abs(row[where]).sum()), float(np.abs(row).sum())
-        large = where.any() and lost > _LARGE_ON_PADDING * whole
-        note = (
-            f"{lost / (whole or 1):.0%} of the map lies on padding, which the model does not mask"
-        )
-        findings.append((f"{note}: it is set to 0",) if large else ())
-    if attributions is not None:
-        attributions = np.where(padding[..., None], 0, attributions)
-    return np.where(padding, 0, values), attributions, tuple(findings)
-
-
 def check_batch_size(batch_size: Any) -> BatchSize:
     """Return a number of pictures as Python's int, or ``"auto"``.
 
@@ -362,18 +336,3 @@ def _plain(info: Mapping[str, Any]) -> dict[str, Any]:
     if all(type(one) in (bool, int, float, str) for one in (*info, *info.values())):
         return dict(info)
     return plain(dict(info))
-
-
-def _check_info(method: Method, info: Mapping[str, Any]) -> None:
-    """Refuse an ``info`` of a method that would replace an entry by `attributed`.
-
-    Raises:
-        MethodError: A name is reserved.
-    """
-    if taken := sorted(map(str, _RESERVED & set(info))):
-        raise MethodError(
-            f"Expected method {method.name!r} to return an info without reserved names.",
-            f"Got {', '.join(map(repr, taken))}, recorded for every run.",
-            f"Rename it, such as {f'{method.name}_{taken[0]}'!r}.",
-            "help(keras_saliency.methods.Attribution)",
-        )

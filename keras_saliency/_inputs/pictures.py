@@ -15,10 +15,7 @@ from keras_saliency._io import files
 from keras_saliency.errors import ImageError, PreprocessError, _arguments
 
 MAX_PIXELS = 40_000_000  # a larger picture costs gigabytes and shows no more detail
-_SHRINK = (
-    "Shrink it first: image.thumbnail((2000, 2000)) with Pillow; "
-    "models take a few hundred pixels in height and width."
-)
+_SHRINK = "Shrink it first: image.thumbnail((2000, 2000)); models take a few hundred pixels a side."
 MIN_SIDE = 8  # a smaller one, enlarged to a model's input, is a blur
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,18 @@ from keras_saliency._engine.engine import Engine
 from keras_saliency._graph import Head
 from keras_saliency._graph.adapter import Adapter
 from keras_saliency._inputs import preprocessing
+from keras_saliency._inputs.batch import Batch
+from keras_saliency.errors import MethodError
 from keras_saliency.methods import Attribution, Method
 from keras_saliency.methods.base import ZERO, why_map_is_zero
 
+_RESERVED = {
+    "backend", "batch_size", "checksums", "features", "kind", "method", "model", "model_sha256",
+    "parameters", "pictures", "preprocess", "schema_version", "score", "seconds", "seed", "signed",
+    "versions", "words",
+}  # fmt: skip
 _LARGE_ERROR = 0.1  # of the score gap
+_LARGE_ON_PADDING = 0.01  # of the map's sum of absolute values
 
 
 @dataclass(frozen=True)
@@ -104,3 +112,38 @@ def notes(adapter: Adapter) -> tuple[str, ...]:
         f"the model was changed after its first use ({changed}) and is explained as it is now; "
         "Keras' compiled predict() may still use the earlier state until model.compile() is called",
     )
+
+
+def without_padding(
+    batch: Batch, values: np.ndarray, attributions: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray | None, tuple[tuple[str, ...], ...]]:
+    """Return maps and attributions that are 0 on padding; for each, a finding if much was there."""
+    padding = batch.is_padding()
+    if not padding.any():
+        return values, attributions, ()
+    findings: list[tuple[str, ...]] = []
+    for row, where in zip(values, padding, strict=True):
+        lost, whole = float(np.abs(row[where]).sum()), float(np.abs(row).sum())
+        large = where.any() and lost > _LARGE_ON_PADDING * whole
+        note = (
+            f"{lost / (whole or 1):.0%} of the map lies on padding, which the model does not mask"
+        )
+        findings.append((f"{note}: it is set to 0",) if large else ())
+    if attributions is not None:
+        attributions = np.where(padding[..., None], 0, attributions)
+    return np.where(padding, 0, values), attributions, tuple(findings)
+
+
+def check_info(method: Method, info: Mapping[str, Any]) -> None:
+    """Refuse an ``info`` of a method that would replace an entry of every run.
+
+    Raises:
+        MethodError: A name is reserved.
+    """
+    if taken := sorted(map(str, _RESERVED & set(info))):
+        raise MethodError(
+            f"Expected method {method.name!r} to return an info without reserved names.",
+            f"Got {', '.join(map(repr, taken))}, recorded for every run.",
+            f"Rename it, such as {f'{method.name}_{taken[0]}'!r}.",
+            "help(keras_saliency.methods.Attribution)",
+        )

@@ -3,52 +3,26 @@
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from keras_saliency._results.explanation import Explanation
-from keras_saliency.errors import ImageError
+from keras_saliency.errors import MethodError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from keras_saliency.plot import Panel
 
-_SLICES = 6  # of a volume, side by side
-_WIDE = 8  # how many times as wide as high the strip of a signal is
+_READ = "help(keras_saliency.Comparison)"
 
 
 def figure(one: Explanation) -> bytes:
     """Return a PNG of one input and its map: what a notebook shows of the explanation."""
-    try:
-        return one._repr_png_()
-    except ImageError:  # `plot` draws pictures only: others are laid out flat
-        from keras_saliency import plot
-
-        return plot.render_png(plot.pair, [_strip(one)])
-
-
-def _strip(one: Explanation) -> Panel:
-    """Return an input and its map laid out as a picture: rows of channels, or slices."""
-    from keras_saliency.plot import Panel
-
-    grid = np.asarray(one.maps()[0])
-    picture = np.asarray(one.pictures[0], np.float64).reshape(*grid.shape, -1)
-    if grid.ndim == 1:
-        rows = picture.T
-        times = max(1, math.ceil(len(grid) / _WIDE / len(rows)))
-        picture = rows.repeat(times, axis=0)[..., None]
-        grid = np.broadcast_to(grid, picture.shape[:2])
-    elif grid.ndim == 3:
-        count = min(_SLICES, len(grid))
-        slices = np.linspace(0, len(grid) - 1, count).round().astype(int)
-        picture = np.concatenate(list(picture[slices]), axis=1)
-        grid = np.concatenate(list(grid[slices]), axis=1)
-    return Panel(picture, grid, one.title(), one.info["method"], one.signed)
+    return one._repr_png_()
 
 
 class Drawn(NamedTuple):
@@ -99,3 +73,44 @@ def sheet(
             place.set_title(cell.text, size=7.5, loc="left")
     figure.supxlabel(note, size=7.5)
     return figure
+
+
+def figure_of(comparison: Any, kind: str, drawn: int) -> tuple[Any, Any]:
+    """Return a function that draws one of a comparison's figures, and its first argument."""
+    from keras_saliency import plot
+
+    if kind == "maps" and not comparison.are_flat:
+        if not comparison.explanations:
+            raise MethodError(
+                "Expected a comparison with a map to draw.", "Got none.", "Print it.", _READ
+            )
+        return partial(sheet, note=under_maps(comparison, drawn)), comparison._drawn()
+    if kind == "maps":
+        return partial(plot.gallery, note=under_maps(comparison, drawn)), comparison.panels()
+    if kind == "scores":
+        note = "Filled: best."
+        if len(comparison) > 1:
+            several = f"{len(comparison)} {comparison.nouns}"
+            what = f"Blue: mean over {several} and its 95% bootstrap interval"
+            note = f"{what}; grey: single {comparison.nouns}. {note}"
+        return partial(plot.scores, comparison.methods, note=note), comparison.columns()
+    raise MethodError(
+        f"No plot is called {kind!r}.",
+        "Known: 'maps', 'scores'.",
+        "Take one of these.",
+        _READ,
+    )
+
+
+def under_maps(comparison: Any, drawn: int) -> str:
+    """Return the note under the figure of all maps, of which so many are drawn."""
+    said = []
+    if comparison.metrics:
+        said.append("Scores: ↑ higher is better, ↓ lower is better, * best.")
+    if len(comparison) > 1:
+        said.append(f"Seconds are those for all {len(comparison)} {comparison.nouns}.")
+    if len(comparison) > drawn:
+        said.append(f"The first {drawn} {comparison.nouns} are shown.")
+    if comparison.errors:
+        said.append(f"Without a map: {', '.join(comparison.errors)}.")
+    return " ".join(said)

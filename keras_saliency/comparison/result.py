@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -245,46 +245,8 @@ class Comparison:
         Raises:
             MethodError: No such kind, or no map or metric to draw.
         """
-        draw, content = self._drawing(kind)
+        draw, content = drawing.figure_of(self, kind, _DRAWN)
         return draw(content, **options)
-
-    def _drawing(self, kind: str) -> tuple[Any, Any]:
-        """Return a function that draws, and its first argument."""
-        from keras_saliency import plot
-
-        if kind == "maps" and not self.are_flat:
-            if not self.explanations:
-                raise MethodError(
-                    "Expected a comparison with a map to draw.", "Got none.", "Print it.", _READ
-                )
-            return partial(drawing.sheet, note=self._under_maps()), self._drawn()
-        if kind == "maps":
-            return partial(plot.gallery, note=self._under_maps()), self.panels()
-        if kind == "scores":
-            note = "Filled: best."
-            if len(self) > 1:
-                what = f"Blue: mean over {len(self)} {self.nouns} and its 95% bootstrap interval"
-                note = f"{what}; grey: single {self.nouns}. {note}"
-            return partial(plot.scores, self.methods, note=note), self.columns()
-        raise MethodError(
-            f"No plot is called {kind!r}.",
-            "Known: 'maps', 'scores'.",
-            "Take one of these.",
-            _READ,
-        )
-
-    def _under_maps(self) -> str:
-        """Return the note under the figure of all maps."""
-        said = []
-        if self.metrics:
-            said.append("Scores: ↑ higher is better, ↓ lower is better, * best.")
-        if len(self) > 1:
-            said.append(f"Seconds are those for all {len(self)} {self.nouns}.")
-        if len(self) > _DRAWN:
-            said.append(f"The first {_DRAWN} {self.nouns} are shown.")
-        if self.errors:
-            said.append(f"Without a map: {', '.join(self.errors)}.")
-        return " ".join(said)
 
     def columns(self) -> list[Column]:
         """Return the metrics as `keras_saliency.plot.scores` draws them."""
@@ -361,7 +323,7 @@ class Comparison:
 
         wanted = {"figure.png": ("maps", self.explanations), "scores.png": ("scores", self.metrics)}
         drawn = {
-            name: plot.render_png(*self._drawing(kind))
+            name: plot.render_png(*drawing.figure_of(self, kind, _DRAWN))
             for name, (kind, anything) in wanted.items()
             if anything
         }

@@ -8,8 +8,9 @@ starts.
 
 from __future__ import annotations
 
-from keras_saliency.plot.figures import Column, gallery, grid, overlay, pair, scores, several
+from keras_saliency.plot.figures import gallery, grid, overlay, pair, several
 from keras_saliency.plot.fixations import comparison, density, losses
+from keras_saliency.plot.metric_scores import Column, scores
 from keras_saliency.plot.panel import Panel, colormap, limits, render_png
 from keras_saliency.plot.volumes import animation
 from keras_saliency.plot.words import html
