@@ -291,9 +291,8 @@ def test_words_of_two_texts_through_one_embedding():
     wanted = np.asarray(keras.ops.convert_to_numpy(head))[3:, 1] / 5
     np.testing.assert_allclose(found.attributions[0], np.tile(wanted, (5, 1)), rtol=1e-4)
     assert found.info["input"] == "b"
-    twice = keras.Model(
-        a, L.Dense(2)(L.Add()([pooled[0], L.Flatten()(L.Embedding(9, 4)(a))[:, :4]]))
-    )
+    again = L.Flatten()(L.Embedding(9, 4)(a))[:, :4]
+    twice = keras.Model(a, L.Dense(2)(L.Add()([pooled[0], again])))
     with pytest.raises(errors.ModelError, match="embedded 2 times"):
         explain(twice, x["a"], "gradient", target=1)
 
