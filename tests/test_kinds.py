@@ -115,16 +115,19 @@ def test_gradients_are_finite_differences(net):
         rest = keras.Sequential([keras.Input(vectors.shape[1:]), *model.layers[1:]])
     else:
         vectors, rest = x, model
-    draw = np.random.default_rng(1)
-    for _ in range(6):
+    draw, tried = np.random.default_rng(1), 0
+    for _ in range(10):
         place = tuple(int(draw.integers(n)) for n in vectors.shape)
         step = np.zeros_like(vectors)
         step[place] = 2e-3
-        scores = [rest.predict(v, verbose=0)[place[0], 2] for v in (vectors - step, vectors + step)]
-        wanted = (scores[1] - scores[0]) / 4e-3
-        assert e.attributions[place] == pytest.approx(
-            float(wanted), abs=0.02 * abs(float(wanted)) + 2e-3
-        )
+        points = (vectors - step, vectors, vectors + step)
+        low, middle, high = (float(rest.predict(v, verbose=0)[place[0], 2]) for v in points)
+        if abs(high - 2 * middle + low) > 1e-6 + 0.02 * abs(high - low):
+            continue  # a rectifier switches in between
+        tried += 1
+        wanted = (high - low) / 4e-3
+        assert e.attributions[place] == pytest.approx(wanted, abs=0.02 * abs(wanted) + 2e-3)
+    assert tried >= 5
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -272,9 +275,10 @@ def test_a_network_of_pictures_is_explained_frame_by_frame():
     pooled = L.GlobalAveragePooling1D()(L.TimeDistributed(frames)(inputs))
     model = keras.Model(inputs, L.Dense(2)(pooled))
     x = np.random.default_rng(0).normal(size=(1, 4, 8, 10, 3)).astype("float32")
-    e = explain(model, x, "grad_cam", target=1)
+    method = methods.GradCam(relu=False)
+    e = explain(model, x, method, target=1)
     one = keras.Model(frames.inputs[0], model.layers[-1](frames(frames.inputs[0])))
-    wanted = explain(one, x[0], "grad_cam", target=1).values
+    wanted = explain(one, x[0], method, target=1).values
     np.testing.assert_allclose(4 * e.values[0], wanted, rtol=1e-3, atol=1e-6)
 
 
@@ -412,17 +416,17 @@ def test_wrong_inputs(why):
 def test_the_laws_reject_their_mutants(monkeypatch):
     """Each law over kinds, on a method that breaks it."""
 
-    class Turned(methods.Gradient):
+    class Moved(methods.Gradient):
         def attribute(self, engine, seed):
             found = super().attribute(engine, seed)
-            return type(found)(np.flip(found.values, 1))
+            return type(found)(np.roll(found.values, found.values.shape[1] // 2, 1))
 
     class Shared(methods.Gradient):
         def attribute(self, engine, seed):
             found = super().attribute(engine, seed)
             return type(found)(found.values + found.values.mean(0))
 
-    monkeypatch.setitem(EVERY, "gradient", Turned())
+    monkeypatch.setitem(EVERY, "gradient", Moved())
     with pytest.raises(AssertionError):
         test_what_is_planted_is_found("signal", "gradient")
     monkeypatch.setitem(EVERY, "gradient", Shared())
