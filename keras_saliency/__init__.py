@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from keras_saliency._inputs.preprocessing import Preprocess
     from keras_saliency._results.archive import Archive
     from keras_saliency._results.explanation import Explanation
+    from keras_saliency._results.joint import JointExplanation
     from keras_saliency.comparison import Comparison
     from keras_saliency.comparison.compare import compare
     from keras_saliency.fixation.predict import FixationPredictor, predict_fixations
@@ -47,10 +48,11 @@ _NAMES = {
     "Explanation": "_results.explanation",
     "FixationPrediction": "fixation.prediction",
     "FixationPredictor": "fixation.predict",
+    "JointExplanation": "_results.joint",
     "Preprocess": "_inputs.preprocessing",
     "compare": "comparison.compare",
     "explain": "_explain",
-    "layer_tree": "_graph.configuration",
+    "layer_tree": "_graph.paths",
     "predict_fixations": "fixation.predict",
 }
 _ROOMS = (
@@ -66,6 +68,7 @@ __all__ = [
     "Explanation",
     "FixationPrediction",
     "FixationPredictor",
+    "JointExplanation",
     "Preprocess",
     "compare",
     "config",
@@ -99,7 +102,7 @@ _MOVED = {
     "fixation.losses": "fixation.layers",
     "fixation.many": "fixation.predict",
     "fixation.metrics.validation": "fixation.maps",
-    "layers": "_graph.configuration",
+    "layers": "_graph.paths",
     "metrics.baselines": "fixation.metrics.baselines",
     "metrics.complexity": "metrics.agreement",
     "metrics.confidence": "metrics.curves",

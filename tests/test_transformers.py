@@ -144,7 +144,7 @@ def test_the_grid_is_found(name):
     front, behind, (height, width) = GRIDS[name]
     adapter, x = Adapter(built(name)), pictures(name)
     grid = Engine(adapter, targets.get(1), prepare(adapter, x)).tokens("any")
-    assert (grid.height, grid.width) == (height // 3, width // 3)
+    assert grid.size == (height // 3, width // 3)
     assert (grid.first, grid.count) == (front, front + behind + height * width // 9)
     assert grid.has_extra == (front + behind > 0)
 

@@ -204,10 +204,10 @@ def _misfit(adapter: Adapter, array: np.ndarray, frame: _Frame) -> ImageError:
 
 def _batched(value: Any, kind: Kind, frame: _Frame) -> Any:
     """Return a batch (B, H, W) of pictures without channels as a list of them."""
-    rank, last = _arguments.rank(value), getattr(value, "shape", (0,))[-1:]
-    if kind.has_channels or rank != 3 or isinstance(value, list | tuple):
+    if kind.has_channels or _arguments.rank(value) != 3:
         return value
-    return value if tuple(last) == (1,) and frame[1] != 1 else list(_arguments.to_array(value))
+    is_one = value.shape[-1] == 1 and frame[1] != 1  # (H, W, 1)
+    return value if is_one else list(_arguments.to_array(value))
 
 
 def _read_all(picture: Any) -> list[np.ndarray]:

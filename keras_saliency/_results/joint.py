@@ -34,8 +34,9 @@ class JointExplanation(Mapping[str, Explanation]):
 
     Example:
         >>> from keras_saliency import JointExplanation
-        >>> JointExplanation({"image": e})["image"] is e
-        True
+        >>> together = JointExplanation({"image": explain(model, img)})
+        >>> together["image"].values.shape
+        (1, 24, 24)
     """
 
     parts: Mapping[str, Explanation]
