@@ -1,20 +1,24 @@
-"""Small networks that take each kind of input, with an input; shared by tests over kinds."""
+"""Small networks that take each kind of input, with inputs, random or with a known truth."""
 
 from __future__ import annotations
 
-import keras
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
-from keras import layers as L
 
 BATCH = 2
 
 
-def _numbers(*shape):
+def _numbers(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).normal(size=(BATCH, *shape)).astype("float32")
 
 
-def signal():
+def signal() -> Any:
     """Conv1D, batch normalisation and pooling, a dense head."""
+    import keras
+    from keras import layers as L
+
     return keras.Sequential(
         [
             keras.Input((32, 3)),
@@ -27,8 +31,11 @@ def signal():
     )
 
 
-def lone_signal():
+def lone_signal() -> Any:
     """A signal without an axis of channels."""
+    import keras
+    from keras import layers as L
+
     return keras.Sequential(
         [
             keras.Input((32,)),
@@ -40,8 +47,11 @@ def lone_signal():
     )
 
 
-def volume():
+def volume() -> Any:
     """Conv3D."""
+    import keras
+    from keras import layers as L
+
     return keras.Sequential(
         [
             keras.Input((6, 8, 10, 1)),
@@ -54,8 +64,11 @@ def volume():
     )
 
 
-def video():
+def video() -> Any:
     """A picture network for each frame, then a dense head over time."""
+    import keras
+    from keras import layers as L
+
     frames = keras.Sequential(
         [
             keras.Input((8, 10, 3)),
@@ -70,8 +83,11 @@ def video():
     )
 
 
-def tokens():
+def tokens() -> Any:
     """An Embedding, Conv1D."""
+    import keras
+    from keras import layers as L
+
     return keras.Sequential(
         [
             keras.Input((12,), dtype="int32"),
@@ -83,8 +99,11 @@ def tokens():
     )
 
 
-def table():
+def table() -> Any:
     """Dense layers."""
+    import keras
+    from keras import layers as L
+
     return keras.Sequential(
         [
             keras.Input((7,)),
@@ -95,8 +114,11 @@ def table():
     )
 
 
-def picture():
+def picture() -> Any:
     """Conv2D, without an axis of channels in the input."""
+    import keras
+    from keras import layers as L
+
     return keras.Sequential(
         [
             keras.Input((12, 10)),
@@ -108,7 +130,7 @@ def picture():
     )
 
 
-INPUTS = {
+INPUTS: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
     "picture": (picture, (12, 10)),
     "signal": (signal, (32, 3)),
     "lone_signal": (lone_signal, (32,)),
@@ -119,8 +141,14 @@ INPUTS = {
 }
 
 
-def case(name):
-    """Return a network of random weights and a batch of inputs for it."""
+def case(name: str) -> tuple[Any, np.ndarray]:
+    """Return a network of random weights and a batch of inputs for it.
+
+    Args:
+        name: One of `INPUTS`.
+    """
+    import keras
+
     keras.utils.set_random_seed(4)
     make, shape = INPUTS[name]
     if name == "tokens":
@@ -128,14 +156,17 @@ def case(name):
     return make(), _numbers(*shape)
 
 
-def planted(name):
+def planted(name: str) -> tuple[Any, np.ndarray, tuple[slice, ...]]:
     """Return a network of positive weights, an input that is 0 but for a block, and the block.
 
     Below a threshold nothing passes, so that all evidence is in the block.
+
+    Args:
+        name: One of `INPUTS`.
     """
     model, x = case(name)
     weights = [np.abs(w) if w.ndim > 1 else w - 0.05 for w in model.get_weights()]
-    block = {
+    blocks: dict[str, tuple[slice, ...]] = {
         "picture": (slice(3, 6), slice(2, 5)),
         "signal": (slice(10, 16),),
         "lone_signal": (slice(10, 16),),
@@ -143,7 +174,8 @@ def planted(name):
         "video": (slice(1, 3), slice(2, 5), slice(4, 7)),
         "tokens": (slice(4, 7),),
         "table": (slice(3, 4),),
-    }[name]
+    }
+    block = blocks[name]
     x = np.zeros_like(x)
     x[(slice(None), *block)] = 1
     if name == "tokens":
