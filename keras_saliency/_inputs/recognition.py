@@ -253,6 +253,13 @@ def _several(adapter: Adapter, one: Input, calls: Sequence[EmbeddingCall]) -> Mo
 
 def _unclear(adapter: Adapter, one: Input, readings: Sequence[Kind]) -> ModelError:
     shape = f"Its input {one.name!r} has shape {one.shape}"
+    if len(one.shape or ()) == 1:
+        return ModelError(
+            f"Expected an input of model {adapter.model.name!r} that can be explained.",
+            f"{shape} and dtype {one.dtype}: whole numbers that no Embedding layer takes.",
+            "Explain another input, or pass kind='table' with a method that needs no gradient.",
+            _READ,
+        )
     if not readings:
         return ModelError(
             f"Expected model {adapter.model.name!r} to take pictures, signals, volumes, videos, "
