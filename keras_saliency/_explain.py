@@ -200,9 +200,14 @@ def adapted(model: Any, method: Method, preprocess: Any = None) -> Adapter:
     Raises:
         ModelError: It is not a Keras 3 model.
     """
-    adapter = text.adapter(model)
     own = _is_own(method) and not callable(preprocess)
-    adapter.cache = ModelCache(adapter.model, within_call=own)
+    cache = ModelCache(model, within_call=own)
+    if not model.built or cache.get_or_create(("texts",), lambda: text.begins_with_texts(model)):
+        adapter = text.adapter(model)
+        cache = ModelCache(adapter.model, within_call=own)
+    else:
+        adapter = Adapter(model)
+    adapter.cache = cache
     return adapter
 
 

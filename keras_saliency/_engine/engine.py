@@ -249,7 +249,7 @@ class Engine(Variants):
     # ------------------------------------------------------------------ the target's choice
 
     def _record(self, scores: np.ndarray, aux: dict[str, np.ndarray]) -> None:
-        if "hidden" in aux or "beyond" in aux:
+        if ("hidden" in aux and aux["hidden"].all()) or "beyond" in aux:
             self._chosen.check_aux(aux)
         self._scores = scores.astype(np.float64)
         self._aux = aux

@@ -88,12 +88,14 @@ class Signature:
     Attributes:
         inputs: The inputs of a graph; one for a subclassed model.
         is_graph: Whether the model declares its inputs.
+        is_symbolic: Whether it is a graph of layers, or a built Sequential model.
         channels_first: Whether its input is (B, C, H, W).
         fixed_rows: Number of rows that every batch must have; None for any.
     """
 
     inputs: tuple[Input, ...]
     is_graph: bool
+    is_symbolic: bool
     channels_first: bool
     fixed_rows: int | None
 
@@ -121,7 +123,8 @@ class Adapter(ModelOutputs):
     def signature(self) -> Signature:
         """What the model takes, as it is now."""
         is_graph = self.symbolic("input") is not None
-        return Signature(self.inputs, is_graph, self.channels_first, self.fixed_rows)
+        symbolic = is_graph or bool(getattr(self.model, "built", False) and _has_inputs(self.model))
+        return Signature(self.inputs, is_graph, symbolic, self.channels_first, self.fixed_rows)
 
     @cached_property
     def inputs(self) -> tuple[Input, ...]:
@@ -327,6 +330,12 @@ class EmbeddingCall:
     number: int
     words: np.ndarray
     vectors: np.ndarray
+
+
+def _has_inputs(model: Any) -> bool:
+    import keras
+
+    return isinstance(model, keras.Sequential) and bool(getattr(model, "inputs", None))
 
 
 def is_embedding(layer: Any) -> bool:

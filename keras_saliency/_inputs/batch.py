@@ -156,7 +156,8 @@ def prepare(
         PreprocessError: The preprocessing of pixels is unknown, or floats lie where the known
             preprocessing puts no pixels.
     """
-    texts = text.tokenized(adapter, image)
+    are_numbers = isinstance(image, np.ndarray) and image.dtype.kind in "fuib"
+    texts = None if are_numbers else text.tokenized(adapter, image)
     if texts is not None:
         return _of_texts(prepare(adapter, texts.inputs, preprocess, "tokens"), texts)
     given = Given.of(adapter, image)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from keras_saliency._graph import consumers
 from keras_saliency._graph.adapter import Adapter, Input, InputLayout, Part, Signature
 from keras_saliency._inputs import reading
 from keras_saliency._inputs.geometry import Geometry
@@ -163,7 +162,7 @@ class Given:
     def _shown(self, number: int, wanted: str | None) -> Recognised | None:
         """Return an input's kind where the model shows it; found once."""
         one, values = self.inputs[number], [self.value(n) for n in range(len(self.inputs))]
-        if not self.adapter.model.built or consumers.symbolic(self.adapter.model) is None:
+        if not self.takes.is_symbolic:
             return shown(self.adapter, number, wanted, one, values, self.names)
         return self.adapter.cache.get_or_create(
             ("kind", number, wanted), lambda: shown(self.adapter, number, wanted, one)

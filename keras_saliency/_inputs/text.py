@@ -85,6 +85,11 @@ def adapter(model: Any) -> Adapter:
     )
 
 
+def begins_with_texts(model: Any) -> bool:
+    """Whether a model begins with TextVectorization."""
+    return _vectorization(Adapter(model)) is not None
+
+
 def _vectorization(own: Adapter) -> Any:
     """Return the TextVectorization that takes a model's only input, else None."""
     import keras
