@@ -280,23 +280,6 @@ def test_a_comparison_is_written_and_drawn(kind, tmp_path):
     assert json.loads(manifest.replace("&quot;", '"').replace("&#x27;", "'"))["kind"] == kind
 
 
-@pytest.mark.parametrize(("kind", "shape"), [("signal", (2, 24)), ("volume", (6, 35))])
-def test_a_strip_shows_every_value_in_its_place(kind, shape):
-    make, given = MODELS[kind]
-    one = explain(make(), given, "input_x_gradient")[0]
-    strip = drawing._strip(one)
-    height, width = np.shape(strip.map)
-    assert (height, width) == ((4, 24) if kind == "signal" else shape)
-    if kind == "signal":  # a row, or several, for each channel; the map is the same in all of them
-        np.testing.assert_array_equal(strip.picture[::2, :, 0], given[0].T)
-        np.testing.assert_array_equal(strip.map, np.stack([one.maps()[0]] * height))
-    else:  # slices side by side
-        for number in range(5):
-            part = slice(7 * number, 7 * number + 7)
-            np.testing.assert_array_equal(strip.picture[:, part], given[0, number])
-            np.testing.assert_array_equal(strip.map[:, part], one.maps()[0][number])
-
-
 @every_kind
 def test_each_input_has_a_figure(kind):
     make, given = MODELS[kind]

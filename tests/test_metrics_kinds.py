@@ -15,7 +15,6 @@ from keras_saliency._inputs import kinds
 from keras_saliency.metrics import (
     agreement,
     complexity,
-    confidence,
     curves,
     faithfulness,
     infidelity,
@@ -75,7 +74,7 @@ REAL = SimpleNamespace(
     deletion=curves.deletion,
     insertion=curves.insertion,
     deletion_curves=curves.deletion_curves,
-    average_drop=confidence.average_drop,
+    average_drop=curves.average_drop,
     sensitivity_n=faithfulness.sensitivity_n,
     mu_fidelity=faithfulness.mu_fidelity,
     completeness_error=faithfulness.completeness_error,
@@ -339,8 +338,8 @@ def _both(call):
     [
         lambda p: curves.deletion_curves(p.score, p.images, np.round(p.noise), 0.5).scores,
         lambda p: curves.insertion(p.score, p.images, np.round(p.noise), 0.5, seed=3),
-        lambda p: confidence.average_drop(p.score, p.images, p.right, 0.0),
-        lambda p: confidence.increase_in_confidence(p.score, p.images, p.right, 0.0),
+        lambda p: curves.average_drop(p.score, p.images, p.right, 0.0),
+        lambda p: curves.increase_in_confidence(p.score, p.images, p.right, 0.0),
         lambda p: faithfulness.sensitivity_n(p.score, p.images, p.noise, 0.0),
         lambda p: faithfulness.mu_fidelity(p.score, p.images, p.noise, 0.0),
         lambda p: faithfulness.completeness_error(p.score, p.images, p.contributions(), 0.0),
