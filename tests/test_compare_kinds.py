@@ -15,7 +15,7 @@ from PIL import Image
 from keras_saliency import compare, errors, explain
 from keras_saliency._inputs import resampling
 from keras_saliency.comparison import drawing, read
-from keras_saliency.metrics import complexity, curves, faithfulness, registry
+from keras_saliency.metrics import agreement, curves, faithfulness, registry
 
 pytestmark = pytest.mark.any_backend
 
@@ -114,7 +114,7 @@ def test_the_numbers_are_those_of_explain_and_the_metrics(kind):
     wanted = [
         curves.deletion(score, images, e.values, 0.0),
         curves.insertion(score, images, e.values, blurred),
-        complexity.sparseness(e.values),
+        agreement.sparseness(e.values),
     ]
     np.testing.assert_allclose(own.values[0], wanted, rtol=1e-4)
     assert np.ptp(own.values[0, :2], axis=1).min() > 1e-4

@@ -14,7 +14,6 @@ from keras_saliency import errors
 from keras_saliency._inputs import kinds
 from keras_saliency.metrics import (
     agreement,
-    complexity,
     curves,
     faithfulness,
     infidelity,
@@ -309,9 +308,9 @@ def test_numbers_of_a_map_are_those_of_its_values_in_a_row(name):
     ]
     _close(agreement.rank_correlation(p.noise, other), wanted)
     shares = np.abs(flat) / np.abs(flat).sum(axis=1, keepdims=True)
-    _close(complexity.complexity(p.noise), stats.entropy(shares, axis=1))
+    _close(agreement.complexity(p.noise), stats.entropy(shares, axis=1))
     pairs = np.abs(shares[:, :, None] - shares[:, None]).sum(axis=(1, 2))
-    _close(complexity.sparseness(p.noise), pairs / (2 * p.pixels))
+    _close(agreement.sparseness(p.noise), pairs / (2 * p.pixels))
     similar = sanity.random_logit(lambda classes: [p.noise, other][classes[0]], [0, 0], 2)
     _close(similar, wanted)
 
@@ -343,8 +342,8 @@ def _both(call):
         lambda p: faithfulness.sensitivity_n(p.score, p.images, p.noise, 0.0),
         lambda p: faithfulness.mu_fidelity(p.score, p.images, p.noise, 0.0),
         lambda p: faithfulness.completeness_error(p.score, p.images, p.contributions(), 0.0),
-        lambda p: complexity.complexity(p.noise),
-        lambda p: complexity.sparseness(p.contributions()),
+        lambda p: agreement.complexity(p.noise),
+        lambda p: agreement.sparseness(p.contributions()),
         lambda p: localization.pointing_game(p.noise, p.masks, tolerance=2),
         lambda p: localization.energy_inside(p.noise, p.masks),
         lambda p: localization.overlap(p.noise, p.masks),
