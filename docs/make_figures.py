@@ -52,7 +52,7 @@ def draw_kinds(cam: Any) -> None:
         for path in (*Path(scratch).glob("*.png"), Path(scratch, "video.gif")):
             shutil.copy(path, FOLDER / "kinds" / path.name)
     windows = methods.Occlusion(window=12, stride=4, fill=0.0)
-    of_signal = explain(names["of_signals"], names["signals"][1], windows, target=1)
+    of_signal = explain(names["of_signals"], names["signals"][7], windows, target=1)
     panels = [
         dataclasses.replace(panel, title=title)
         for panel, title in (
