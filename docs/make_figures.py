@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import re
+import shutil
+import tempfile
 from pathlib import Path
+from typing import Any
 
+import matplotlib
 from matplotlib.figure import Figure
 
 from keras_saliency import explain, methods, plot, predict_fixations
 from keras_saliency.pretrained import efficientnet_lite0, sample_photo
 
 FOLDER = Path(__file__).parent / "figures"
+PAGE = Path(__file__).with_name("kinds.md")
 
 METHODS = (
     methods.Gradient(),
@@ -31,8 +39,32 @@ def main() -> None:
     predict_fixations(sample_photo()).plot(figure=Figure()).savefig(
         FOLDER / "fixations.png", dpi=110
     )
+    draw_kinds(cam)
+
+
+def draw_kinds(cam: Any) -> None:
+    """Run the page about kinds, keep its figures, and draw a photo, a signal and a text in one."""
+    names: dict[str, Any] = {}
+    *blocks, _ = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)  # the last downloads
+    with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):
+        for code in blocks:
+            exec(compile(code, str(PAGE), "exec"), names)
+        for path in (*Path(scratch).glob("*.png"), Path(scratch, "video.gif")):
+            shutil.copy(path, FOLDER / "kinds" / path.name)
+    windows = methods.Occlusion(window=12, stride=4, fill=0.0)
+    of_signal = explain(names["of_signals"], names["signals"][7], windows, target=1)
+    panels = [
+        dataclasses.replace(panel, title=title)
+        for panel, title in (
+            (cam.panels()[0], "A photograph: espresso"),
+            (of_signal.panels()[0], "A signal: it oscillates"),
+            (names["shaded"], "A text: a bad review"),
+        )
+    ]
+    plot.several(panels, Figure()).savefig(FOLDER / "kinds.png", dpi=110)
 
 
 if __name__ == "__main__":
-    FOLDER.mkdir(exist_ok=True)
+    matplotlib.use("Agg")
+    (FOLDER / "kinds").mkdir(parents=True, exist_ok=True)
     main()

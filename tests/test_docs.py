@@ -27,6 +27,7 @@ BLOCKS = re.compile(r"```python\n(.*?)```(?:\s*```\n(.*?)```)?", re.S)
     [
         ("README.md", 2, None),
         ("docs/guide.md", 10, "torch"),
+        ("docs/kinds.md", 11, "jax"),
         ("docs/migrating.md", 3, "tensorflow"),
         ("docs/compare.md", 3, "tensorflow"),
         ("docs/many.md", 3, "jax"),
