@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 import warnings
 from collections import defaultdict
@@ -106,7 +107,8 @@ def table(rows: list[Row]) -> str:
 def _short(row: Row) -> str:
     if "is for" in row["why"]:
         return f"has no meaning for {NAMES[row['input']]}"
-    return row["why"].split(". ")[1 if "backward rule" in row["why"] else 0].rstrip(".")
+    why = row["why"].split(". ")[1 if "backward rule" in row["why"] else 0].rstrip(".")
+    return re.sub(r" \(layer '[^']*'\)| model '[^']*'|Method '[^']*' ", "", why)
 
 
 _PAGE = """# Every method on every kind of input
@@ -115,7 +117,7 @@ Made by `python -m benchmarks.studies.kinds`. A small network of each kind has p
 and its input is 0 but for a block: **ok** says that the largest attribution lies there, **~** that
 it lies elsewhere, **–** that the method refuses. One sign stands for JAX, TensorFlow and PyTorch
 alike; three stand in this order. **~** is expected of a deconvolution, and of the contrast of two
-classes.
+classes; Keras draws other weights on each backend.
 
 {table}
 """
