@@ -23,7 +23,7 @@ from pathlib import Path
 
 BACKENDS = ("tensorflow", "jax", "torch")  # the slowest first
 LONGEST = (  # in this order they are dealt so that a backend's processes take about as long
-    "contract", "transformers", "fixation_training", "lrp", "lrp_options", "cam_layer",
+    "contract", "kinds", "transformers", "fixation_training", "lrp", "lrp_options", "cam_layer",
     "seen_calls", "backward_models", "lrp_models", "stale", "models", "bad_models",
 )  # fmt: skip
 TESTS = Path(__file__).parent
