@@ -140,15 +140,16 @@ def explain(  # type: ignore[misc]
             memory; on JAX and TensorFlow it can be a quarter faster, on PyTorch it is slower.
             ``"auto"`` begins with 8, takes more while that is faster, and fewer where memory runs
             out: worth it for many pictures or long methods.
+        seed: For methods that draw random numbers. The same seed gives the same map.
         kind: ``"picture"``, ``"signal"``, ``"volume"``, ``"video"``, ``"tokens"`` or ``"table"``;
             None finds it in the layers that take the input, or asks.
         inputs: Of a model with several inputs, which are explained: a name, or ``"all"`` or a list
             of names, together along one joint path: the result is then a `JointExplanation`.
-        seed: For methods that draw random numbers. The same seed gives the same map.
 
     Returns:
-        An `Explanation`: ``values`` (B, H, W) float32, ``attributions`` (B, H, W, C) or None,
-        ``maps()`` in each picture's own frame, ``plot()``, ``save()``.
+        An `Explanation`: ``values`` (B, H, W) float32, of other kinds (B, *space),
+        ``attributions`` in the shape of the input or None, ``maps()`` in each picture's own frame,
+        ``plot()``, ``save()``.
 
     Raises:
         KerasSaliencyError: See `keras_saliency.errors`; each message says what to do.

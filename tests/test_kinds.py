@@ -352,6 +352,20 @@ def test_several_inputs_together(method):
     assert default.info["input"] == "image"
 
 
+def test_a_text_and_a_row_together():
+    keras.utils.set_random_seed(2)
+    text, row = keras.Input((6,), dtype="int32", name="text"), keras.Input((4,), name="row")
+    pooled = L.GlobalAveragePooling1D()(L.Embedding(9, 3)(text))
+    model = keras.Model([text, row], L.Dense(2)(L.Multiply()([pooled, L.Dense(3)(row)])))
+    draw = np.random.default_rng(0)
+    x = {"text": draw.integers(0, 9, (3, 6)), "row": draw.normal(size=(3, 4)).astype("float32")}
+    method = methods.IntegratedGradients(steps=30, baseline=0.0)
+    e = explain(model, x, method, target=1, inputs="all")
+    assert (e["text"].values.shape, e["row"].attributions.shape) == ((3, 6), (3, 4))
+    assert e["text"].attributions.shape == (3, 6, 3)
+    assert all(check["completeness_error"] < 0.01 for check in e.checks)
+
+
 def test_what_several_inputs_do_not_take(tmp_path):
     model, draw = _with_an_age(), np.random.default_rng(0)
     x = {"image": draw.random((1, 8, 9, 1), "float32"), "age": draw.random((1, 3), "float32")}

@@ -90,8 +90,9 @@ def ready(
 
 def _vectors(given: Given, known: Recognised, arrays: dict[int, np.ndarray]) -> np.ndarray:
     """Return what the Embedding makes of words, (B, T, D)."""
+    rows = len(next(iter(arrays.values())))
     every = [
-        arrays[number] if number in arrays else _stand_in(given, number, len(arrays))
+        arrays[number] if number in arrays else _stand_in(given, number, rows)
         for number in range(len(given.inputs))
     ]
     calls = given.adapter.embeddings(every, given.names)
