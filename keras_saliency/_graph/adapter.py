@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -45,11 +45,6 @@ class Part:
     has_channels: bool = True
     embedding: tuple[str, int] | None = None
     shape: tuple[int, ...] = ()
-
-
-def replace_shape(part: Part, shape: tuple[int, ...]) -> Part:
-    """Return a part with the shape (*space, C) of its images."""
-    return replace(part, shape=shape)
 
 
 @dataclass(frozen=True)

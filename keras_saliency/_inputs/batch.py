@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_saliency._graph.adapter import Adapter, InputLayout, replace_shape
+from keras_saliency._graph.adapter import Adapter, InputLayout
 from keras_saliency._inputs import arrays, baselines, fitting, text
 from keras_saliency._inputs.geometry import Geometry
 from keras_saliency._inputs.given import Given, Ready
@@ -220,7 +220,7 @@ def _joint(given: Given, made: list[Ready]) -> Batch:
             "Pass one row for each.",
             _READ,
         )
-    parts = tuple(replace_shape(one.part, one.images.shape[1:]) for one in made)
+    parts = tuple(replace(one.part, shape=one.images.shape[1:]) for one in made)
     extra: dict[int, np.ndarray] = {}
     for one in made:
         extra |= one.extra_inputs
