@@ -124,7 +124,7 @@ def survey(
     args = images, first, extra_inputs
     run = watched(model, _backend.current().ancestors, using)
     ancestors = run(body, lambda: model.variables, *args)
-    result = recorders[-1].survey(ancestors, adapter.channels_first)
+    result = recorders[-1].survey(ancestors, adapter.is_channels_first(packing.axes))
     return result.of_one_picture(len(images))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from keras_saliency._graph import walk
+from keras_saliency._graph.consumers import EmbeddingCall, Reached, is_embedding
 from keras_saliency._graph.model_cache import ModelCache
 from keras_saliency._graph.outputs import ModelOutputs, is_tensor
 from keras_saliency._hooks import intercept
@@ -164,19 +165,16 @@ class Adapter(ModelOutputs):
 
         Keras' own default is about pictures; layers of signals that name no layout have none.
         """
-        if axes == 2:
-            return self.channels_first
+        import keras
+
         layouts = (getattr(layer, "data_format", None) for _, layer in walk(self.model))
-        return next((form for form in layouts if form), None) == "channels_first"
+        default = keras.config.image_data_format() if axes == 2 else None
+        return next((form for form in layouts if form), default) == "channels_first"
 
     @cached_property
     def channels_first(self) -> bool:
         """Whether the model's input is (B, C, H, W)."""
-        import keras
-
-        layouts = (getattr(layer, "data_format", None) for _, layer in walk(self.model))
-        default = keras.config.image_data_format()
-        return next((form for form in layouts if form), default) == "channels_first"
+        return self.is_channels_first(2)
 
     def forward(self, images: Any, extra_inputs: Any, packing: InputLayout) -> Any:
         """Call the model in inference mode and return its outputs.
@@ -254,12 +252,15 @@ class Adapter(ModelOutputs):
 
         return intercept([(layers[path], handler(path)) for path in vectors])
 
-    def embeddings(self, inputs: Any, names: tuple[str, ...] | None) -> list[EmbeddingCall]:
+    def embeddings(
+        self, inputs: Any, names: tuple[str, ...] | None, until: tuple[str, int] | None = None
+    ) -> list[EmbeddingCall]:
         """Return every call of an Embedding layer in a run of the model.
 
         Args:
             inputs: All of the model's inputs, in order.
             names: Names of a dict of them, or None.
+            until: Path and number of the call at which the run ends; None: the whole run.
         """
         import keras
 
@@ -272,6 +273,8 @@ class Adapter(ModelOutputs):
                 output = original(*args, **kwargs)
                 seen = [keras.ops.convert_to_numpy(one) for one in (args[0], output)]
                 calls.append(EmbeddingCall(path, next(count), *seen))
+                if calls[-1].where == until:
+                    raise Reached
                 return output
 
             return run
@@ -281,7 +284,11 @@ class Adapter(ModelOutputs):
             intercept([(layer, handler(path)) for path, layer in found]),
             keras.StatelessScope(),
         ):
-            self.model(self._packed(list(inputs), names), training=False)
+            try:
+                self.model(self._packed(list(inputs), names), training=False)
+            except Exception:  # Keras may have wrapped it
+                if not calls or calls[-1].where != until:
+                    raise
         return calls
 
     def build(self, images: Any, extra_inputs: Any, packing: InputLayout) -> None:
@@ -317,27 +324,10 @@ class Adapter(ModelOutputs):
         )
 
 
-@dataclass(frozen=True, eq=False)
-class EmbeddingCall:
-    """One call of an Embedding layer: its path and number, what it took and what it returned."""
-
-    path: str
-    number: int
-    words: np.ndarray
-    vectors: np.ndarray
-
-
 def _has_inputs(model: Any) -> bool:
     import keras
 
     return isinstance(model, keras.Sequential) and bool(getattr(model, "inputs", None))
-
-
-def is_embedding(layer: Any) -> bool:
-    """Whether a layer turns numbers of words into vectors."""
-    import keras
-
-    return isinstance(layer, keras.layers.Embedding)
 
 
 def _one(shape: Any) -> tuple[int | None, ...] | None:

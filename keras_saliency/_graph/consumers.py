@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from keras_saliency._graph.adapter import is_embedding
+import numpy as np
+
 from keras_saliency._graph.configuration import walk
 from keras_saliency._hooks import is_builtin_keras_layer
 
@@ -37,6 +38,25 @@ class Consumer:
     has_channels: bool = True
 
 
+@dataclass(frozen=True, eq=False)
+class EmbeddingCall:
+    """One call of an Embedding layer: its path and number, what it took and what it returned."""
+
+    path: str
+    number: int
+    words: np.ndarray
+    vectors: np.ndarray
+
+    @property
+    def where(self) -> tuple[str, int]:
+        """Path and number."""
+        return self.path, self.number
+
+
+class Reached(Exception):
+    """The wanted call of an Embedding layer was made."""
+
+
 def reading(layer: Any, rank: int) -> str:
     """Return what a layer shows its input of this rank, without the batch axis, to be; or ""."""
     if is_embedding(layer):
@@ -56,6 +76,13 @@ def reading(layer: Any, rank: int) -> str:
     if stem in _SPATIAL and digit.isdigit() and rank == int(digit) + 1:
         return _KINDS[int(digit)]
     return ""
+
+
+def is_embedding(layer: Any) -> bool:
+    """Whether a layer turns numbers of words into vectors."""
+    import keras
+
+    return isinstance(layer, keras.layers.Embedding)
 
 
 def of_input(model: Any, tensor: Any) -> list[Consumer]:

@@ -95,9 +95,8 @@ def _vectors(given: Given, known: Recognised, arrays: dict[int, np.ndarray]) -> 
         arrays[number] if number in arrays else _stand_in(given, number, rows)
         for number in range(len(given.inputs))
     ]
-    calls = given.adapter.embeddings(every, given.names)
-    vectors = next(one.vectors for one in calls if (one.path, one.number) == known.embedding)
-    return np.asarray(vectors, np.float32)
+    calls = given.adapter.embeddings(every, given.names, until=known.embedding)
+    return np.asarray(calls[-1].vectors, np.float32)
 
 
 def _stand_in(given: Given, number: int, count: int) -> np.ndarray:

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from keras_saliency._graph import consumers, walk
-from keras_saliency._graph.adapter import Adapter, EmbeddingCall, Input, is_embedding
-from keras_saliency._graph.consumers import Consumer
+from keras_saliency._graph.adapter import Adapter, Input
+from keras_saliency._graph.consumers import Consumer, EmbeddingCall, is_embedding
 from keras_saliency._inputs import kinds, reading, text
 from keras_saliency._inputs.kinds import PICTURE, SIGNAL, TABLE, TOKENS, VIDEO, VOLUME, Kind
 from keras_saliency.errors import ModelError, _arguments
@@ -93,13 +93,12 @@ def shown(
     rank = None if one.shape is None else len(one.shape)
     if kind is not None or rank == 1 or (rank is None and _has(layers, TOKENS)):
         calls = _embeddings(adapter, number, values, names)
-        if len({(call.path, call.number) for call in calls}) > 1:
+        if len({call.where for call in calls}) > 1:
             raise _several(adapter, one, calls)
         if calls:
             layer = dict(walk(adapter.model))[calls[0].path]
             padding = 0.0 if getattr(layer, "mask_zero", False) else None
-            where = calls[0].path, calls[0].number
-            return Recognised(TOKENS, where, layer.input_dim, padding)
+            return Recognised(TOKENS, calls[0].where, layer.input_dim, padding)
         if kind is not None:
             raise _not_embedded(adapter, one)
         if rank == 1 and "float" not in one.dtype:  # a mask, a number of a class
@@ -175,7 +174,7 @@ def _embeddings(
     return [
         one
         for one, other in zip(*runs, strict=False)
-        if (one.path, one.number) == (other.path, other.number)
+        if one.where == other.where
         and one.words.shape == other.words.shape == arrays[number].shape
         and (one.words != other.words).any()
     ]
