@@ -64,6 +64,14 @@ class Opened:
     is_one: bool = False
 
 
+def suffixes(kind: str | None) -> tuple[str, ...]:
+    """Return the suffixes of files that may hold a kind of input other than pictures; None: any."""
+    if kind == "tokens":
+        return (*_SUFFIXES["tokens"], ".txt")
+    every = (one for each in _SUFFIXES.values() for one in each)
+    return tuple(dict.fromkeys((*every, ".txt"))) if kind is None else _SUFFIXES[kind]
+
+
 def is_path(given: Any) -> bool:
     """Whether a value is the path of a file."""
     return isinstance(given, str | os.PathLike)
