@@ -31,8 +31,8 @@ def add_kind(verb: Parser) -> None:
 def add_model(verb: Parser) -> None:
     """Add a model and how it is built."""
     add = verb.add_argument_group("the model").add_argument
-    add("-m", "--model", metavar="MODEL", default="efficientnet_lite0", help="a .keras or .h5 file, "
-        "a name of keras.applications, or %(default)s (the default)")  # fmt: skip
+    add("-m", "--model", metavar="MODEL", default="efficientnet_lite0", help="a .keras or .h5 "
+        "file, a name of keras.applications, or %(default)s (the default)")  # fmt: skip
     add("-w", "--weights", metavar="FILE", help="weights of a named network: imagenet (the "
         "default), none for random ones, or a file")  # fmt: skip
     add_model_option(add)

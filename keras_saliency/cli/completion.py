@@ -52,7 +52,8 @@ _keras_saliency_files() {{ compgen -f -- "$1"; }}
 """
     zsh = f"""_keras_saliency_methods() {{ compadd {names} }}
 """
-    print(shtab.complete(whole, args.shell, preamble={"bash": bash, "zsh": zsh}), end="")
+    preamble = {"bash": bash, "zsh": zsh}[args.shell]
+    print(shtab.complete(whole, args.shell, preamble=preamble), end="")
     return 0
 
 

@@ -145,7 +145,10 @@ def _label(words: tuple[str, list[str]]) -> str:
 
 def _overlay(explanation: Explanation, folder: Path) -> Path:
     """Write the map over its picture beside the figure."""
+    import numpy as np
     from PIL import Image
+
+    from keras_saliency import plot
 
     if explanation.info["kind"] != "picture":
         raise InputError(
@@ -155,7 +158,11 @@ def _overlay(explanation: Explanation, folder: Path) -> Path:
             "keras-saliency explain --help",
         )
     path = folder / "overlay.png"
-    Image.fromarray(explanation.overlay()).save(path)
+    panel = explanation.panels()[0]
+    share = plot.panel.shares(panel.map, plot.limits(panel.map, panel.signed))
+    grey = plot.panel.grey(panel.picture)
+    mixed = plot.panel.blend(grey, plot.panel.shrink(share), panel.signed, 0.6)
+    Image.fromarray(np.round(255 * mixed).astype(np.uint8)).save(path)
     return path
 
 

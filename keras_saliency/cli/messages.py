@@ -9,20 +9,24 @@ from keras_saliency.errors import KerasSaliencyError
 
 _VALUE = r"'[^']*'|\"[^\"]*\"|[-\w.]+(?![\w.(\[])"
 _RENAMED = {"output": "model_output"}
+_ONLY_IN_PYTHON = re.compile(r",? or (targets\.Region|a callable)\b")
 _TARGETS = {
-    "Class": "--target with a class",
-    "Margin": "--target margin:A:B",
-    "Pixel": "--target pixel:Y:X",
+    "Class": "a class (--target 3)",
+    "Margin": "a margin (--target margin:A:B)",
+    "Pixel": "a pixel (--target pixel:Y:X)",
 }
 
 
-def for_shell(error: KerasSaliencyError, verb: str, options: Collection[str]) -> str:
+def for_shell(
+    error: KerasSaliencyError, verb: str, options: Collection[str], model: str = "MODEL"
+) -> str:
     """Return an error's message in the words of the command.
 
     Args:
         error: The error, whose words are those of Python.
         verb: The verb that was run.
         options: The verb's options, such as ``--kind``.
+        model: The model as it was named.
 
     Example:
         >>> from keras_saliency.errors import ModelError
@@ -31,7 +35,7 @@ def for_shell(error: KerasSaliencyError, verb: str, options: Collection[str]) ->
         'Expected a kind. Got none. Pass --kind signal. See keras-saliency explain --help.'
     """
     fix = _in_options(error.fix, options)
-    return f"{error.what} {error.got} {fix} See {_where(error.read, verb)}."
+    return f"{error.what} {error.got} {fix} See {_where(error.read, verb, model)}."
 
 
 def _in_options(text: str, options: Collection[str]) -> str:
@@ -51,6 +55,8 @@ def _in_options(text: str, options: Collection[str]) -> str:
     def without_value(match: re.Match[str]) -> str:
         return option(match["name"]) or match[0]
 
+    text = _ONLY_IN_PYTHON.sub("", text)
+    text = re.sub(rf"targets\.\w+\((?P<name>\w+)=(?P<value>{_VALUE})\)", with_value, text)
     text = re.sub(r"explain\((?:\.\.\., )?(?P<name>\w+)=\.\.\.\)", without_value, text)
     text = re.sub(rf"\b(?P<name>[a-z_]+)=(?P<value>{_VALUE})", with_value, text)
     text = re.sub(r"\b(?P<name>[a-z_]+)=(?=[ .,;]|$)", without_value, text)
@@ -61,7 +67,7 @@ def _in_options(text: str, options: Collection[str]) -> str:
     return text
 
 
-def _where(read: str, verb: str) -> str:
+def _where(read: str, verb: str, model: str) -> str:
     """Return where to read more, as a command line."""
     one_method = re.search(r"help\(keras_saliency\.methods\.(\w+)", read)
     if one_method:
@@ -72,7 +78,8 @@ def _where(read: str, verb: str) -> str:
     if "keras-saliency methods" in read:
         return "keras-saliency methods"
     if "layer_tree" in read:
-        return "keras-saliency layers --help"
+        return f"keras-saliency layers {model}"
     if "help(keras.applications" in read:
         return "https://keras.io/api/applications"
-    return re.sub(r"help\(.*\)|keras_saliency\.\S+", f"keras-saliency {verb} --help".replace("  ", " "), read)
+    line = f"keras-saliency {verb} --help" if verb else "keras-saliency --help"
+    return re.sub(r"help\(.*\)|keras_saliency\.\S+", line, read)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import shlex
 import sys
 import tempfile
 import traceback
@@ -96,7 +97,8 @@ def words(error: KerasSaliencyError, args: Any) -> str:
     """Return an error's message in words of the shell, for a parsed command line or None."""
     parser = getattr(args, "parser", None)
     options = parser.options if parser is not None else ()
-    return messages.for_shell(error, getattr(args, "verb", None) or "", options)
+    model = shlex.quote(str(getattr(args, "model", "MODEL")))
+    return messages.for_shell(error, getattr(args, "verb", None) or "", options, model)
 
 
 def tell(error: BaseException, args: Any, about: str = "") -> str:

@@ -55,9 +55,9 @@ class Parser(argparse.ArgumentParser):
         siblings: The parsers of all verbs by name, so that an option of another one is recognised.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, prog: str, **kwargs: Any) -> None:
         """Take no abbreviated options: a new option would change what they mean."""
-        super().__init__(*args, **{"formatter_class": Formatter, "allow_abbrev": False} | kwargs)
+        super().__init__(prog, formatter_class=Formatter, allow_abbrev=False, **kwargs)
         self._positionals.title = "arguments"
         self.siblings: Mapping[str, Parser] = {}
 
@@ -117,7 +117,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the usage of this verb and the message, and exit with status 2."""
-        message = re.sub(r"^argument ([^:]+):", lambda match: f"{match[1].split('/')[-1]}:", message)
+        message = re.sub(r"^argument (?:[^:]*/)?([^:/]+):", r"\1:", message)
         dot = "" if message.endswith((".", "?", "!")) else "."
         more = "" if " See " in message else f" See {self.prog} --help."
         self.exit(2, f"{self.format_usage()}error: {message}{dot}{more}\n")

@@ -270,7 +270,11 @@ def _calls(
         line = f"f({options or ''})"
         try:
             call: Any = ast.parse(line, mode="eval").body
-            if call.args or any(one.arg is None for one in call.keywords):
+            if (
+                not isinstance(call.func, ast.Name)
+                or call.args
+                or any(one.arg is None for one in call.keywords)
+            ):
                 raise ValueError("an option without a name")
             yield name, [(str(one.arg), _word(line, one.value)) for one in call.keywords]
         except (AttributeError, MemoryError, RecursionError, SyntaxError, ValueError):
