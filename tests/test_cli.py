@@ -270,7 +270,8 @@ def test_methods(capsys):
 
 
 @pytest.mark.parametrize(
-    "words", [["methods"], ["--help"], ["explain", "--method", "no"], ["layers"]]
+    "words",
+    [["methods"], ["--help"], ["explain", "--method", "no"], ["train", "--data", "nowhere"]],
 )
 def test_what_needs_no_keras_imports_none(words):
     code = (

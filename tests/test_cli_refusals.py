@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image
 
-from keras_saliency.cli import loading, main
+from keras_saliency.cli import loading
 
 pytestmark = pytest.mark.any_backend
 

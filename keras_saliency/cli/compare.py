@@ -20,8 +20,8 @@ _READ = "keras-saliency compare --help"
 _FILES = "pictures, or files of signals, volumes, videos, texts or tables"
 _EXAMPLES = """
 keras-saliency compare dog.jpg cat.png --methods grad_cam,lrp,occlusion
-keras-saliency compare photos/ --methods all --metrics deletion,insertion -o all_of_them
-keras-saliency compare dog.jpg --methods "smooth_grad,smooth_grad(samples=5)" --metrics road
+keras-saliency compare photos/ --methods all --metrics road -o all_of_them
+keras-saliency compare dog.jpg -M "smooth_grad,smooth_grad(samples=5)"
 keras-saliency compare heartbeat.wav -m my_model.keras --kind signal
 """
 
@@ -66,7 +66,7 @@ def _run(args: argparse.Namespace) -> int:
 
 _REPORT_EXAMPLES = """
 keras-saliency report dog.jpg cat.png --out dogs_and_cats.html
-keras-saliency report photos/ --methods grad_cam,lrp,occlusion --metrics deletion,insertion
+keras-saliency report photos/ --methods grad_cam,lrp,occlusion
 """
 
 

@@ -10,7 +10,7 @@ from keras_saliency.errors import KerasSaliencyError
 
 _EXAMPLES = """
 keras-saliency completion bash >> ~/.bash_completion
-keras-saliency completion zsh > ~/.zfunc/_keras-saliency   # a folder of $fpath
+keras-saliency completion zsh > ~/.zfunc/_keras-saliency  # of $fpath
 """
 _FILES = ("files", "model", "weights", "out", "data")  # whose values are files
 _METHODS = ("method", "methods", "names")

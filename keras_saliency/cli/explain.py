@@ -149,6 +149,7 @@ def _overlay(explanation: Explanation, folder: Path) -> Path:
     from PIL import Image
 
     from keras_saliency import plot
+    from keras_saliency._results import stored
 
     if explanation.info["kind"] != "picture":
         raise InputError(
@@ -157,7 +158,7 @@ def _overlay(explanation: Explanation, folder: Path) -> Path:
             "Leave --overlay out; figure.png shows input and map together.",
             "keras-saliency explain --help",
         )
-    path = folder / "overlay.png"
+    path = folder / stored.OVERLAY
     panel = explanation.panels()[0]
     share = plot.panel.shares(panel.map, plot.limits(panel.map, panel.signed))
     grey = plot.panel.grey(panel.picture)

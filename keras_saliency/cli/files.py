@@ -112,10 +112,9 @@ def _in_folder(folder: str, verb: str, kind: str | None) -> list[str]:
     for what, suffixes in _groups(kind):
         if fitting := [name for name in names if name.lower().endswith(suffixes)]:
             left = len(names) - len(fitting)
-            say(
-                f"{folder}: {_count(fitting, what)}"
-                + f" ({left} other files left out)" * (left > 0)
-            )
+            others = _count(["other"] * left, "other file")
+            more = f" ({others} left out)" if left else ""
+            say(f"{folder}: {_count(fitting, what)}{more}")
             return [os.path.join(folder, name) for name in _sorted(fitting)]
     wanted = "pictures" if kind == "picture" else f"files of kind {kind}" if kind else "files"
     ends = sorted({end for _, suffixes in _groups(kind) for end in suffixes})

@@ -75,7 +75,7 @@ def _cam_layers(model: Any, args: argparse.Namespace) -> list[CamLayer]:
     own = text.adapter(model)
     target = parsing.target(args.target, args.score, model, args.model_output)
     given: Any = Path(args.file) if args.file else _example(own, args.kind)
-    batch = prepare(own, given, "auto" if args.file else None, args.kind)
+    batch = prepare(own, given, None, args.kind)  # no layer depends on the numbers
     return cam_layers(Engine(own, target, batch))
 
 

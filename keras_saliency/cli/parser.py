@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import re
 import shutil
@@ -126,7 +127,8 @@ class Parser(argparse.ArgumentParser):
 def _no_verb(word: str, verbs: Sequence[str]) -> str:
     if os.path.exists(word) or os.path.splitext(word)[1]:
         return f"Expected a verb before {word!r}. Write: keras-saliency explain {word}"
-    fix = did_you_mean(word, verbs) or f"Verbs are {', '.join(verbs)}."
+    near = difflib.get_close_matches(word, verbs, n=1)
+    fix = f"Did you mean {near[0]!r}?" if near else f"Verbs are {', '.join(verbs)}."
     return f"No verb is called {word!r}. {fix}"
 
 

@@ -108,7 +108,7 @@ def _command() -> str:
 
 _EVALUATE_EXAMPLES = """
 keras-saliency evaluate --data my_recordings
-keras-saliency evaluate --data fixations --datasets osie,mit1003 -m my_training/model
+keras-saliency evaluate --data fixations -m my_training/model
 keras-saliency evaluate --data cat2000 --train-split 'train[:90%]' \\
                         --val-split 'train[90%:]'
 """
