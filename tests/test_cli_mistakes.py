@@ -1,6 +1,9 @@
 """The command answers mistakes with the nearest right word, and its help is readable."""
 
+import re
+import shlex
 import subprocess
+from pathlib import Path
 
 import keras
 import pytest
@@ -215,3 +218,44 @@ def test_layers_of_any_size(tmp_path, photo, capsys):
     said = capsys.readouterr()
     assert "(18, 28, 4)" in said.out
     assert said.err == ""
+
+
+# ---------------------------------------------------------------------- what the docs say
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def _lines(text):
+    """Return command lines: of blocks of shell code, or of examples in a help."""
+    blocks = re.findall(r"```(?:bash|console|sh)\n(.*?)```", text, re.DOTALL) or [text]
+    whole = "\n".join(blocks).replace("\\\n", " ")
+    return re.findall(r"(?:^|&& |\$ )\s*(keras-saliency .*)$", whole, re.MULTILINE)
+
+
+def _parsed(line):
+    words = shlex.split(line, comments=True)[1:]
+    ends = [k for k, word in enumerate(words) if word in (">", ">>", "|", "&&")]
+    return cli.parser().parse_args(words[: min(ends, default=len(words))])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_command_lines_of_the_docs_are_understood(page):
+    text = page.read_text(encoding="utf-8")
+    for line in _lines(text) if "```" in text else []:
+        assert callable(_parsed(line).run), line
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_examples_of_the_help_are_understood(verb):
+    examples = cli.parser().siblings[verb].epilog
+    assert all(_parsed(line).verb == verb for line in _lines(examples.replace("  keras", "keras")))
+    assert _lines(examples.replace("  keras", "keras"))
+
+
+def test_the_page_on_the_command_names_every_verb_and_short_option():
+    page = (ROOT / "docs" / "howto" / "command.md").read_text(encoding="utf-8")
+    for verb, parser in cli.parser().siblings.items():
+        assert f"`{verb}`" in page
+        for action in parser._actions:
+            assert all(f"`{one}`" in page for one in action.option_strings if one[1] != "-")

@@ -17,6 +17,7 @@ _PICTURES = (
     ".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff",
     ".webp",
 )  # fmt: skip
+_TEXTS = (".txt",)
 _URL = re.compile(r"[a-z][a-z0-9+.-]+:(//|.*base64,)", re.I)  # "C:\" has one letter
 
 
@@ -131,11 +132,12 @@ def _groups(kind: str | None) -> list[tuple[str, tuple[str, ...]]]:
     """Return what a folder is searched for, in turn: a noun, and the ends of names."""
     if kind == "picture":
         return [("picture", _PICTURES)]
-    from keras_saliency._inputs import reading
+    from keras_saliency._inputs.reading import SUFFIXES
 
     if kind is not None:
-        return [("file", reading.suffixes(kind))]
-    return [("picture", _PICTURES), ("file", reading.suffixes(None))]
+        return [("file", (*SUFFIXES[kind], *_TEXTS * (kind == "tokens")))]
+    others = {suffix for suffixes in SUFFIXES.values() for suffix in suffixes}
+    return [("picture", _PICTURES), ("file", (*sorted(others), *_TEXTS))]
 
 
 def _matching(pattern: str, verb: str, out: Path) -> list[str]:
