@@ -263,11 +263,12 @@ def _calls(
 
     for part in _parts(text, what, error):
         match = _CALL.fullmatch(part)
-        assert match is not None  # by `_parts`
-        name, options = match["name"], match["options"]
+        if match is None:
+            raise _no_list(text, what, error)
+        name, options = match["name"], match["options"] or ""
         if " " in name and (error is not MethodError or resolve(name, names()) is None):
             raise _no_list(text, what, error)
-        line = f"f({options or ''})"
+        line = f"f({options})"
         try:
             call: Any = ast.parse(line, mode="eval").body
             if (

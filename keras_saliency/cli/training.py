@@ -53,10 +53,10 @@ def add(verbs: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
+    for source in args.data:  # before Keras is imported
+        _check_source(source)
     from keras_saliency.fixation import model as presets
 
-    for source in args.data:
-        _check_source(source)
     preset = presets.find(args.preset)  # before anything that takes time
     learned = read(args.data, args.train_split, args.datasets)
     checked = read(args.data, args.val_split, args.datasets)
