@@ -104,6 +104,8 @@ def test_every_method_has_a_line():
 
 
 def test_a_method_of_its_own(capsys):
+    assert main(["methods", "Guided IG", "blur-ig", "input_t_gradient"]) == 0
+    assert capsys.readouterr().out.startswith("guided_integrated_gradients\n")
     assert main(["methods", "IG", "Grad-CAM++"]) == 0
     text = capsys.readouterr().out
     assert text.startswith("integrated_gradients\n  shows ")
