@@ -13,7 +13,6 @@ an oracle itself fails.
 
 from __future__ import annotations
 
-import argparse
 import gc
 import json
 import sys
@@ -25,11 +24,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import BACKENDS
-from benchmarks.measuring import describe_machine
+from benchmarks import BACKENDS, make_parser
+from benchmarks.measuring import Row, describe_machine, read_lines
 from benchmarks.studies import coverage_families as families
 from benchmarks.studies.coverage_families import FAMILIES, Family
-from benchmarks.worker_pool import JobFailed, Worker
+from benchmarks.workers import JobFailed, Worker
 
 LIMIT = 900.0  # seconds for one cell, the family's first included: it builds and compiles
 _SETTINGS = {  # small networks: threads and optimising compilers cost more than they save
@@ -39,17 +38,12 @@ _SETTINGS = {  # small networks: threads and optimising compilers cost more than
     "TF_NUM_INTRAOP_THREADS": "1",
 }
 
-Row = dict[str, Any]
-
 
 def main(argv: list[str] | None = None) -> int:
     """Run all cells that the file lacks."""
     from keras_saliency import methods
 
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.studies.coverage", description=__doc__
-    )
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = make_parser(".studies.coverage", __doc__)
     names = [one.name for one in FAMILIES]
     parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=list(BACKENDS))
     parser.add_argument("--families", nargs="+", choices=names, default=names, metavar="NAME")
@@ -73,10 +67,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def read(path: Path) -> list[Row]:
     """Return the rows of a file, later ones instead of earlier ones of the same cell."""
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines()
-    rows = (json.loads(line) for line in lines if line.strip())
+    rows = read_lines(path) if path.exists() else []
+    for row in rows:
+        if "found" in row:  # its name in older files
+            row["got"] = row.pop("found")
     return list({(r["backend"], r["family"], r["method"]): r for r in rows}.values())
 
 
@@ -213,7 +207,7 @@ def judged(model: Any, witness: Any, pixels: np.ndarray, name: str) -> Row:
         more = verdicts.finer(method) if few else None
         finer = None if more is None else explained(more)
     except KerasSaliencyError as error:
-        return {"verdict": "refused", "why": str(error), "found": error.got}
+        return {"verdict": "refused", "why": str(error), "got": error.got}
     except Exception as error:
         return {"verdict": "crash", "why": _short(error), "trace": traceback.format_exc()[-2000:]}
     row = {"layer": str(result.info["layer"])} if "layer" in result.info else {}

@@ -15,7 +15,6 @@ exits with 1 if anything failed.
 
 from __future__ import annotations
 
-import argparse
 import collections
 import os
 import random
@@ -33,6 +32,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import make_parser
 from keras_saliency._io.encoding import same
 from keras_saliency.errors import KerasSaliencyError
 
@@ -383,17 +383,14 @@ def steps_done(folder: Path) -> int:
 # ---------------------------------------------------------------------- all
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run both, print the counts, and return 1 if anything failed."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.studies.fuzz_storage", description=__doc__
-    )
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = make_parser(".studies.fuzz_storage", __doc__)
     parser.add_argument("--flips", type=int, default=400)
     parser.add_argument("--kills", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=("save", "archive", "training"))
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     warnings.simplefilter("ignore")
     total = collections.Counter[str]()
     with tempfile.TemporaryDirectory() as name:
