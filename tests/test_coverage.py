@@ -9,9 +9,9 @@ import pytest
 from keras import layers
 
 from benchmarks import measuring
-from benchmarks.studies import coverage, coverage_families, coverage_verdicts, tables
+from benchmarks.studies import coverage, coverage_families, coverage_oracles, tables
 from benchmarks.studies.coverage_families import Family
-from benchmarks.studies.coverage_oracles import Wrong
+from benchmarks.studies.coverage_witness import Wrong
 from keras_saliency import errors, explain
 from keras_saliency._inputs.preprocessing import Preprocess
 
@@ -133,7 +133,7 @@ def explained(small):
 
     def run(name):
         if name not in known:
-            method = coverage_verdicts.method(name, small["witness"])
+            method = coverage_oracles.method(name, small["witness"])
             preprocess = Preprocess(None, name="none")
             known[name] = explain(small["model"], small["pixels"], method, preprocess=preprocess)
         return known[name]
@@ -183,14 +183,14 @@ def without_findings(result):
 def test_a_planted_wrong_map_is_rejected(reason, small, explained):
     name, change = PLANTED[reason]
     result = explained(name)
-    coverage_verdicts.check(name, result, small["witness"])
+    coverage_oracles.check(name, result, small["witness"])
     with pytest.raises(Wrong, match=f"^{reason}"):
-        coverage_verdicts.check(name, without_findings(change(result)), small["witness"])
+        coverage_oracles.check(name, without_findings(change(result)), small["witness"])
 
 
 def test_a_reported_gap_is_a_finding(small, explained):
     reported = replace(scaled(explained("idgi"), 0.5), checks=({"findings": ("misses it",)},))
-    coverage_verdicts.check("idgi", reported, small["witness"])
+    coverage_oracles.check("idgi", reported, small["witness"])
 
 
 class _Text(layers.Layer):
@@ -252,12 +252,12 @@ def many():
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_that_is_no_map_on_the_way_is_rejected(name, many):
     if not LAYERS[name]:
-        coverage_verdicts._layer(name, many, ())
+        coverage_oracles._layer(name, many, ())
         return
     with pytest.raises(Wrong, match=LAYERS[name]):
-        coverage_verdicts._layer(name, many, ())
+        coverage_oracles._layer(name, many, ())
     if name == "early":  # it may be, if that is reported
-        coverage_verdicts._layer(name, many, (f"layer {name!r} is early: 60% of the kernels",))
+        coverage_oracles._layer(name, many, (f"layer {name!r} is early: 60% of the kernels",))
 
 
 def test_watching_leaves_the_network_as_it_was(many):
