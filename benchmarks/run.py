@@ -69,7 +69,7 @@ class Runner:
         """Return a row a contender: its times, or why there are none."""
         entered = self._entered(case)
         later = self._cases[self._cases.index(case) :]
-        self._pool.keep({one for each in later for one in self._entered(each)})
+        self._pool.end_all_but({one for each in later for one in self._entered(each)})
         results = {one: self._row(case, one) for one in entered}
         self._each(results, lambda one, row: row.update(self._prepare(case, one)))
         self._compare(case, results)

@@ -179,7 +179,7 @@ class WorkerPool:
         self.import_seconds[contender] = started["import_seconds"]
         return worker
 
-    def keep(self, needed: Iterable[Contender]) -> None:
+    def end_all_but(self, needed: Iterable[Contender]) -> None:
         """End all other processes: memory is what runs out first."""
         for contender in self._workers.keys() - set(needed):
             self._workers.pop(contender).close()
@@ -188,7 +188,7 @@ class WorkerPool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.keep(())
+        self.end_all_but(())
 
 
 # ------------------------------------------------------------------------- in a contender's process

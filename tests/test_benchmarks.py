@@ -124,7 +124,7 @@ class Pool:
     def __init__(self, replies):
         self.replies, self.asked, self.import_seconds = replies, [], {}
 
-    def keep(self, needed):
+    def end_all_but(self, needed):
         self.import_seconds = dict.fromkeys(needed, 1.5)
 
     def do(self, contender, job, **given):

@@ -185,7 +185,7 @@ def python_for(package: str | None, folder: Path = FOLDER) -> Path:
         folder: Where environments are; one that is missing is made.
 
     Raises:
-        NotInstalled: pip failed; the message is what it said.
+        NotInstalled: pip failed; the message is its own.
     """
     here = Path(sys.executable)
     if package is None or importlib.util.find_spec(package) is not None:
