@@ -24,14 +24,10 @@ import venv
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmarks import BACKENDS
-
-if TYPE_CHECKING:
-    from benchmarks.networks import Subject
 
 OURS, BY_HAND = "keras-saliency", "by hand"
 _KERAS = "Keras model"
@@ -55,7 +51,7 @@ class Entry:
     again: Callable[[], np.ndarray] | None = None
 
 
-MakeEntry = Callable[[str, "Subject"], Entry]  # method, network with pictures
+MakeEntry = Callable[..., Entry]  # (method, subject), None where the method brings its own network
 
 
 @dataclass(frozen=True)

@@ -68,8 +68,8 @@ def saved(room: Path) -> dict[str, Read]:
     extra = {"vector": np.arange(70.0), "small": np.float32(0.1), "pair": (1, float("nan"))}
     replace(result, info={**result.info, **extra}).save(room / "explanation")
     ks.predict_fixations(pictures(1)[0]).save(room / "prediction")
-    names = {"methods": ["gradient", "grad_cam"], "metrics": ["sparseness"], "preprocess": None}
-    ks.compare(net, pictures(2), **names).save(room / "comparison")
+    chosen: dict[str, Any] = {"methods": ["gradient", "grad_cam"], "metrics": ["sparseness"]}
+    ks.compare(net, pictures(2), preprocess=None, **chosen).save(room / "comparison")
     readers: dict[str, Read] = {
         "explanation": read_explanation,
         "prediction": lambda place: _fields(ks.FixationPrediction.load(place)),
@@ -227,7 +227,7 @@ def kill_archives(room: Path, count: int, drawn: random.Random) -> Counter[str]:
 def kill_trainings(room: Path, count: int, drawn: random.Random) -> Counter[str]:
     """Kill a training of a fixation model again and again; then it must end as one never killed."""
     true, result = train(room / "true"), Counter[str]()
-    out, before = room / "out", ()
+    out, before = room / "out", steps_done(room / "out")
     for _ in range(count):
         _killed(_TRAINER, [out], drawn.uniform(0.1, 1.2))
         try:
