@@ -51,7 +51,12 @@ OTHERS = {
         "jax.lax:padtype_to_pads": ["in_shape", "window_shape", "window_strides", "padding"],
         "jax:make_user_context": [],
     },
-    "tensorflow": {},
+    "tensorflow": {
+        "tensorflow.python.eager.record:record_operation": [
+            "op_type", "output_tensors", "input_tensors", "backward_function",
+        ],
+        "tensorflow.python.eager.record:stop_recording": [],
+    },
     "torch": {
         "torch.fx.experimental.proxy_tensor:make_fx": ["f"],
         "torch.utils._python_dispatch:TorchDispatchMode": [],

@@ -301,6 +301,16 @@ def test_nothing_that_is_known_of_a_model_keeps_it_alive():
     assert gone() is None
 
 
+@pytest.mark.parametrize("method", ["lrp", "deep_lift", "guided_backprop", "full_grad"])
+def test_no_rule_keeps_a_model_alive(method):
+    model = keras.Sequential([L.Input((6, 6, 3)), L.Conv2D(2, 3, activation="relu"), L.Flatten()])
+    explain(model, _x()[:, :6, :6], method, target=1)
+    gone = weakref.ref(model.layers[0])
+    del model
+    gc.collect()
+    assert gone() is None
+
+
 class Settings:
     power = 1.0
 

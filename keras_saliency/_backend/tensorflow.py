@@ -12,6 +12,11 @@ import tensorflow as tf
 
 from keras_saliency._backend import not_differentiable, switched, values_of
 
+try:  # tf.custom_gradient does the same, and in a graph holds model and graph for ever
+    from tensorflow.python.eager import record
+except ImportError:
+    record = None
+
 COMPILES = True
 FOLDS = True
 READS_ARE_APART = True  # who writes to a variable that was read writes into a new buffer
@@ -158,12 +163,17 @@ def vjp(function: Callable[..., Any], *inputs: Any) -> tuple[Any, Callable[[Any]
 def redirect(output: Any, inputs: Any, backward: Callable[[Any], Any]) -> Any:
     """Return ``output``, whose gradient reaches ``inputs`` as ``backward(upstream)``, a tuple."""
     output = tf.stop_gradient(output)
+    if record is None:
 
-    @tf.custom_gradient
-    def through(*inputs):
-        return tf.identity(output), lambda upstream: tuple(backward(upstream))
+        @tf.custom_gradient
+        def through(*inputs):
+            return tf.identity(output), lambda upstream: tuple(backward(upstream))
 
-    return through(*inputs)
+        return through(*inputs)
+    with record.stop_recording():
+        result = tf.identity(output)
+    record.record_operation("redirect", [result], list(inputs), backward)
+    return result
 
 
 def ancestors(
