@@ -43,50 +43,6 @@ def test_the_import_test_can_fail():
     assert "keras" in _loaded("from keras_saliency import explain; import keras")
 
 
-def test_the_import_sets_no_backend():
-    code = "import os, keras_saliency as k; k.explain; print(os.environ.get('KERAS_BACKEND'))"
-    env = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
-    run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env, cwd=ROOT
-    )
-    assert run.stdout.strip() == "None"
-
-
-@pytest.mark.parametrize(
-    ("chosen", "hidden", "message"),
-    [
-        ("tensorflow", ["tensorflow"], "export KERAS_BACKEND="),
-        ("theano", [], "'theano', selected by KERAS_BACKEND, is not one of"),
-        (None, ["tensorflow"], "selected by Keras' default, is not installed"),
-        ("jax", ["jax", "tensorflow", "torch"], "Installed: none. Install one: pip install jax"),
-    ],
-)
-def test_a_missing_backend_is_explained(tmp_path, chosen, hidden, message):
-    code = f"""
-import importlib.util, sys
-find = importlib.util.find_spec
-importlib.util.find_spec = lambda name, *a: None if name in {hidden!r} else find(name, *a)
-from keras_saliency.pretrained import efficientnet_lite0
-try:
-    efficientnet_lite0()
-except ValueError as error:
-    print(type(error).__name__, error, 'keras' in sys.modules)
-"""
-    env = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
-    env["KERAS_HOME"] = str(tmp_path)
-    if chosen:
-        env["KERAS_BACKEND"] = chosen
-    run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=env, check=False, cwd=ROOT
-    )
-    assert run.stdout.startswith("BackendError"), run.stderr
-    assert message in run.stdout
-    assert run.stdout.strip().endswith(
-        "False"
-    )  # Keras was not imported, its keras.json not written
-    assert not list(tmp_path.iterdir())
-
-
 def _lint(root: Path) -> subprocess.CompletedProcess:
     command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()"]
     return subprocess.run(
