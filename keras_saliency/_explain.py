@@ -9,7 +9,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypedDict, Unpack, overload
 
 import numpy as np
 
@@ -37,11 +37,24 @@ _READ = "help(keras_saliency.explain)"
 _TOP_CLASS = targets.TopClass()
 
 
-@overload
+class Options(TypedDict, total=False):
+    """The options of every explanation, which `explain` documents."""
+
+    preprocess: Preprocessing
+    batch_size: BatchSize
+    seed: int
+    kind: KindName | None
+
+
+Joint = list[str] | tuple[str, ...] | Literal["all"]  # several inputs, explained together
+MethodLike = str | Method | type[Method]
+
+
+@overload  # in full, for editors that complete by the first form and read no TypedDict (Jedi)
 def explain(
     model: KerasModel,
     image: ModelInputs,
-    method: str | Method | type[Method] = ...,
+    method: MethodLike = ...,
     *,
     target: TargetLike = ...,
     preprocess: Preprocessing = ...,
@@ -56,14 +69,11 @@ def explain(
 def explain(  # type: ignore[overload-overlap]
     model: KerasModel,
     image: ModelInputs,
-    method: str | Method | type[Method] = ...,
+    method: MethodLike = ...,
     *,
     target: TargetLike = ...,
-    preprocess: Preprocessing = ...,
-    batch_size: BatchSize = ...,
-    seed: int = ...,
-    kind: KindName | None = ...,
-    inputs: list[str] | tuple[str, ...] | Literal["all"],
+    inputs: Joint,
+    **options: Unpack[Options],
 ) -> JointExplanation: ...
 
 
@@ -71,14 +81,11 @@ def explain(  # type: ignore[overload-overlap]
 def explain(
     model: KerasModel,
     image: ModelInputs,
-    method: str | Method | type[Method] = ...,
+    method: MethodLike = ...,
     *,
     target: TargetLike = ...,
-    preprocess: Preprocessing = ...,
-    batch_size: BatchSize = ...,
-    seed: int = ...,
-    kind: KindName | None = ...,
     inputs: str,
+    **options: Unpack[Options],
 ) -> Explanation: ...
 
 
@@ -86,21 +93,18 @@ def explain(
 def explain(
     model: KerasModel,
     image: ModelInputs,
-    method: str | Method | type[Method] = ...,
+    method: MethodLike = ...,
     *,
     target: Sequence[targets.Target | Callable[[Any], Any]],
-    preprocess: Preprocessing = ...,
-    batch_size: BatchSize = ...,
-    seed: int = ...,
-    kind: KindName | None = ...,
     inputs: str | None = ...,
+    **options: Unpack[Options],
 ) -> list[Explanation]: ...
 
 
 def explain(  # type: ignore[misc]
     model: KerasModel,
     image: ModelInputs,
-    method: str | Method | type[Method] = "gradient",
+    method: MethodLike = "gradient",
     *,
     target: TargetLike = None,
     preprocess: Preprocessing = "auto",
