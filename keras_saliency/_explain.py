@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import functools
-import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +14,8 @@ import numpy as np
 from keras_saliency import methods, targets
 from keras_saliency._engine import weights
 from keras_saliency._engine.engine import Engine
-from keras_saliency._engine.micro_batches import BatchSize
+from keras_saliency._engine.micro_batches import BatchSize, check_batch_size
+from keras_saliency._engine.together import sharing
 from keras_saliency._graph.adapter import Adapter
 from keras_saliency._graph.configuration import KerasModel
 from keras_saliency._graph.model_cache import ModelCache
@@ -28,9 +27,10 @@ from keras_saliency._inputs.preprocessing import Preprocessing
 from keras_saliency._io.encoding import plain
 from keras_saliency._results import checks, provenance
 from keras_saliency._results.explanation import Explanation
-from keras_saliency._results.joint import JointExplanation
+from keras_saliency._results.joint import JointExplanation, by_input
 from keras_saliency.errors import MethodError, _arguments
 from keras_saliency.methods import Attribution, Method
+from keras_saliency.targets import Target
 from keras_saliency.targets.base import TargetLike
 
 _READ = "help(keras_saliency.explain)"
@@ -95,7 +95,7 @@ def explain(
     image: ModelInputs,
     method: MethodLike = ...,
     *,
-    target: Sequence[targets.Target | Callable[[Any], Any]],
+    target: Sequence[Target | Callable[[Any], Any]],
     inputs: str | None = ...,
     **options: Unpack[Options],
 ) -> list[Explanation]: ...
@@ -174,18 +174,38 @@ def explain(  # type: ignore[misc]
         raise chosen.not_for(batch.kind)
     several = targets.several(target) if isinstance(target, list | tuple) else None
     first = _TOP_CLASS if target is None else several[0] if several else targets.get(target)
-    engines = [Engine(adapter, first, batch, batch_size)]
-    if several is not None:  # all are checked before any is run
-        engines += [engines[0].with_target(one) for one in several[1:]]
+    engine = Engine(adapter, first, batch, batch_size)
+    run = functools.partial(
+        attributed, adapter, batch, method=chosen, seed=seed, batch_size=batch_size
+    )
+    if several is None:
+        wholes = [run(engine, started=started, options=options)]
+    else:
+        wholes = _of_several(adapter, several, engine, chosen, run)
     results: list[Any] = []
-    for engine in engines:
-        whole = attributed(adapter, batch, engine, chosen, seed, batch_size, started, options)
+    for whole in wholes:
         for row, check in enumerate(whole.checks):
             for finding in check["findings"]:
                 warnings.warn(f"picture {row}: {finding}", stacklevel=2)
         results.append(by_input(whole, batch, chosen) if batch.parts else whole)
-        started = time.perf_counter()
     return results[0] if several is None else results
+
+
+def _of_several(
+    adapter: Adapter, several: list[Target], engine: Engine, method: Method, run: Any
+) -> list[Explanation]:
+    """Return the explanation of each target, all on one state of the model's weights."""
+
+    def each(attempt: int) -> list[Explanation]:
+        if attempt:  # another thread changes the model
+            adapter.cache.forget()
+        # A method of the user's may change the model between two targets. All targets are checked
+        # before any is explained.
+        own = _is_own(method)
+        engines = sharing(engine, several) if own else [*map(engine.with_target, several)]
+        return [run(one, started=time.perf_counter()) for one in engines]
+
+    return weights.consistently(adapter.model, each)[0]
 
 
 @functools.lru_cache
@@ -299,37 +319,6 @@ def attributed(
         },
         model_sha256=digest,
     )
-
-
-def by_input(whole: Explanation, batch: Batch, method: Method) -> JointExplanation:
-    """Return the explanation of several inputs together as one of each."""
-    parts: dict[str, Explanation] = {}
-    for name, its in batch.apart(np.asarray(whole.attributions)[..., None]).items():
-        part = (batch.parts or {})[name]
-        parts[name] = dataclasses.replace(
-            whole,
-            values=method.to_map(its).astype(np.float32, copy=False),
-            attributions=part.kind.as_given(its.astype(np.float32, copy=False)),
-            pictures=part.originals,
-            geometries=part.geometries,
-            info={**whole.info, "kind": part.kind.name, **part.facts},
-        )
-    return JointExplanation(parts)
-
-
-def check_batch_size(batch_size: Any) -> BatchSize:
-    """Return a number of pictures as Python's int, or ``"auto"``.
-
-    Raises:
-        MethodError: It is neither ``"auto"`` nor a whole number above 0.
-    """
-    if type(batch_size) is int and 0 < batch_size <= sys.maxsize:
-        return batch_size
-    if isinstance(batch_size, str) and batch_size == "auto":
-        return "auto"
-    fix = "Leave it at 8, or pass 'auto'."
-    whole = _arguments.integer(batch_size, "batch_size", MethodError, _READ, fix=fix)
-    return min(whole, sys.maxsize)  # all at once
 
 
 def check_seed(seed: Any) -> int:

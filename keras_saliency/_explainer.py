@@ -13,15 +13,13 @@ import numpy as np
 
 from keras_saliency import methods, targets
 from keras_saliency._engine.engine import Engine
-from keras_saliency._engine.micro_batches import BatchSize
+from keras_saliency._engine.micro_batches import BatchSize, check_batch_size
 from keras_saliency._explain import (
     Joint,
     MethodLike,
     Options,
     adapted,
     attributed,
-    by_input,
-    check_batch_size,
     check_seed,
     explain,
 )
@@ -36,7 +34,7 @@ from keras_saliency._inputs.preprocessing import Preprocessing
 from keras_saliency._results import archive, provenance
 from keras_saliency._results.archive import Archive, Record
 from keras_saliency._results.explanation import Explanation
-from keras_saliency._results.joint import JointExplanation
+from keras_saliency._results.joint import JointExplanation, by_input
 from keras_saliency.errors import ImageError, ModelError, SaveError, TargetError
 from keras_saliency.methods import Method
 from keras_saliency.targets import Class, Target

@@ -53,7 +53,6 @@ def configured_backend() -> tuple[str, str]:
         named = json.loads(file.read_text(encoding="utf-8")).get("backend")
     except (OSError, ValueError, AttributeError):
         named = None
-    # Keras writes its default into the file by itself, so "tensorflow" there need not be a choice.
     return (named, str(file)) if isinstance(named, str) else ("tensorflow", "Keras' default")
 
 
@@ -77,6 +76,8 @@ def choose_backend() -> tuple[str, str]:
         return name, source
     if source == "KERAS_BACKEND" or not installed or "keras" in sys.modules:
         raise _cannot_import(name, source)
+    # Keras itself writes "tensorflow" into keras.json on its first import.
+    source = "Keras' default" if name == "tensorflow" else source
     return installed[0], f"{source} names {name!r}, which is not installed"
 
 

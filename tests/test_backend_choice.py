@@ -60,7 +60,7 @@ def test_an_installed_backend_is_used_and_reported_once(tmp_path, hidden, used, 
     run = _run(code, tmp_path, hidden=hidden)
     assert run.stdout.split()[:2] == [used, "False"], run.stderr
     assert run.stderr.count("\n") == 1
-    assert f"names 'tensorflow', which is not installed: using {used}." in run.stderr
+    assert f"Keras' default names 'tensorflow', which is not installed: using {used}." in run.stderr
     assert "Set KERAS_BACKEND to choose" in run.stderr
 
 

@@ -244,8 +244,9 @@ def _scores(
         with gradients.in_sight():  # a target's rectifiers are not the model's
             size = tuple(images.shape[1:-1])
             scores, aux = target.scores(Outputs(raw, pick, size), target_args)
-        check_scores(scores, images)
-        return precise(scores, images), aux
+        for one in keras.tree.flatten(scores):
+            check_scores(one, images)
+        return keras.tree.map_structure(lambda one: precise(one, images), scores), aux
 
     def precise(tensor, images):  # half precision is too coarse for a softmax or a sum
         return tensor if tensor.dtype == images.dtype else ops.cast(tensor, images.dtype)
