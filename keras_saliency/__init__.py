@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from keras_saliency._imports import attach, moved, settle_backend
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from keras_saliency import (
@@ -86,7 +86,7 @@ __all__ = [
     "testing",
 ]
 
-# Until version 0.2, under the old name, with a DeprecationWarning.
+# Until version 0.3, under the old name, with a DeprecationWarning.
 _MOVED = {
     "archive": "_results.archive",
     "boxes": "_inputs.geometry",

@@ -198,6 +198,9 @@ def renamed(package: str, names: Mapping[str, tuple[str, str]]) -> Callable[[str
     return get
 
 
+MOVED_UNTIL = "0.3"  # the version that drops the old names of modules
+
+
 class _Moved(ModuleType):
     """A module under its old name: the new one, with a warning for each use."""
 
@@ -209,7 +212,7 @@ class _Moved(ModuleType):
         if name.startswith("__"):  # Python and its tools look at every module
             raise AttributeError(name)
         value = getattr(importlib.import_module(self._new), name)
-        message = f"{self.__name__}.{name} has moved; this name goes with version 0.2."
+        message = f"{self.__name__}.{name} has moved; this name goes with version {MOVED_UNTIL}."
         warnings.warn(message, DeprecationWarning, stacklevel=2)
         return value
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import keras_saliency
-from keras_saliency import errors, methods, plot, pretrained
+from keras_saliency import _imports, errors, methods, plot, pretrained
 
 pytestmark = pytest.mark.any_backend  # processes of their own
 
@@ -182,6 +183,28 @@ def test_an_old_name_still_works_and_warns(old, new):
         assert getattr(methods, old) is getattr(methods, new)
     with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
         methods.Nothing  # noqa: B018
+
+
+def _numbers(version):
+    return tuple(map(int, version.split(".")[:2]))
+
+
+def test_old_names_go_with_the_version_that_their_warning_names():
+    """Raise the version and this fails: then the tables are emptied."""
+    ends = [_imports.MOVED_UNTIL, *(version for _, version in methods._RENAMED.values())]
+    for end in ends:
+        assert _numbers(keras_saliency.__version__) < _numbers(end)
+    with pytest.warns(DeprecationWarning, match=rf"goes with {ends[-1]}"):
+        methods.Rise  # noqa: B018
+    with pytest.warns(DeprecationWarning, match=rf"goes with version {ends[0]}"):
+        importlib.import_module("keras_saliency.layers").tree  # noqa: B018
+
+
+def test_the_version_is_the_same_everywhere():
+    version = keras_saliency.__version__
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
+    headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert version in headings[:2]  # "Unreleased" may stand above it
 
 
 SPELLINGS = {
