@@ -169,19 +169,28 @@ def explain(  # type: ignore[misc]
     batch_size, seed = check_batch_size(batch_size), check_seed(seed)
     chosen, options = _named(method) if type(method) is str else (methods.get(method), None)
     adapter = adapted(model, chosen, preprocess)
-    batch = prepare(adapter, image, preprocess, kind, inputs)
-    if batch.kind.name not in chosen.kinds:
-        raise chosen.not_for(batch.kind)
     several = targets.several(target) if isinstance(target, list | tuple) else None
     first = _TOP_CLASS if target is None else several[0] if several else targets.get(target)
-    engine = Engine(adapter, first, batch, batch_size)
-    run = functools.partial(
-        attributed, adapter, batch, method=chosen, seed=seed, batch_size=batch_size
-    )
-    if several is None:
-        wholes = [run(engine, started=started, options=options)]
+
+    def made(attempt: int) -> tuple[Batch, list[Explanation]]:
+        if attempt:  # another thread changes the model
+            adapter.cache.forget()
+        adapter.state = weights.held(adapter.model)
+        batch = prepare(adapter, image, preprocess, kind, inputs)
+        if batch.kind.name not in chosen.kinds:
+            raise chosen.not_for(batch.kind)
+        engine = Engine(adapter, first, batch, batch_size)
+        run = functools.partial(
+            attributed, adapter, batch, method=chosen, seed=seed, batch_size=batch_size
+        )
+        if several is None:
+            return batch, [run(engine, started=started, options=options)]
+        return batch, _of_several(adapter, several, engine, chosen, run)
+
+    if adapter.embeds and _is_own(chosen):  # its vectors are made of the weights as well
+        batch, wholes = weights.consistently(adapter.model, made)[0]
     else:
-        wholes = _of_several(adapter, several, engine, chosen, run)
+        batch, wholes = made(0)
     results: list[Any] = []
     for whole in wholes:
         for row, check in enumerate(whole.checks):
