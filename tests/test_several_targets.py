@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import keras
 import numpy as np
 import pytest
@@ -11,7 +13,6 @@ from keras_saliency import errors, explain, methods, targets
 from keras_saliency._engine import engine as engines
 from keras_saliency._engine import micro_batches, together
 
-FORWARD = ("scores", "activations", "scores of activations", "layer gradient")
 _SHARED = {
     "grad_cam": methods.GradCam(),
     "layer_cam": methods.LayerCam(layer="first"),
@@ -30,6 +31,13 @@ _ALONE = {
     "lrp": methods.LRP(),
     "input_x_gradient": methods.InputXGradient(),
 }
+
+
+_SEGMENTS = pytest.mark.skipif(find_spec("skimage") is None, reason="needs scikit-image")
+SHARED = [
+    pytest.param(name, marks=_SEGMENTS) if "segments" in vars(one) else name
+    for name, one in _SHARED.items()
+]
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +97,7 @@ def _same(one, other):
     assert one.info["method"] == other.info["method"]
 
 
-@pytest.mark.parametrize("name", [*_SHARED, *_ALONE])
+@pytest.mark.parametrize("name", [*SHARED, *_ALONE])
 def test_each_explanation_is_that_of_its_target_alone(model, pictures, name):
     method, each = {**_SHARED, **_ALONE}[name], _targets()
     found = explain(model, pictures, method, target=each, batch_size=2)
@@ -101,7 +109,7 @@ def test_each_explanation_is_that_of_its_target_alone(model, pictures, name):
 
 
 @pytest.mark.any_backend
-@pytest.mark.parametrize("name", _SHARED)
+@pytest.mark.parametrize("name", SHARED)
 def test_the_model_runs_as_often_as_for_one_target(model, pictures, runs, name):
     each = [targets.Class([1, 0, 4]), targets.Margin(2, 3), targets.Class(2)]
     explain(model, pictures, _SHARED[name], target=each)  # what is found once
