@@ -54,7 +54,8 @@ def test_several_inputs_of_each_row_together(model, rows, inputs):
                 one[name].attributions, alone[name].attributions, rtol=1e-4, atol=1e-6
             )
             np.testing.assert_array_equal(one[name].pictures[0], alone[name].pictures[0])
-        np.testing.assert_allclose(one.scores, alone.scores, rtol=1e-5)
+        # Sums of float32 terms near 1, which cancel.
+        np.testing.assert_allclose(one.scores, alone.scores, rtol=1e-5, atol=1e-7)
 
 
 def test_one_input_by_its_name(model, rows, tmp_path):
