@@ -91,6 +91,35 @@ def test_a_saturated_probability():
     assert said(model, X[:, :4, :4], "gradient")[1] == ["", ""]
 
 
+@pytest.mark.parametrize(
+    ("score", "said_"),
+    [
+        ("overlap", "an overlap is flat where boxes do not meet or are clipped"),
+        ("similarity", "an overlap is flat"),
+        ("box", "a box that the model clips or rounds does not move"),
+        ("probability", "probabilities saturate"),
+    ],
+)
+def test_a_flat_score_of_a_detection_is_explained_as_what_it_is(score, said_):
+    """Boxes and classes are constants here, whatever the picture."""
+    picture = keras.Input((8, 8, 1))
+    flat = layers.Flatten()(picture)
+    corners = keras.initializers.Constant([1.0, 1.0, 6.0, 6.0])
+    boxes = layers.Dense(4, kernel_initializer="zeros", bias_initializer=corners)(flat)
+    boxes = layers.Reshape((1, 4))(boxes)
+    classes = layers.Reshape((1, 2))(layers.Dense(2, kernel_initializer="zeros")(flat))
+    model = keras.Model(picture, {"boxes": boxes, "classes": layers.Softmax()(classes)})
+    box = {"edge": "top"} if score == "box" else {}
+    target = targets.Detection(
+        boxes="boxes", classes="classes", box=(1, 1, 7, 7), class_=1, score=score, **box
+    )
+    found, told = said(model, X[:1, :8, :8], "gradient", target=target)
+    assert not found.values.any()
+    assert said_ in told[0]
+    assert ("probabilities" in told[0]) == (score == "probability")
+    assert "score='logit'" in told[0]
+
+
 @pytest.mark.parametrize("method", [methods.Occlusion(window=4, stride=4)], ids=str)
 def test_nothing_changes_the_score(method):
     model = keras.Sequential([keras.Input((16, 16, 1)), layers.Flatten(), layers.Dense(2)])

@@ -208,7 +208,7 @@ def test_what_cannot_be_used_is_refused(metric):
         ("mu_fidelity", {"grid_size": 13}, "from 2 to 12"),
         ("mu_fidelity", {"subset": 0.0}, "in cells"),
         ("mu_fidelity", {"subset": 1.0}, "from 1 to 63"),
-        ("infidelity", {"perturbation": "cubes"}, "'square', 'gaussian'"),
+        ("infidelity", {"perturbation": "cubes"}, "'square', 'subset', 'gaussian'"),
         (
             "infidelity",
             {"perturbation": "gaussian"},

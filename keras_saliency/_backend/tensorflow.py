@@ -132,21 +132,27 @@ def value_and_grad(function: Callable[..., Any], variables: Variables) -> Callab
 
     def run(scope, x, *rest):
         # Weights are not watched, so their gradients are never part of the graph.
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
+        with tf.GradientTape(watch_accessed_variables=False, persistent=True) as tape:
             tape.watch(tf.nest.flatten(x))
             with scope():
                 scores, aux = function(x, *rest)
-            total = tf.reduce_sum(scores)
-        gradients = tape.gradient(total, tf.nest.flatten(x))
-        if all(one is None for one in gradients):
-            raise not_differentiable()
-        gradients = [
-            tf.zeros_like(given) if one is None else one
-            for given, one in zip(tf.nest.flatten(x), gradients, strict=True)
-        ]
-        return scores, aux, tf.nest.pack_sequence_as(x, gradients)
+            totals = tf.nest.map_structure(tf.reduce_sum, scores)
+        if isinstance(totals, tuple):
+            return scores, aux, tuple(_gradient(tape, one, x) for one in totals)
+        return scores, aux, _gradient(tape, totals, x)
 
     return _compile(run, variables)
+
+
+def _gradient(tape: Any, total: Any, x: Any) -> Any:
+    gradients = tape.gradient(total, tf.nest.flatten(x))
+    if all(one is None for one in gradients):
+        raise not_differentiable()
+    gradients = [
+        tf.zeros_like(given) if one is None else one
+        for given, one in zip(tf.nest.flatten(x), gradients, strict=True)
+    ]
+    return tf.nest.pack_sequence_as(x, gradients)
 
 
 def vjp(function: Callable[..., Any], *inputs: Any) -> tuple[Any, Callable[[Any], Any]]:
