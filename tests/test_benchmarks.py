@@ -27,9 +27,9 @@ def maps():
 
 
 def test_answers_that_agree(maps):
-    found = answers.require(maps * 1.005, maps, "case")
-    assert found.cosine > 0.9999999
-    assert found.relative_l2 == pytest.approx(0.005)
+    result = answers.require(maps * 1.005, maps, "case")
+    assert result.cosine > 0.9999999
+    assert result.relative_l2 == pytest.approx(0.005)
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,8 @@ def test_another_backend_may_round_otherwise(maps):
 def test_drawn_answers_must_agree_as_two_draws_of_the_reference_do(maps):
     draw = np.random.default_rng(1).normal
     one, other, theirs, nobodys = (maps + draw(0, 0.7, maps.shape) for _ in range(4))
-    found = answers.compare("drawn", theirs, one, "", other)
-    assert found["least_cosine"] == pytest.approx(
+    result = answers.compare("drawn", theirs, one, "", other)
+    assert result["least_cosine"] == pytest.approx(
         answers.measure(other, one, "").cosine - answers.SPREAD
     )
     with pytest.raises(answers.Disagreement):
@@ -163,18 +163,18 @@ def test_who_fails_or_disagrees_gets_no_time(maps, tmp_path):
     )
     entered = contenders.chosen((BY_HAND, OURS, "captum"), ("jax", "torch"))
     case = Case("tiny", "gradient", 2)
-    found = {
+    result = {
         row["contender"]: row for row in Runner(pool, [case], entered, 32, tmp_path).rows(case, 3)
     }
-    assert list(found) == list(pool.replies)
-    ours = found["keras-saliency (torch)"]
+    assert list(result) == list(pool.replies)
+    ours = result["keras-saliency (torch)"]
     assert ours["rounds"] == [3.0] * 3
     assert ours["ratios"][BY_HAND] == {"q1": 1.5, "median": 1.5, "q3": 1.5}
-    assert found["keras-saliency (jax)"]["ratios"][BY_HAND]["median"] == 0.5
+    assert result["keras-saliency (jax)"]["ratios"][BY_HAND]["median"] == 0.5
     assert ours["agreement"]["with"] == "by hand (torch)"
     assert (ours["above_model_mb"], ours["import_seconds"]) == (20.0, 1.5)
-    assert "cosine -1.0" in found["captum (torch)"]["error"]
-    assert found["captum (torch, torch.nn)"]["error"].endswith("ValueError: no")
+    assert "cosine -1.0" in result["captum (torch)"]["error"]
+    assert result["captum (torch, torch.nn)"]["error"].endswith("ValueError: no")
     timed = {name for name, job in pool.asked if job == "call"}
     assert timed == {*list(pool.replies)[:5]}
 
@@ -243,9 +243,9 @@ def test_programs_by_hand(method, subject):
     """Every loop of every backend gives what explain() gives."""
     from benchmarks.contenders import handwritten, ours
 
-    reference, found = handwritten.entry(method, subject), ours.entry(method, subject)
+    reference, result = handwritten.entry(method, subject), ours.entry(method, subject)
     again = [reference.again()] if reference.again else []
-    answers.compare(found.terms, found.call(), reference.call(), method, *again)
+    answers.compare(result.terms, result.call(), reference.call(), method, *again)
     if again:
         assert np.linalg.norm(again[0] - reference.call()) > 0
     if BACKEND == "torch":
@@ -264,12 +264,12 @@ def test_a_small_run(tmp_path, capsys):
     words = ["run", "--quick", "--libraries", OURS, BY_HAND, "--backends", BACKEND]
     words += ["--methods", "grad_cam", "occlusion", "--json", str(file)]
     assert command.main(words) == 0, capsys.readouterr().out
-    found = rows.read([file])
-    assert len(found) == 4
-    for one in found.values():
+    result = rows.read([file])
+    assert len(result) == 4
+    for one in result.values():
         assert len(one["rounds"]) == 2
         assert one["above_model_mb"] >= 0
         assert one["first_seconds"] > 0
         assert one["machine"]["versions"]["keras"] == keras.__version__
     assert "failed or disagreed: 0" in capsys.readouterr().out
-    assert "tiny" in report.markdown(found.values())
+    assert "tiny" in report.markdown(result.values())

@@ -34,9 +34,9 @@ def row(contender, library, seconds, **more):
 
 @pytest.fixture
 def lines(tmp_path):
-    def write(name, *found):
+    def write(name, *result):
         path = tmp_path / name
-        path.write_text("".join(json.dumps(one) + "\n" for one in found))
+        path.write_text("".join(json.dumps(one) + "\n" for one in result))
         return str(path)
 
     return write
@@ -113,10 +113,10 @@ def test_a_file_without_its_marks_stays(text, tmp_path):
 
 
 def test_older_files_are_read():
-    found = rows.read([RESULTS / "warm-2cpu.jsonl"])
-    assert len(found) == 2 * 3 * 2 * 2
+    result = rows.read([RESULTS / "warm-2cpu.jsonl"])
+    assert len(result) == 2 * 3 * 2 * 2
     assert "| ResNet50 | gradient | 8 | 1465 | 1.03 (1.01–1.06) |" in report.markdown(
-        found.values()
+        result.values()
     )
 
 
@@ -174,7 +174,7 @@ def scored(network, method, hits, energy):
 
 
 def test_the_best_method_comes_first(tmp_path, capsys):
-    found = [
+    result = [
         scored("", "centre", 17.0, 0.6),
         scored("mobilenet_v2", "gradient", 16.0, 0.5),
         scored("squeezenet_v1_1", "gradient", 12.0, 0.25),
@@ -183,7 +183,7 @@ def test_the_best_method_comes_first(tmp_path, capsys):
         {"network": "mobilenet_v2", "method": "attention_rollout", "refused": "why"},
     ]
     rows_file, page = tmp_path / "rows.jsonl", tmp_path / "page.md"
-    rows_file.write_text("".join(json.dumps(one) + "\n" for one in found))
+    rows_file.write_text("".join(json.dumps(one) + "\n" for one in result))
     page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
     assert tables.main(["quality", str(rows_file), "--docs", str(page)]) == 0
     said = capsys.readouterr().out

@@ -356,7 +356,7 @@ def test_words_that_look_at_the_picture_are_no_places():
 
 
 def test_a_decoder_behind_a_bottleneck_has_no_places():
-    """What a dense layer between encoder and decoder does with places nobody can follow."""
+    """Behind a dense layer between encoder and decoder no position can be followed."""
     picture = keras.Input((12, 12, 3))
     x = kl.Conv2D(4, 3, strides=2, name="encoder", activation="tanh")(picture)
     x = kl.Reshape((6, 6, 2))(kl.Dense(72)(kl.Dense(4)(kl.Flatten()(x))))

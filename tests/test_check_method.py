@@ -48,9 +48,9 @@ class Writing(Squared):
     """Writes to the model that it is given."""
 
     def attribute(self, engine, seed):
-        found = super().attribute(engine, seed)
+        result = super().attribute(engine, seed)
         engine._adapter.model.layers[1].activation = lambda x: x - 1
-        return found
+        return result
 
 
 def squares(w, x):
@@ -136,11 +136,11 @@ def test_what_this_machine_cannot_run_is_skipped():
 
 
 def test_expected_failures_carry_their_reason():
-    expected = {"unsigned_is_non_negative": "the sign is kept on purpose", "batch_is_singles": "x"}
+    expected = {"unsigned_is_non_negative": "the sign stays on purpose", "batch_is_singles": "x"}
     (one,) = check_method(
         Signed(), laws="unsigned_is_non_negative", expected_failures=expected
     )  # the other is not run
-    assert (one.status, one.reason) == ("expected_failure", "the sign is kept on purpose")
+    assert (one.status, one.reason) == ("expected_failure", "the sign stays on purpose")
     assert isinstance(one.error, errors.LawError)
 
 

@@ -91,7 +91,7 @@ keras 3.15.1, keras-hub 0.32.0, torch 2.13.0.
 
 
 def test_the_page(tmp_path, capsys):
-    found = [
+    result = [
         row("ResNet", "grad_cam", "wrong", layer="conv4", why="layer conv4: it does not change "
             "with the picture"),
         row("VGG", "gradient", "ok"),
@@ -107,7 +107,7 @@ def test_the_page(tmp_path, capsys):
             "no rule."),
     ]  # fmt: skip
     rows_file, page = tmp_path / "rows.jsonl", tmp_path / "coverage.md"
-    rows_file.write_text("".join(json.dumps(one) + "\n" for one in found))
+    rows_file.write_text("".join(json.dumps(one) + "\n" for one in result))
     begin, end = report.BEGIN, report.END
     page.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
     assert tables.main(["coverage", str(rows_file), "--docs", str(page)]) == 1
@@ -141,10 +141,10 @@ def explained(small):
     return run
 
 
-def scaled(found, factor):
+def scaled(result, factor):
     """The same map and attributions, larger."""
-    more = None if found.attributions is None else found.attributions * np.float32(factor)
-    return replace(found, values=found.values * np.float32(factor), attributions=more)
+    more = None if result.attributions is None else result.attributions * np.float32(factor)
+    return replace(result, values=result.values * np.float32(factor), attributions=more)
 
 
 PLANTED = {
@@ -168,29 +168,29 @@ PLANTED = {
 }
 
 
-def with_its_error(found):
+def with_its_error(result):
     """Say truly how much of the score is missing."""
-    missed = abs(float(found.attributions.sum()) - float(found.scores[0]))
-    error = missed / abs(float(found.scores[0]))
-    return replace(found, checks=({**found.checks[0], "conservation_error": error},))
+    missed = abs(float(result.attributions.sum()) - float(result.scores[0]))
+    error = missed / abs(float(result.scores[0]))
+    return replace(result, checks=({**result.checks[0], "conservation_error": error},))
 
 
-def without_findings(found):
-    return replace(found, checks=({**found.checks[0], "findings": ()},))
+def without_findings(result):
+    return replace(result, checks=({**result.checks[0], "findings": ()},))
 
 
 @pytest.mark.parametrize("said", PLANTED)
 def test_a_planted_wrong_map_is_rejected(said, small, explained):
     name, change = PLANTED[said]
-    found = explained(name)
-    coverage_verdicts.check(name, found, small["witness"])
+    result = explained(name)
+    coverage_verdicts.check(name, result, small["witness"])
     with pytest.raises(Wrong, match=f"^{said}"):
-        coverage_verdicts.check(name, without_findings(change(found)), small["witness"])
+        coverage_verdicts.check(name, without_findings(change(result)), small["witness"])
 
 
-def test_a_gap_that_is_told_is_a_finding(small, explained):
-    told = replace(scaled(explained("idgi"), 0.5), checks=({"findings": ("misses it",)},))
-    coverage_verdicts.check("idgi", told, small["witness"])
+def test_a_gap_that_is_reported_is_a_finding(small, explained):
+    reported = replace(scaled(explained("idgi"), 0.5), checks=({"findings": ("misses it",)},))
+    coverage_verdicts.check("idgi", reported, small["witness"])
 
 
 class _Text(layers.Layer):
@@ -282,16 +282,16 @@ def test_what_is_raised(raised, verdict, small, monkeypatch):
         raise raised
 
     monkeypatch.setattr("keras_saliency.explain", fail)
-    found = coverage.judged(small["model"], small["witness"], small["pixels"], "gradient")
-    assert found["verdict"] == verdict
+    result = coverage.judged(small["model"], small["witness"], small["pixels"], "gradient")
+    assert result["verdict"] == verdict
 
 
 def test_a_wrong_map_gets_its_row(small, explained, monkeypatch):
     wrong = scaled(explained("gradient"), 2)
     monkeypatch.setattr("keras_saliency.explain", lambda *args, **options: wrong)
-    found = coverage.judged(small["model"], small["witness"], small["pixels"], "gradient")
-    assert found["verdict"] == "wrong"
-    assert found["why"].startswith("gradient: 1 ")
+    result = coverage.judged(small["model"], small["witness"], small["pixels"], "gradient")
+    assert result["verdict"] == "wrong"
+    assert result["why"].startswith("gradient: 1 ")
 
 
 def test_a_process_that_dies_is_a_crash(tmp_path, monkeypatch):

@@ -85,7 +85,7 @@ def test_shapes_rows_and_seeds(net, name):
         if not (net == "lone_signal" and "cam" in name)  # its dense layer weighs positions
     ],
 )
-def test_what_is_planted_is_found(net, name):
+def test_what_is_planted_is_located(net, name):
     model, x, block = _planted(net)
     options = {} if name != "expected_gradients" else {"references": np.zeros((2, *x.shape[1:]))}
     method = EVERY[name]
@@ -211,14 +211,14 @@ def test_recurrent_and_attending_models(name):
     keras.utils.set_random_seed(0)
     model = RECURRENT[name]()
     x = np.random.default_rng(0).normal(size=(1, *model.input_shape[1:])).astype("float32")
-    found = explain(model, x, "gradient", target=1).attributions
+    result = explain(model, x, "gradient", target=1).attributions
     draw = np.random.default_rng(1)
     for _ in range(4):
         place = tuple(int(draw.integers(n)) for n in x.shape)
         step = np.zeros_like(x)
         step[place] = 5e-3
         low, high = (float(model.predict(v, verbose=0)[0, 1]) for v in (x - step, x + step))
-        assert found[place] == pytest.approx((high - low) / 1e-2, abs=2e-3)
+        assert result[place] == pytest.approx((high - low) / 1e-2, abs=2e-3)
     e = explain(model, x, methods.IntegratedGradients(steps=40, baseline=0.0), target=1)
     assert e.checks[0]["completeness_error"] < 0.01
 
@@ -290,11 +290,11 @@ def test_words_of_two_texts_through_one_embedding():
     pooled = [L.GlobalAveragePooling1D()(embedding(one)) for one in (a, b)]
     model = keras.Model([a, b], L.Dense(2)(L.Concatenate()([L.Dense(3)(pooled[0]), pooled[1]])))
     x = {name: np.random.default_rng(k).integers(0, 9, (1, 5)) for k, name in enumerate("ab")}
-    found = explain(model, x, "gradient", target=1, inputs="b")
+    result = explain(model, x, "gradient", target=1, inputs="b")
     head = model.layers[-1].kernel
     wanted = np.asarray(keras.ops.convert_to_numpy(head))[3:, 1] / 5
-    np.testing.assert_allclose(found.attributions[0], np.tile(wanted, (5, 1)), rtol=1e-4)
-    assert found.info["input"] == "b"
+    np.testing.assert_allclose(result.attributions[0], np.tile(wanted, (5, 1)), rtol=1e-4)
+    assert result.info["input"] == "b"
     again = L.Flatten()(L.Embedding(9, 4)(a))[:, :4]
     twice = keras.Model(a, L.Dense(2)(L.Add()([pooled[0], again])))
     with pytest.raises(errors.ModelError, match="embedded 2 times"):
@@ -432,17 +432,17 @@ def test_the_laws_reject_their_mutants(monkeypatch):
 
     class Moved(methods.Gradient):
         def attribute(self, engine, seed):
-            found = super().attribute(engine, seed)
-            return type(found)(np.roll(found.values, found.values.shape[1] // 2, 1))
+            result = super().attribute(engine, seed)
+            return type(result)(np.roll(result.values, result.values.shape[1] // 2, 1))
 
     class Shared(methods.Gradient):
         def attribute(self, engine, seed):
-            found = super().attribute(engine, seed)
-            return type(found)(found.values + found.values.mean(0))
+            result = super().attribute(engine, seed)
+            return type(result)(result.values + result.values.mean(0))
 
     monkeypatch.setitem(EVERY, "gradient", Moved())
     with pytest.raises(AssertionError):
-        test_what_is_planted_is_found("signal", "gradient")
+        test_what_is_planted_is_located("signal", "gradient")
     monkeypatch.setitem(EVERY, "gradient", Shared())
     with pytest.raises(AssertionError):
         test_shapes_rows_and_seeds("volume", "gradient")

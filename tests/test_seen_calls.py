@@ -141,8 +141,8 @@ def test_deep_lift_sees_what_a_call_does(name):
 @pytest.mark.parametrize("method", [DEEP, methods.LRP("epsilon")], ids=["deep_lift", "lrp"])
 def test_a_call_is_as_a_graph(name, method):
     x = pictures(SHAPE)
-    found = explain(network(Block(EXACT[name])), x, method, target=1)
-    close(found.attributions, explain(graph(EXACT[name]), x, method, target=1).attributions)
+    result = explain(network(Block(EXACT[name])), x, method, target=1)
+    close(result.attributions, explain(graph(EXACT[name]), x, method, target=1).attributions)
 
 
 @pytest.mark.parametrize("name", EXACT)
@@ -202,8 +202,8 @@ def test_lrp_holds_the_divisor_of_a_norm_by_hand():
     other = network(layers.LayerNormalization(center=False, scale=False))
     weights = one.get_weights()
     other.set_weights([*weights[:2], *weights[4:]])
-    found, wanted = (explain(m, x, methods.LRP("epsilon"), target=0) for m in (one, other))
-    close(found.attributions, wanted.attributions, 1e-3)
+    result, wanted = (explain(m, x, methods.LRP("epsilon"), target=0) for m in (one, other))
+    close(result.attributions, wanted.attributions, 1e-3)
 
 
 # --- what cannot be seen
@@ -393,22 +393,22 @@ FREE = {"qkv", "there and back", "indexed", "function in front"}
 @pytest.mark.parametrize("count", [1, 2, 3])
 @pytest.mark.parametrize("kind", ROWS_MOVE)
 def test_the_pictures_axis_may_move(kind, count):
-    """Where numbers of one picture are told from another's, it is first, or that is refused."""
+    """Where numbers of one picture are known from another's, it is first, or that is refused."""
     function, exact = ROWS_MOVE[kind]
     model, lrp = network(Block(function)), methods.LRP("epsilon")
     x = pictures(SHAPE, count)
     singles = [explain(model, x[i : i + 1], lrp, target=1) for i in range(count)]
     for e in singles:
-        kept = e.checks[0]["kept_by_biases"]  # attention passes relevance as gradients are
-        assert kind == "qkv" or abs(float(e.values.sum()) / e.scores[0] + kept - 1) < 1e-2
+        share = e.checks[0]["kept_by_biases"]  # attention passes relevance as gradients are
+        assert kind == "qkv" or abs(float(e.values.sum()) / e.scores[0] + share - 1) < 1e-2
     if kind in FREE or count == 1:
         e = explain(model, x, lrp, target=1)
         # Of qkv relevance is up to 45 times the score, and so is rounding: 3.1e-5 on JAX.
         tolerance = 45 * ROUNDING if kind == "qkv" else ROUNDING
         close(e.attributions, np.concatenate([one.attributions for one in singles]), tolerance)
-        kept = [check["kept_by_biases"] for check in e.checks]
+        share = [check["kept_by_biases"] for check in e.checks]
         one_by_one = [one.checks[0]["kept_by_biases"] for one in singles]
-        np.testing.assert_allclose(kept, one_by_one, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(share, one_by_one, rtol=1e-3, atol=1e-4)
     else:
         with pytest.raises(MethodError, match="batch_size=1"):
             explain(model, x, lrp, target=1)
