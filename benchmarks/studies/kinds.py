@@ -1,4 +1,4 @@
-"""Every method on every kind of input: is what was planted found, or why is it refused?
+"""Every method on every kind of input: does the map show what was planted, or why is it refused?
 
     KERAS_BACKEND=jax python -m benchmarks.studies.kinds --out benchmarks/results/kinds.jsonl \\
         --docs docs/kinds_coverage.md
@@ -34,28 +34,6 @@ _SIGNS = {"ok": "ok", "elsewhere": "~", "refused": "–", "crash": "**!**"}
 Row = dict[str, Any]
 
 
-def _options(method: str) -> dict[str, Any]:
-    from keras_saliency import methods
-
-    along = methods.IntegratedGradients(steps=8, baseline=0.0)
-    options: dict[str, dict[str, Any]] = {
-        "blur_integrated_gradients": {"steps": 12, "max_sigma": 3},
-        "expected_gradients": {"samples": 6},
-        "finer_cam": {"similar": 1},
-        "guided_integrated_gradients": {"steps": 8},
-        "idgi": {"base": along},
-        "integrated_gradients": {"steps": 24, "baseline": 0.0},
-        "kernel_shap": {"fill": 0.0, "segments": "grid", "samples": 200},
-        "lime": {"fill": 0.0, "segments": "grid", "samples": 150, "ridge": 0.01},
-        "occlusion": {"fill": 0.0},
-        "rise": {"masks": 400, "fill": 0.0},
-        "shapley_sampling": {"fill": 0.0, "segments": "grid", "samples": 2},
-        "smooth_grad": {"samples": 3},
-        "xrai": {"base": along, "min_area": 4},
-    }
-    return options.get(method, {})
-
-
 def cell(name: str, method: str) -> tuple[str, str]:
     """Return the verdict on a method for a kind of input, and its reason."""
     from keras_saliency import errors, explain
@@ -63,7 +41,7 @@ def cell(name: str, method: str) -> tuple[str, str]:
     from keras_saliency.testing import inputs
 
     model, x, block = inputs.planted(name)
-    options = _options(method)
+    options = inputs.options(method)
     if method == "expected_gradients":
         depth = (model.layers[0].output_dim,) if name == "tokens" else ()
         options["references"] = np.zeros((2, *x.shape[1:], *depth))
