@@ -90,7 +90,7 @@ def test_samples_come_nearer_to_the_exact_values(method):
     later = [np.linalg.norm(one - wanted) / size for one in estimates(many)]
     assert np.mean(later) < 0.45 * np.mean(errors)
     assert np.mean(later) < 0.1
-    for one in (*estimates(few), *result(many)):  # the sum is right, however few there are
+    for one in (*estimates(few), *estimates(many)):  # the sum is right, however few there are
         assert abs(one.sum() - worth(np.ones(players)) + worth(np.zeros(players))) < 1e-9
 
 
