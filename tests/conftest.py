@@ -48,16 +48,22 @@ def _no_model(request, monkeypatch):
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _forget_what_was_compiled():
-    """Under JAX let go of a module's programs.
+def _forget_what_was_compiled(request):
+    """Let go of a module's models and programs.
 
-    Each is a few memory maps, of which Linux gives a process 65,530; beyond, JAX crashes.
+    TensorFlow's graphs refer to one another and wait for the garbage collector: gigabytes of them.
+    JAX's programs are a few memory maps each, of which Linux gives a process 65,530; beyond, JAX
+    crashes.
     """
     yield
+    for value in vars(request.module).values():
+        if getattr(value, "__module__", "") == request.module.__name__:
+            getattr(value, "cache_clear", int)()
     if keras.config.backend() == "jax":
         import jax
 
         jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -408,6 +408,7 @@ NESTS = {
 }
 
 
+@pytest.mark.any_backend  # each name is compiled anew, and is looked up in plain Python
 @pytest.mark.parametrize("subclassed", [False, True])
 @pytest.mark.parametrize("nest", NESTS)
 def test_an_output_is_named_by_its_path(nest, subclassed):

@@ -74,8 +74,13 @@ def typed(name):
     return _row(*parts, layers.ReLU(), layers.Flatten(), _named("Dense", "head", 2))
 
 
-@pytest.mark.parametrize("rule", ["z_plus", "alpha2_beta1"])
-@pytest.mark.parametrize("name", TYPES)
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        *((name, "z_plus") for name in TYPES),
+        *((name, "alpha2_beta1") for name in ("Dense on a vector", "EinsumDense", "1 x 1")),
+    ],
+)
 def test_a_dense_layer_is_one_wherever_it_stands(name, rule):
     composite = {"z_plus": "epsilon_plus", "alpha2_beta1": "epsilon_alpha2_beta1"}[rule]
     ways = {"it": "epsilon" if TYPES[name][1] == "epsilon" else rule, "head": "epsilon"}

@@ -1,6 +1,7 @@
 """Calls of a layer's own: what LRP and DeepLIFT see of them, and what they say."""
 
 import threading
+from functools import cache
 
 import keras
 import numpy as np
@@ -66,8 +67,13 @@ def network(layer, *more):
     return drawn(model, scale=0.3)
 
 
-def graph(function):
-    """The same as `network(Block(function))` as a functional graph."""
+@cache
+def graph(name):
+    """The same as `called` as a functional graph."""
+    return graph_of(EXACT[name])
+
+
+def graph_of(function):
     inputs = keras.Input(SHAPE)
     x = layers.Conv2D(4, 3, padding="same")(inputs)
     x = layers.Conv2D(4, 3, padding="same", activation="relu")(x)
@@ -127,9 +133,15 @@ READ = {"product", "gate", "squeeze and excite", "ratio", "functions", "attentio
         "attention pooling", "slices"}  # fmt: skip
 
 
+@cache
+def called(name):
+    """The network around a call; LRP, DeepLIFT and scores share what they compile of it."""
+    return network(Block(EXACT[name], name="mine"))
+
+
 @pytest.mark.parametrize("name", EXACT)
 def test_deep_lift_sees_what_a_call_does(name):
-    model = network(Block(EXACT[name]))
+    model = called(name)
     e = explain(model, pictures(SHAPE), DEEP, target=1)
     assert max(check["completeness_error"] for check in e.checks) < COMPLETE
     assert not any(check["findings"] for check in e.checks)
@@ -141,13 +153,13 @@ def test_deep_lift_sees_what_a_call_does(name):
 @pytest.mark.parametrize("method", [DEEP, methods.LRP("epsilon")], ids=["deep_lift", "lrp"])
 def test_a_call_is_as_a_graph(name, method):
     x = pictures(SHAPE)
-    result = explain(network(Block(EXACT[name])), x, method, target=1)
-    close(result.attributions, explain(graph(EXACT[name]), x, method, target=1).attributions)
+    result = explain(called(name), x, method, target=1)
+    close(result.attributions, explain(graph(name), x, method, target=1).attributions)
 
 
 @pytest.mark.parametrize("name", EXACT)
 def test_lrp_says_what_it_took_it_for(name):
-    e = explain(network(Block(EXACT[name], name="mine")), pictures(SHAPE), "lrp", target=1)
+    e = explain(called(name), pictures(SHAPE), "lrp", target=1)
     said = [one for one in e.checks[0]["findings"] if "in the call() of 'mine'" in one]
     assert len(said) == (name in READ)
     assert not any("no rule could be applied" in one for one in said)
@@ -267,7 +279,7 @@ def test_a_choice_that_follows_the_picture_is_said(inside):
     def function(x, y):
         return x * ops.cast(ops.logical_not(y > 0.1), "float32")
 
-    model = network(Block(function)) if inside else graph(function)
+    model = network(Block(function)) if inside else graph_of(function)
     with pytest.warns(UserWarning, match=r"' \(Cast\) no rule could be applied"):
         explain(model, pictures(SHAPE), DEEP, target=1)
 
@@ -325,7 +337,7 @@ def test_the_model_is_left_as_it_was():
 
 
 def test_other_threads_build_and_run_models_meanwhile():
-    model, errors = network(Block(EXACT["gate"])), []
+    model, errors = called("gate"), []
     done = threading.Event()
 
     def work():
@@ -390,12 +402,17 @@ ROWS_MOVE = {  # what is done, and whether DeepLIFT has a rule
 FREE = {"qkv", "there and back", "indexed", "function in front"}
 
 
+@cache
+def moved(kind):
+    return network(Block(ROWS_MOVE[kind][0]))
+
+
 @pytest.mark.parametrize("count", [1, 2, 3])
 @pytest.mark.parametrize("kind", ROWS_MOVE)
 def test_the_pictures_axis_may_move(kind, count):
     """Where numbers of one picture are known from another's, it is first, or that is refused."""
-    function, exact = ROWS_MOVE[kind]
-    model, lrp = network(Block(function)), methods.LRP("epsilon")
+    exact = ROWS_MOVE[kind][1]
+    model, lrp = moved(kind), methods.LRP("epsilon")
     x = pictures(SHAPE, count)
     singles = [explain(model, x[i : i + 1], lrp, target=1) for i in range(count)]
     for e in singles:

@@ -263,6 +263,7 @@ def test_rollout_finds_what_the_class_token_attends_to():
 # --- attention in other clothes
 
 
+@cache
 def other(kind):
     inputs = keras.Input((12, 12, 3))
     x = layers.Concatenate(axis=1)([Tokens(1)(y := vits.tokens_of(inputs)), y])
