@@ -16,6 +16,13 @@ from keras_saliency.testing import LAWS, Case, check, networks
 from keras_saliency.testing.case import Inapplicable
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _forget():
+    """Let go of the networks with all that 31 methods compiled of them: 2 GB on TensorFlow."""
+    yield
+    check._forget_networks()
+
+
 def _runner(method):
     return lambda model, x, **options: explain(model, x, method, **options)
 
