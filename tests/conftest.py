@@ -8,17 +8,22 @@ from pathlib import Path
 
 import keras
 import pytest
-from initializers import no_random_kernels
+from initializers import draw_in_numpy, no_random_kernels
 
 SHARED = Path(__file__).parents[2] / "shared"
 
 
 def pytest_configure():
-    """With TESTS_COMPILE_LESS, as ``python -m tests`` has it, TensorFlow rewrites no graphs.
+    """With TESTS_COMPILE_LESS, as ``python -m tests`` has it, what takes longest is left out.
 
-    Rewriting takes longer than running anything here; with ``--long`` they are rewritten.
+    TensorFlow rewrites no graphs, which takes longer than running anything here, and JAX compiles
+    no drawing of weights. With ``--long`` both are as users have them.
     """
-    if os.environ.get("TESTS_COMPILE_LESS") and keras.config.backend() == "tensorflow":
+    if not os.environ.get("TESTS_COMPILE_LESS"):
+        return
+    if keras.config.backend() == "jax":
+        draw_in_numpy()
+    if keras.config.backend() == "tensorflow":
         import tensorflow as tf
 
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
