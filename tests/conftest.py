@@ -68,6 +68,13 @@ def _forget_what_was_compiled(request):
         import jax
 
         jax.clear_caches()
+    if keras.config.backend() == "tensorflow":
+        from tensorflow.python.framework import ops
+
+        # Whatever was traced with tf.custom_gradient stays in this table, and its model with it.
+        table = ops.gradient_registry._registry
+        for name in [one for one in table if str(one).startswith("CustomGradient")]:
+            del table[name]
     gc.collect()
 
 
