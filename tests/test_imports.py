@@ -98,9 +98,9 @@ def test_every_public_name_has_a_docstring():
         public = getattr(keras_saliency, name)
         assert public.__doc__, name
         for inner in getattr(public, "__all__", []):
-            thing = getattr(public, inner)
-            if inspect.isclass(thing) or inspect.isfunction(thing):
-                assert thing.__doc__, f"{name}.{inner}"
+            member = getattr(public, inner)
+            if inspect.isclass(member) or inspect.isfunction(member):
+                assert member.__doc__, f"{name}.{inner}"
 
 
 def test_no_module_is_a_drawer():

@@ -111,7 +111,7 @@ def test_options_that_are_not_there_are_refused():
         row.check_options()
 
 
-def test_a_metric_is_found_by_name():
+def test_a_metric_is_looked_up_by_name():
     assert registry.get("deletion").function is curves.deletion
     assert registry.get(registry.get("road")) is registry.get("road")
     with pytest.raises(errors.MetricError, match="Did you mean 'insertion'"):
