@@ -31,10 +31,9 @@ from keras_saliency._io.files import shown
 from keras_saliency._results import provenance
 from keras_saliency._results.explanation import Explanation
 from keras_saliency.comparison import metric_inputs
-from keras_saliency.comparison import objects as objects_of
-from keras_saliency.comparison.labels import labelled
 from keras_saliency.comparison.metric_inputs import MetricInputs
 from keras_saliency.comparison.result import Comparison
+from keras_saliency.comparison.table import labelled
 from keras_saliency.errors import ImageError, MethodError, MetricError, _arguments
 from keras_saliency.methods import Method, SmoothGrad
 from keras_saliency.methods import get as get_method
@@ -135,7 +134,7 @@ def compare(
         seed,
         batch_size,
         baseline,
-        objects_of.ground_truth_masks(boxes, masks, [one.original for one in batch.geometries]),
+        metric_inputs.ground_truth_masks(boxes, masks, [one.original for one in batch.geometries]),
     )
     for metric in scored.values():
         metric_arguments.check(metric)
