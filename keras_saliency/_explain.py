@@ -20,9 +20,8 @@ from keras_saliency._engine.micro_batches import BatchSize
 from keras_saliency._graph.adapter import Adapter
 from keras_saliency._graph.configuration import KerasModel
 from keras_saliency._graph.model_cache import ModelCache
-from keras_saliency._inputs import resampling, text
+from keras_saliency._inputs import KindName, resampling, text
 from keras_saliency._inputs.batch import Batch, prepare
-from keras_saliency._inputs.kinds import KindName
 from keras_saliency._inputs.pictures import ModelInputs
 from keras_saliency._inputs.preprocessing import Preprocessing
 from keras_saliency._io.encoding import plain

@@ -6,7 +6,7 @@ import pytest
 from keras import layers as L
 
 from keras_saliency import explain, methods
-from keras_saliency.testing import inputs as of
+from keras_saliency.testing import networks
 
 if keras.config.backend() != "torch":
     pytest.skip("captum explains PyTorch modules only", allow_module_level=True)
@@ -36,7 +36,7 @@ def _called(model):
 
 @pytest.mark.parametrize("net", ["signal", "lone_signal", "volume", "video", "table"])
 def test_gradients_and_paths(net):
-    model, x = of.case(net)
+    model, x = networks.case(net)
     tensor, forward = torch.tensor(x), _called(model)
     wanted = attr.Saliency(forward).attribute(tensor, target=1, abs=False)
     assert error(explain(model, x, "gradient", target=1).attributions, wanted) < SMALL
@@ -47,7 +47,7 @@ def test_gradients_and_paths(net):
 
 def test_windows_over_a_signal():
     """captum's timeseries case: windows over time, all channels or each of them."""
-    model, x = of.case("signal")
+    model, x = networks.case("signal")
     tensor, forward = torch.tensor(x), _called(model)
     occlusion = attr.Occlusion(forward)
     wanted = occlusion.attribute(
@@ -64,7 +64,7 @@ def test_windows_over_a_signal():
 
 
 def test_features_of_a_table():
-    model, x = of.case("table")
+    model, x = networks.case("table")
     tensor, forward = torch.tensor(x), _called(model)
     wanted = attr.FeatureAblation(forward).attribute(tensor, target=1, baselines=0.0)
     found = explain(model, x, methods.Occlusion(fill=0.0), target=1)
@@ -77,7 +77,7 @@ def test_features_of_a_table():
 
 def test_words_at_their_embedding():
     """captum's text case: integrated gradients at a layer's output."""
-    model, x = of.case("tokens")
+    model, x = networks.case("tokens")
     embedding = model.layers[0]
     tensor = torch.tensor(x)
     rest = keras.Sequential([keras.Input((12, 6)), *model.layers[1:]])

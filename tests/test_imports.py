@@ -177,6 +177,14 @@ MOVED = [
     ("keras_saliency.fixation.metrics.validation", "pixels", "keras_saliency.fixation.maps"),
     ("keras_saliency.ray.datasets", "explain", "keras_saliency.ray"),
     ("keras_saliency.testing.laws", "LAWS", "keras_saliency.testing.check"),
+    ("keras_saliency.testing.case", "Case", "keras_saliency.testing"),
+    ("keras_saliency.testing.inputs", "planted", "keras_saliency.testing.networks"),
+    (
+        "keras_saliency.fixation.data.features",
+        "FixationBuilder",
+        "keras_saliency.fixation.data.prepared",
+    ),
+    ("keras_saliency.methods.base.presets", "PresetMixin", "keras_saliency.methods.base"),
     ("keras_saliency.segments", "of", "keras_saliency._inputs.segments"),
     ("keras_saliency.metrics.fixation", "nss", "keras_saliency.fixation.metrics.scores"),
     (

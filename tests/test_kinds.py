@@ -8,9 +8,9 @@ import pytest
 from keras import layers as L
 
 from keras_saliency import errors, explain, methods
-from keras_saliency._inputs.kinds import KINDS
+from keras_saliency._inputs import KINDS
 from keras_saliency.methods.base import classes
-from keras_saliency.testing import inputs
+from keras_saliency.testing import networks
 
 OPTIONS = {
     "blur_integrated_gradients": {"steps": 12, "max_sigma": 3},
@@ -31,7 +31,7 @@ EVERY = {name: kind(**OPTIONS.get(name, {})) for name, kind in classes().items()
 FLAT = {"picture": "picture", "lone_signal": "signal"}  # by the name of the network
 PAIRS = [
     (net, name)
-    for net in inputs.INPUTS
+    for net in networks.INPUTS
     for name, method in EVERY.items()
     if FLAT.get(net, net) in method.kinds and "transformer" not in name and "rollout" not in name
     if (net, name) not in (("video", "lrp"), ("video", "deep_lift"))
@@ -45,12 +45,12 @@ OF_ELSE = ("finer_cam", "deconvnet")
 
 @functools.cache
 def _case(net):
-    return inputs.case(net)
+    return networks.case(net)
 
 
 @functools.cache
 def _planted(net):
-    return inputs.planted(net)
+    return networks.planted(net)
 
 
 @pytest.mark.filterwarnings("ignore:picture")
@@ -105,7 +105,7 @@ def test_what_is_planted_is_found(net, name):
     assert near.flat[values.argmax()]
 
 
-@pytest.mark.parametrize("net", inputs.INPUTS)
+@pytest.mark.parametrize("net", networks.INPUTS)
 def test_gradients_are_finite_differences(net):
     model, x = _case(net)
     e = explain(model, x, "gradient", target=2)
@@ -133,7 +133,7 @@ def test_gradients_are_finite_differences(net):
 @pytest.mark.parametrize("name", EVERY)
 def test_other_kinds_are_refused(name):
     method = EVERY[name]
-    for net in inputs.INPUTS:
+    for net in networks.INPUTS:
         kind = FLAT.get(net, net)
         if kind in method.kinds:
             continue

@@ -16,8 +16,7 @@ from PIL import Image
 from scipy import ndimage
 
 from keras_saliency import explain, methods
-from keras_saliency._inputs import segments
-from keras_saliency._inputs.kinds import PICTURE
+from keras_saliency._inputs import PICTURE, segments
 from keras_saliency.errors import MethodError
 from keras_saliency.methods.base import games
 

@@ -395,9 +395,9 @@ def test_a_saved_explanation_keeps_names(tmp_path):
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"a": [1.0], "b": [0.0], "c": [3.0]})
     result = explain(of.table(), frame)
-    from keras_saliency._results import stored
+    from keras_saliency._results import provenance
 
-    stored.write(tmp_path / "out", result, b"")
+    provenance.write(tmp_path / "out", result, b"")
     again = type(result).load(tmp_path / "out")
     assert again.info["features"] == ["a", "b", "c"]
     assert again[0].info["features"] == ["a", "b", "c"]

@@ -60,9 +60,9 @@ def cell(name: str, method: str) -> tuple[str, str]:
     """Return the verdict on a method for a kind of input, and its reason."""
     from keras_saliency import errors, explain
     from keras_saliency.methods.base import classes
-    from keras_saliency.testing import inputs
+    from keras_saliency.testing import networks
 
-    model, x, block = inputs.planted(name)
+    model, x, block = networks.planted(name)
     options = _options(method)
     if method == "expected_gradients":
         depth = (model.layers[0].output_dim,) if name == "tokens" else ()
@@ -126,7 +126,7 @@ classes; Keras draws other weights on each backend.
 def main(argv: list[str] | None = None) -> int:
     """Run all cells on the backend in use."""
     from keras_saliency import methods
-    from keras_saliency.testing import inputs
+    from keras_saliency.testing import networks
 
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.studies.kinds", description=__doc__,
@@ -139,7 +139,7 @@ def main(argv: list[str] | None = None) -> int:
     backend = os.environ.get("KERAS_BACKEND", "jax")
     old = args.out.read_text(encoding="utf-8").splitlines() if args.out.exists() else []
     rows = [row for row in map(json.loads, old) if row["backend"] != backend]
-    for name in inputs.INPUTS:
+    for name in networks.INPUTS:
         for method in methods.names():
             verdict, why = cell(name, method)
             rows.append({"backend": backend, "input": name, "method": method,

@@ -18,8 +18,8 @@ from keras_saliency._graph.adapter import Adapter
 from keras_saliency._graph.attribute_values import Reader
 from keras_saliency._graph.model_cache import Using, callables
 from keras_saliency._graph.probing import Grid
+from keras_saliency._inputs import Kind
 from keras_saliency._inputs.batch import Batch
-from keras_saliency._inputs.kinds import Kind
 from keras_saliency._rules import Rule
 from keras_saliency.targets import Target
 
@@ -139,7 +139,7 @@ class Engine(Variants):
         return dict(_graph.walk(self._adapter.model))
 
     def fill(self, value: Any) -> np.ndarray:
-        """Return pictures without content; see `keras_saliency._inputs.baselines.fill`."""
+        """Return pictures without content; see `keras_saliency._inputs.resampling.fill`."""
         return self._batch.fill(value, self.images)
 
     def with_images(self, rows: list[int], images: np.ndarray) -> Engine:

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 
 from keras_saliency._graph.adapter import Input, Part
-from keras_saliency._inputs import reading, video
+from keras_saliency._inputs import Kind, reading, video
 from keras_saliency._inputs.geometry import Geometry
 from keras_saliency._inputs.given import Given, Ready
-from keras_saliency._inputs.kinds import Kind
 from keras_saliency._inputs.preprocessing import Preprocess
 from keras_saliency._inputs.recognition import Recognised
 from keras_saliency.errors import InputError, PreprocessError, _arguments

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from keras_saliency._graph.adapter import Adapter, InputLayout
-from keras_saliency._inputs import arrays, baselines, fitting, text
+from keras_saliency._inputs import PICTURE, SEVERAL, Kind, arrays, fitting, resampling, text
 from keras_saliency._inputs.geometry import Geometry
 from keras_saliency._inputs.given import Given, Ready
-from keras_saliency._inputs.kinds import PICTURE, SEVERAL, Kind
 from keras_saliency._inputs.preprocessing import Preprocess
 from keras_saliency.errors import InputError, MethodError
 
@@ -87,7 +86,7 @@ class Batch:
         return {name: its for name, (_, its) in pairs}
 
     def fill(self, value: Any, images: np.ndarray) -> np.ndarray:
-        """Return inputs without content; see `keras_saliency._inputs.baselines.fill`.
+        """Return inputs without content; see `keras_saliency._inputs.resampling.fill`.
 
         Args:
             value: A fill, or where several inputs are explained a dict of one for each.
@@ -97,7 +96,7 @@ class Batch:
             MethodError: It does not fit.
         """
         if not self.parts:
-            return baselines.fill(value, images, self.preprocess, self.kind)
+            return resampling.fill(value, images, self.preprocess, self.kind)
         by_name = value if isinstance(value, Mapping) else dict.fromkeys(self.parts, value)
         if set(by_name) != set(self.parts):
             raise MethodError(
@@ -147,7 +146,7 @@ def prepare(
             kinds alike, texts among them where the model has a tokenizer. For a model with several
             inputs a dict by input name (or a tuple in the model's order).
         preprocess: See `keras_saliency._inputs.preprocessing.resolve`.
-        kind: A name of `keras_saliency._inputs.kinds`; None finds it.
+        kind: A name of `keras_saliency._inputs`; None finds it.
         inputs: Which inputs are explained: a name, a list of names or ``"all"``, together; None
             takes the first picture, or what comes nearest.
 

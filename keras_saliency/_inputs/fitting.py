@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from keras_saliency._graph.adapter import Adapter, Input, Part
-from keras_saliency._inputs import pictures, preprocessing
+from keras_saliency._inputs import Kind, pictures, preprocessing
 from keras_saliency._inputs.geometry import Geometry
 from keras_saliency._inputs.given import Given, Ready
-from keras_saliency._inputs.kinds import Kind
 from keras_saliency._inputs.pictures import check_uint8
 from keras_saliency._inputs.preprocessing import Preprocess
 from keras_saliency.errors import ImageError, PreprocessError, _arguments

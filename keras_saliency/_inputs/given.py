@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from keras_saliency._graph.adapter import Adapter, Input, InputLayout, Part, Signature
-from keras_saliency._inputs import reading
+from keras_saliency._inputs import Kind, reading
 from keras_saliency._inputs.geometry import Geometry
-from keras_saliency._inputs.kinds import Kind
 from keras_saliency._inputs.preprocessing import Preprocess
 from keras_saliency._inputs.recognition import Recognised, recognise, shown
 from keras_saliency.errors import (

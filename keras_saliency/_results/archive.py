@@ -31,9 +31,8 @@ from keras_saliency._inputs.prefetch import Steps, map_batched, together
 from keras_saliency._io import folders, progress
 from keras_saliency._io.files import local_path
 from keras_saliency._results import archive_parts, archive_reading
-from keras_saliency._results.archive_parts import SkippedRecord
+from keras_saliency._results.archive_parts import Record, SkippedRecord
 from keras_saliency._results.archive_reading import Archive, Index, described, index
-from keras_saliency._results.record import Record
 from keras_saliency.errors import InputError, SaveError, _arguments
 
 __all__ = ["Archive", "Record", "WriteConfig", "described", "write"]

@@ -6,20 +6,23 @@ import io
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from keras_saliency._inputs.geometry import Geometry, Letterbox
 from keras_saliency._io import folders
+from keras_saliency._io.encoding import decode, encode
 from keras_saliency._io.files import bytes_of, regular
-from keras_saliency._results.record import Record, as_row, from_row
 from keras_saliency.errors import UNREADABLE, SaveError, did_you_mean
 from keras_saliency.errors._arguments import is_word
 
 FORMATS = ("npz", "array_record")
 _NAMES = ("values", "attributions")
+_IN_ROWS = ("key", "score", "probability", "target", "label")
+_OPTIONAL = ("words", "features")  # along the map's axis, where they are known
 _READ = "help(keras_saliency.Explainer.write)"
 
 
@@ -269,4 +272,79 @@ def _broken(folder: Path, number: int, error: Exception, what: str, read: str) -
         f"{path_of(folder, number).name} cannot be read ({type(error).__name__}: {error}).",
         "Remove that folder and call write again: it computes these pictures again.",
         read,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """One picture of an `Archive`.
+
+    Attributes:
+        key: Its path, its position in the stream, or the key passed for it.
+        values: (H, W) float32 in the model's frame: the map; for fixations the log density on the
+            canvas, -10000 around the picture.
+        geometry: How the picture was fitted to the model.
+        score: The explained score; None for fixations.
+        probability: Of the explained class; None where the target is no class.
+        target: The explained target.
+        label: The class's name; ``""`` where there is no class.
+        checks: Numbers such as ``completeness_error``, and ``findings``: what looks wrong.
+        attributions: (H, W, C) float32 where they were stored and the method has any.
+        words: The tokens of a text, without padding; ().
+        features: Names of a table's columns; ().
+    """
+
+    key: str
+    values: np.ndarray
+    geometry: Geometry | Letterbox
+    score: float | None = None
+    probability: float | None = None
+    target: Any = None
+    label: str = ""
+    checks: Mapping[str, Any] = field(default_factory=lambda: {"findings": ()})
+    attributions: np.ndarray | None = None
+    words: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+
+    def map(self) -> np.ndarray:
+        """Return the map in the picture's frame, (H0, W0) float32; for fixations a density."""
+        if isinstance(self.geometry, Geometry):
+            return self.geometry.undo(self.values)
+        height, width = self.geometry.window[2:]
+        log_density = self.geometry.undo(self.values, (round(height), round(width)))
+        return np.exp(log_density).astype(np.float32)
+
+    def __repr__(self) -> str:
+        """Return one line: key, size, label and score."""
+        score = "" if self.score is None else f", score {self.score:.3g}"
+        label = f", {self.label}" if self.label else ""
+        return f"<Record {self.key!r} {self.values.shape}{label}{score}>"
+
+
+def as_row(record: Record) -> dict[str, Any]:
+    """Return a record without its arrays, as JSON content."""
+    frame = "geometry" if isinstance(record.geometry, Geometry) else "letterbox"
+    checks = {**record.checks, "findings": list(record.checks["findings"])}
+    optional = {name: list(getattr(record, name)) for name in _OPTIONAL if getattr(record, name)}
+    return {
+        **{name: encode(getattr(record, name), None) for name in _IN_ROWS},
+        **optional,
+        "checks": encode(checks, None),
+        frame: asdict(record.geometry),
+    }
+
+
+def from_row(row: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Record:
+    """Return the record of a row and its arrays."""
+    kind: Any = Geometry if "geometry" in row else Letterbox
+    frame = row["geometry" if kind is Geometry else "letterbox"]
+    checks = decode(row["checks"])
+    return Record(
+        **{name: decode(row[name]) for name in _IN_ROWS},
+        geometry=kind(**{name: tuple(value) for name, value in frame.items()}),
+        checks={**checks, "findings": tuple(checks["findings"])},
+        values=arrays["values"],
+        attributions=arrays.get("attributions"),
+        words=tuple(row.get("words", ())),
+        features=tuple(row.get("features", ())),
     )

@@ -18,7 +18,7 @@ import numpy as np
 from keras_saliency._io import files, folders
 from keras_saliency._io.files import bytes_of, local_path
 from keras_saliency._results import archive_parts, provenance
-from keras_saliency._results.record import Record
+from keras_saliency._results.archive_parts import Record
 from keras_saliency.errors import UNREADABLE, SaveError, did_you_mean
 
 _UNFINISHED = re.compile(r"\.part-\d+\..*")  # the temporary names of folders.write

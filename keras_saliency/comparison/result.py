@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 import numpy.typing as npt
 
-from keras_saliency._inputs.kinds import KINDS, Kind
+from keras_saliency._inputs import KINDS, Kind
 from keras_saliency._io import folders
 from keras_saliency._io.files import local_path, shown
 from keras_saliency.comparison import writing

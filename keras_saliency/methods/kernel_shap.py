@@ -28,7 +28,7 @@ class KernelShap(ShapleyMethod):
             `keras_saliency._inputs.segments.of`.
         samples: Coalitions, besides the empty and the full one; at least twice the number of
             segments.
-        fill: What covers; see `keras_saliency._inputs.baselines.fill`.
+        fill: What covers; see `keras_saliency._inputs.resampling.fill`.
 
     Raises:
         MethodError: There are too few samples to determine the values.

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_saliency._inputs import segments
-from keras_saliency._inputs.kinds import PICTURE, Kind
+from keras_saliency._inputs import PICTURE, Kind, segments
 from keras_saliency.errors import _arguments
 from keras_saliency.methods.base import Attribution, Method
 from keras_saliency.methods.base import games as coalitions
@@ -34,7 +33,7 @@ class Lime(Method):
         segments: ``"slic"``, ``"felzenszwalb"``, ``"grid"``, about how many, or labels (H, W); see
             `keras_saliency._inputs.segments.of`.
         samples: Number of pictures with covered segments.
-        fill: What covers; see `keras_saliency._inputs.baselines.fill`.
+        fill: What covers; see `keras_saliency._inputs.resampling.fill`.
         kernel_width: A smaller width gives more weight to samples that are close to the picture.
         ridge: Penalty on squared coefficients; 0 for none.
 

@@ -24,7 +24,7 @@ class ShapleySampling(ShapleyMethod):
         segments: ``"slic"``, ``"felzenszwalb"``, ``"grid"``, about how many, or labels (H, W); see
             `keras_saliency._inputs.segments.of`.
         samples: Number of orders; each costs as many scores as there are segments.
-        fill: What covers; see `keras_saliency._inputs.baselines.fill`.
+        fill: What covers; see `keras_saliency._inputs.resampling.fill`.
 
     Example:
         >>> quarters = np.kron([[0, 1], [2, 3]], np.ones((12, 12), int))

@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from keras_saliency._imports import attach
-from keras_saliency._inputs.kinds import KindName
+from keras_saliency._inputs import KindName
 from keras_saliency._inputs.preprocessing import Preprocessing
 from keras_saliency.errors import _arguments
 from keras_saliency.methods import Method

@@ -1,8 +1,10 @@
-"""Small convolutional networks with known weights, in the shapes people have them."""
+"""Small networks: of pictures in many shapes, and of each kind of input, with such inputs."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import keras
 import numpy as np
@@ -180,3 +182,163 @@ def blind() -> keras.Model:
     generator = np.random.default_rng(3)
     model.set_weights([generator.normal(0, 0.5, w.shape) for w in model.get_weights()])
     return model
+
+
+BATCH = 2
+
+
+def _numbers(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(BATCH, *shape)).astype("float32")
+
+
+def signal() -> Any:
+    """Conv1D, batch normalisation and pooling, a dense head."""
+    return keras.Sequential(
+        [
+            keras.Input((32, 3)),
+            layers.Conv1D(6, 5, activation="relu", padding="same"),
+            layers.MaxPooling1D(2),
+            layers.Conv1D(5, 3, activation="relu", padding="same"),
+            layers.GlobalAveragePooling1D(),
+            layers.Dense(3),
+        ]
+    )
+
+
+def lone_signal() -> Any:
+    """A signal without an axis of channels."""
+    return keras.Sequential(
+        [
+            keras.Input((32,)),
+            layers.Reshape((32, 1)),
+            layers.Conv1D(4, 5, activation="relu"),
+            layers.Flatten(),
+            layers.Dense(3),
+        ]
+    )
+
+
+def volume() -> Any:
+    """Conv3D."""
+    return keras.Sequential(
+        [
+            keras.Input((6, 8, 10, 1)),
+            layers.Conv3D(4, 3, activation="relu", padding="same"),
+            layers.MaxPooling3D(2),
+            layers.Conv3D(5, 3, activation="relu", padding="same"),
+            layers.GlobalAveragePooling3D(),
+            layers.Dense(3),
+        ]
+    )
+
+
+def video() -> Any:
+    """A picture network for each frame, then a dense head over time."""
+    frames = keras.Sequential(
+        [
+            keras.Input((8, 10, 3)),
+            layers.Conv2D(4, 3, activation="relu", padding="same"),
+            layers.MaxPooling2D(2),
+            layers.Conv2D(5, 3, activation="relu", padding="same"),
+            layers.GlobalAveragePooling2D(),
+        ]
+    )
+    return keras.Sequential(
+        [
+            keras.Input((4, 8, 10, 3)),
+            layers.TimeDistributed(frames),
+            layers.Flatten(),
+            layers.Dense(3),
+        ]
+    )
+
+
+def tokens() -> Any:
+    """An Embedding, Conv1D."""
+    return keras.Sequential(
+        [
+            keras.Input((12,), dtype="int32"),
+            layers.Embedding(20, 6),
+            layers.Conv1D(5, 3, activation="relu", padding="same"),
+            layers.GlobalAveragePooling1D(),
+            layers.Dense(3),
+        ]
+    )
+
+
+def table() -> Any:
+    """Dense layers."""
+    return keras.Sequential(
+        [
+            keras.Input((7,)),
+            layers.Dense(8, activation="relu"),
+            layers.Dense(6, activation="relu"),
+            layers.Dense(3),
+        ]
+    )
+
+
+def picture() -> Any:
+    """Conv2D, without an axis of channels in the input."""
+    return keras.Sequential(
+        [
+            keras.Input((12, 10)),
+            layers.Reshape((12, 10, 1)),
+            layers.Conv2D(4, 3, activation="relu", padding="same"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(3),
+        ]
+    )
+
+
+INPUTS: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
+    "picture": (picture, (12, 10)),
+    "signal": (signal, (32, 3)),
+    "lone_signal": (lone_signal, (32,)),
+    "volume": (volume, (6, 8, 10, 1)),
+    "video": (video, (4, 8, 10, 3)),
+    "tokens": (tokens, (12,)),
+    "table": (table, (7,)),
+}
+
+
+def case(name: str) -> tuple[Any, np.ndarray]:
+    """Return a network of random weights and a batch of inputs for it.
+
+    Args:
+        name: One of `INPUTS`.
+    """
+    keras.utils.set_random_seed(4)
+    make, shape = INPUTS[name]
+    if name == "tokens":
+        return make(), np.random.default_rng(0).integers(1, 20, (BATCH, *shape))
+    return make(), _numbers(*shape)
+
+
+def planted(name: str) -> tuple[Any, np.ndarray, tuple[slice, ...]]:
+    """Return a network of positive weights, an input that is 0 but for a block, and the block.
+
+    Below a threshold nothing passes, so that all evidence is in the block.
+
+    Args:
+        name: One of `INPUTS`.
+    """
+    model, x = case(name)
+    weights = [np.abs(w) if w.ndim > 1 else w - 0.05 for w in model.get_weights()]
+    blocks: dict[str, tuple[slice, ...]] = {
+        "picture": (slice(3, 6), slice(2, 5)),
+        "signal": (slice(10, 16),),
+        "lone_signal": (slice(10, 16),),
+        "volume": (slice(1, 3), slice(2, 5), slice(4, 7)),
+        "video": (slice(1, 3), slice(2, 5), slice(4, 7)),
+        "tokens": (slice(4, 7),),
+        "table": (slice(3, 4),),
+    }
+    block = blocks[name]
+    x = np.zeros_like(x)
+    x[(slice(None), *block)] = 1
+    if name == "tokens":
+        weights[0] = np.zeros_like(weights[0])
+        weights[0][1] = 1.0
+    model.set_weights(weights)
+    return model, x, block

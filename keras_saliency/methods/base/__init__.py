@@ -2,8 +2,7 @@
 
 =============  ====================================================================================
 `method`       `Method`, `Attribution`; `WrapperMethod`: runs another method; names, in any of
-               their usual spellings
-`presets`      `PresetMixin`: another library's options, ``like="captum"``
+               their usual spellings; `PresetMixin`: another library's options
 `cams`         `CamMethod`: adds up a layer's maps; `GradientCam`: by gradients; from a map to the
                picture's size; why a map is 0; `RectifiedMethod`: another gradient at rectifiers
 `paths`        `PathMethod`: sums gradients from a baseline to the picture; how well they sum to a
@@ -35,6 +34,7 @@ from keras_saliency.methods.base.method import (
     EVERY,
     Attribution,
     Method,
+    PresetMixin,
     WrapperMethod,
     classes,
     get,
@@ -48,7 +48,6 @@ from keras_saliency.methods.base.paths import (
     gap_findings,
     relative_error,
 )
-from keras_saliency.methods.base.presets import PresetMixin
 
 __all__ = [
     "EVERY",

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from keras_saliency._inputs import segments
-from keras_saliency._inputs.kinds import PICTURE, Kind
+from keras_saliency._inputs import PICTURE, Kind, segments
 from keras_saliency.methods.base.method import Attribution, Method
 
 if TYPE_CHECKING:
