@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keras_saliency._imports import attach, moved
+from keras_saliency.config import attach, moved
 
 __version__ = "0.1.0"
 

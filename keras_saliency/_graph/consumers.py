@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_saliency._backend.hooks import is_builtin_keras_layer
 from keras_saliency._graph.configuration import walk
-from keras_saliency._hooks import is_builtin_keras_layer
 
 _ONE = ("LSTM", "GRU", "SimpleRNN", "Bidirectional", "RNN", "Masking", "Attention",
         "AdditiveAttention", "MultiHeadAttention", "GroupQueryAttention")  # fmt: skip

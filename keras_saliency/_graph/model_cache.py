@@ -19,7 +19,7 @@ from typing import Any
 
 from keras_saliency._graph.attribute_values import serial
 from keras_saliency._graph.configuration import Configuration, Entries, walk
-from keras_saliency._imports import require_keras
+from keras_saliency.config import require_keras
 from keras_saliency.errors import ModelError
 
 _MOST = 48  # made for one model

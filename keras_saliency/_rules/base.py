@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from keras_saliency import _backend
+from keras_saliency._backend.hooks import intercept, intercept_methods, is_intercepted
 from keras_saliency._graph import CallTrace
 from keras_saliency._graph import operations as steps
 from keras_saliency._graph.operations import Run, Step, is_float
-from keras_saliency._hooks import intercept, intercept_methods, is_intercepted
 from keras_saliency.errors import KerasSaliencyError, MethodError
 
 # scores(run, images, target_args, extra_inputs) -> (scores, aux): one run of the model, by steps

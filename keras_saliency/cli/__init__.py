@@ -14,9 +14,9 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from keras_saliency._imports import attach
 from keras_saliency.cli import compare, explain, output, training
 from keras_saliency.cli.output import quiet, tell
+from keras_saliency.config import attach
 
 __all__ = ["main"]
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_saliency import _imports
+from keras_saliency import config
 from keras_saliency._io.files import shown
 from keras_saliency.errors import BackendError, KerasSaliencyError, SaveError
 
@@ -33,8 +33,8 @@ def start_keras() -> tuple[str, str]:
     Raises:
         BackendError: None is installed, or the configured one is not or is broken.
     """
-    configured, why = _imports.configured_backend()
-    name = _imports.usable_backend()
+    configured, why = config.configured_backend()
+    name = config.usable_backend()
     if name != configured:
         why = f"{why} names {configured!r}, which is not installed"
     if "keras" in sys.modules:
@@ -43,7 +43,7 @@ def start_keras() -> tuple[str, str]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         with held_stderr():
-            _imports.require_keras()
+            config.require_keras()
     except ImportError as error:
         raise BackendError(
             f"Cannot import Keras with the backend {name!r} ({why}).",

@@ -42,7 +42,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keras_saliency._imports import attach
+from keras_saliency.config import attach
 from keras_saliency.testing.check import LAWS, LawResult, check_method
 from keras_saliency.testing.claims import Case
 
