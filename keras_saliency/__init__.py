@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     )
     from keras_saliency._explain import explain
     from keras_saliency._explainer import Explainer
-    from keras_saliency._graph.paths import layer_tree
+    from keras_saliency._graph.ends import layer_tree
     from keras_saliency._inputs.geometry import Box
     from keras_saliency._inputs.preprocessing import Preprocess
     from keras_saliency._results.archive import Archive
@@ -52,7 +52,7 @@ _NAMES = {
     "Preprocess": "_inputs.preprocessing",
     "compare": "comparison.compare",
     "explain": "_explain",
-    "layer_tree": "_graph.paths",
+    "layer_tree": "_graph.ends",
     "predict_fixations": "fixation.predict",
 }
 _ROOMS = (
@@ -103,7 +103,7 @@ _MOVED = {
     "fixation.losses": "fixation.layers",
     "fixation.many": "fixation.predict",
     "fixation.metrics.validation": "fixation.maps",
-    "layers": "_graph.paths",
+    "layers": "_graph.ends",
     "methods.base.presets": "methods.base.method",
     "methods.base.spelling": "methods.base.method",
     "metrics.baselines": "fixation.metrics.baselines",

@@ -13,7 +13,7 @@ from keras import layers as kl
 from keras import ops
 
 from keras_saliency import errors, explain, methods, targets
-from keras_saliency._graph.outputs import outputs_by_path
+from keras_saliency._graph.ends import outputs_by_path
 
 # Which layer is taken matters here, not what random weights show there.
 pytestmark = pytest.mark.filterwarnings("ignore:picture")

@@ -155,7 +155,7 @@ def test_no_module_is_a_drawer():
 
 MOVED = [
     ("keras_saliency.data", "read_table", "keras_saliency.fixation.data"),
-    ("keras_saliency.layers", "tree", "keras_saliency._graph.paths"),
+    ("keras_saliency.layers", "tree", "keras_saliency._graph.ends"),
     ("keras_saliency.preprocessing", "Preprocess", "keras_saliency"),
     ("keras_saliency.archive", "Archive", "keras_saliency"),
     ("keras_saliency.boxes", "Box", "keras_saliency"),

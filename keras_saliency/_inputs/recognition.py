@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from keras_saliency._graph import consumers, walk
+from keras_saliency._graph import ends, walk
 from keras_saliency._graph.adapter import Adapter, Input
-from keras_saliency._graph.consumers import Consumer, EmbeddingCall, is_embedding
+from keras_saliency._graph.ends import Consumer, EmbeddingCall, is_embedding
 from keras_saliency._inputs import (
     PICTURE,
     SIGNAL,
@@ -196,10 +196,10 @@ def _example(one: Input, rows: int) -> np.ndarray:
 
 
 def _consumers(adapter: Adapter, number: int) -> list[Consumer]:
-    ends = consumers.symbolic(adapter.model)
-    if ends is None:
-        return consumers.of_layers(adapter.model)
-    return consumers.of_input(adapter.model, ends[0][number])
+    symbolic = ends.symbolic(adapter.model)
+    if symbolic is None:
+        return ends.of_layers(adapter.model)
+    return ends.of_input(adapter.model, symbolic[0][number])
 
 
 def _as_wanted(adapter: Adapter, one: Input, layers: Sequence[Consumer], kind: Kind) -> Recognised:
