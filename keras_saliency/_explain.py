@@ -18,10 +18,10 @@ from keras_saliency._engine import weights
 from keras_saliency._engine.engine import Engine
 from keras_saliency._engine.micro_batches import BatchSize
 from keras_saliency._graph.adapter import Adapter
-from keras_saliency._graph.configuration import KerasModel
-from keras_saliency._graph.model_cache import ModelCache
+from keras_saliency._graph.model_cache import KerasModel, ModelCache
 from keras_saliency._inputs import KindName, resampling, text
-from keras_saliency._inputs.batch import Batch, prepare
+from keras_saliency._inputs.batch import Batch
+from keras_saliency._inputs.given import prepare
 from keras_saliency._inputs.pictures import ModelInputs
 from keras_saliency._inputs.preprocessing import Preprocessing
 from keras_saliency._io.encoding import plain

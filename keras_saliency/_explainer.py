@@ -16,9 +16,10 @@ from keras_saliency._engine.engine import Engine
 from keras_saliency._engine.micro_batches import BatchSize
 from keras_saliency._explain import adapted, attributed, check_batch_size, check_seed, explain
 from keras_saliency._graph.adapter import Adapter
-from keras_saliency._graph.configuration import KerasModel
+from keras_saliency._graph.model_cache import KerasModel
 from keras_saliency._inputs import KindName, preprocessing, text
-from keras_saliency._inputs.batch import Batch, prepare
+from keras_saliency._inputs.batch import Batch
+from keras_saliency._inputs.given import prepare
 from keras_saliency._inputs.pictures import ModelInput, ModelInputs
 from keras_saliency._inputs.prefetch import Steps, apart, map_batched, together
 from keras_saliency._inputs.preprocessing import Preprocessing

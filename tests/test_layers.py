@@ -13,7 +13,7 @@ from keras_saliency import _graph, errors, explain, methods, targets
 from keras_saliency._backend.hooks import intercept
 from keras_saliency._engine.engine import Engine
 from keras_saliency._graph.adapter import Adapter
-from keras_saliency._inputs.batch import prepare
+from keras_saliency._inputs.given import prepare
 
 # Which layer is found matters here, not whether random weights give a map of zeros at it.
 pytestmark = pytest.mark.filterwarnings("ignore:picture")

@@ -15,7 +15,7 @@ import pytest
 from keras_saliency import Archive, Explainer, errors, explain
 from keras_saliency._graph.adapter import Adapter
 from keras_saliency._inputs import reading
-from keras_saliency._inputs.batch import prepare
+from keras_saliency._inputs.given import prepare
 
 pytestmark = pytest.mark.any_backend
 

@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from keras_saliency import _graph
-from keras_saliency._engine import micro_batches, programs, weights
+from keras_saliency import _backend, _graph
+from keras_saliency._engine import programs, weights
 from keras_saliency._engine.layer_programs import Backward, LayerGradient, LayerOutput, Source
-from keras_saliency._engine.micro_batches import BatchSize, MeasuredSize, Size
+from keras_saliency._engine.micro_batches import BatchSize, MeasuredSize, Size, Variants
 from keras_saliency._engine.plan import Plan, Site, maps, site, trained
-from keras_saliency._engine.variants import Variants
 from keras_saliency._graph.adapter import Adapter
-from keras_saliency._graph.attribute_values import Reader
+from keras_saliency._graph.configuration import Reader
 from keras_saliency._graph.model_cache import Using, callables
 from keras_saliency._graph.probing import Grid
 from keras_saliency._inputs import Kind
@@ -280,7 +279,9 @@ class Engine(Variants):
         program, size = self._program(kind, call, rule), self._size(kind)
         args = self._args() if args is None else args
         model = self._adapter.model
-        return weights.consistently(model, lambda _: micro_batches.run(program, args, size))[0]
+        return weights.consistently(
+            model, lambda _: _backend.in_micro_batches(program, args, size)
+        )[0]
 
     def _size(self, kind: programs.Kind) -> Size:
         """Return how many rows go through at once, measured once per model, kind and shape."""

@@ -1,15 +1,21 @@
-"""Micro-batches: rows through a compiled function, a given or a measured number at once."""
+"""Micro-batches: how many rows go through a compiled function; many variants of pictures."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import Any, Literal
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from keras_saliency import _backend
-from keras_saliency.errors import KerasSaliencyError, MethodError, ModelError
+from keras_saliency import _graph
+from keras_saliency._engine import programs
+from keras_saliency._engine.layer_programs import LayerOutput, Variant
+from keras_saliency._inputs.batch import Batch
+from keras_saliency._io import progress
+from keras_saliency._rules import Rule
 
 BatchSize = int | Literal["auto"]
 
@@ -18,15 +24,19 @@ _GAIN = 0.05  # a larger micro-batch must save this share of the time a row
 _RUNS = 3  # at each size: the first may compile, of the others the faster one counts
 
 
+@dataclass
 class Size:
-    """How many rows go through at once: always the same."""
+    """How many rows go through at once: always the same.
 
-    def __init__(self, rows: int, *, is_fixed: bool = False) -> None:
-        self.rows = rows
-        self.is_fixed = is_fixed  # the model takes exactly so many, on every backend
+    Attributes:
+        rows: The number.
+        is_fixed: Whether the model takes exactly so many, on every backend.
+        is_measured: Whether it wants to know how long runs took.
+    """
 
-    def took(self, rows: int, seconds: float) -> None:
-        """Record how long a run took."""
+    rows: int
+    is_fixed: bool = False
+    is_measured: ClassVar[bool] = False
 
     def shrink(self) -> bool:
         """Take fewer from now on, since memory ran out; False where that is impossible."""
@@ -40,6 +50,8 @@ class MeasuredSize(Size):
     micro-batches of work.
     """
 
+    is_measured = True
+
     def __init__(self) -> None:
         super().__init__(_FIRST)
         self._limit = _MOST
@@ -47,6 +59,7 @@ class MeasuredSize(Size):
         self.settled = False
 
     def took(self, rows: int, seconds: float) -> None:
+        """Record how long a run took."""
         if self.settled or rows != self.rows:
             return
         here = self._seconds.setdefault(rows, [])
@@ -69,81 +82,77 @@ class MeasuredSize(Size):
         return True
 
 
-def run(program: Callable[..., Any], args: Any, size: Size) -> Any:
-    """Run a compiled function over all rows of its arguments and put the results together.
+class Variants(ABC):
+    """The part of an `Engine` that runs variants of its pictures, in the pictures' own classes."""
 
-    Where a new number of rows costs a compilation, few are used: the micro-batch, and for less the
-    powers of two; what is missing is filled with the last row.
+    _batch: Batch
+    _target_args: dict[str, np.ndarray]
 
-    Args:
-        program: Takes and returns nests of tensors with equally many rows.
-        args: Its arguments, a nest of arrays.
-        size: How many rows at once.
+    @abstractmethod
+    def _choose(self) -> None: ...
 
-    Raises:
-        MethodError: Memory ran out, and the size does not shrink.
-    """
-    backend = _backend.current()
-    total, start = len(_first(args)), 0
-    parts = []
-    while start < total:
-        at_once = size.rows
-        some = _map(lambda array, chunk=slice(start, start + at_once): array[chunk], args)
-        count = padded = min(at_once, total - start)
-        if size.is_fixed:
-            padded = at_once
-        elif backend.COMPILES:
-            padded = at_once if total > at_once else min(at_once, 1 << (count - 1).bit_length())
-        if more := padded - count:
-            some = _map(lambda a, more=more: np.concatenate([a, a[-1:].repeat(more, 0)]), some)
-        began = time.perf_counter()
-        try:
-            result = backend.to_numpy(program(*some))
-        except Exception as error:
-            if not backend.is_out_of_memory(error):
-                if _is_layout(error):
-                    raise _no_layout(error) from error
-                raise
-            if not size.shrink():
-                raise _too_much(at_once) from error
-            continue
-        size.took(padded, time.perf_counter() - began)
-        parts.append(_map(lambda array, count=count: array[:count], result) if more else result)
-        start += count
-    return parts[0] if len(parts) == 1 else _map(lambda *a: np.concatenate(a), *parts)
+    @abstractmethod
+    def _size(self, kind: programs.Kind) -> Size: ...
 
+    @abstractmethod
+    def _run(
+        self,
+        kind: programs.Kind,
+        args: tuple[Any, ...] | None = None,
+        call: _graph.Call | None = None,
+        rule: Rule | None = None,
+    ) -> tuple[Any, ...]: ...
 
-def _too_much(rows: int) -> MethodError:
-    return MethodError(
-        f"Expected enough device memory for {rows} pictures at once.",
-        "It ran out.",
-        "Pass a smaller batch_size, or 'auto'." if rows > 1 else "Explain smaller pictures.",
-        "help(keras_saliency.explain)",
-    )
+    def gradients(
+        self, variants: Iterable[Variant], total: int | None = None
+    ) -> Iterator[tuple[float, np.ndarray]]:
+        """Yield score and gradient (H, W, C) of each variant, in order, a micro-batch at a time."""
+        for rows, images in self.chunks(variants, total):
+            scores, _, gradients = self._run_variants(rows, images, "gradient")
+            yield from zip(scores, gradients, strict=True)
 
+    def variant_scores(
+        self, variants: Iterable[Variant], total: int | None = None
+    ) -> Iterator[float]:
+        """Yield the score of each variant, in order, without gradients."""
+        for rows, images in self.chunks(variants, total, "scores"):
+            yield from self._run_variants(rows, images, "scores")[0]
 
-def _is_layout(error: Exception) -> bool:
-    """Whether TensorFlow reports no kernel for channels first on this device."""
-    return "NHWC" in str(error) and not isinstance(error, KerasSaliencyError)
+    def chunks(
+        self,
+        variants: Iterable[Variant],
+        total: int | None = None,
+        kind: programs.Kind = "gradient",
+    ) -> Iterator[tuple[list[int], np.ndarray]]:
+        """Yield variants in micro-batches: indices of their sources, and (b, H, W, C)."""
+        stream = iter(progress.track(variants, total, "explaining"))
+        while chunk := list(islice(stream, self._size(kind).rows)):
+            rows, images = zip(*chunk, strict=True)
+            yield list(rows), np.stack(images)
 
+    def scores_of_activations(
+        self, original: LayerOutput, variants: Iterable[Variant], total: int | None = None
+    ) -> Iterator[float]:
+        """Yield the score with a layer's output replaced by each variant (h, w, K), in order.
 
-def _no_layout(error: Exception) -> ModelError:
-    return ModelError(
-        "Expected a device that runs channels first, the model's layout.",
-        f"TensorFlow cannot run that on this device: {' '.join(str(error).split())[:200]}.",
-        "Run it on a GPU or with another backend (KERAS_BACKEND=torch or jax), or build it with "
-        "data_format='channels_last'.",
-        "help(keras_saliency.explain)",
-    )
+        Args:
+            original: The result of `activations` or `layer_gradient`.
+            variants: Index of each one's picture, and the output.
+            total: How many, for a progress bar.
+        """
+        self._choose()
+        for rows, maps in self.chunks(variants, total, "scores of activations"):
+            whole = original.call.from_map(maps, original.whole[rows])
+            args = (whole, self._batch.images[rows], *self._args_of(rows))
+            yield from self._run("scores of activations", args, original.call)[0]
 
+    def _args_of(self, rows: list[int]) -> tuple[Any, Any]:
+        """The target's arguments and the extra inputs of variants of these pictures."""
+        target_args = {name: values[rows] for name, values in self._target_args.items()}
+        return target_args, tuple(one[rows] for one in self._batch.extra_inputs)
 
-def _first(args: Any) -> np.ndarray:
-    while isinstance(args, tuple):
-        args = args[0]
-    return args
-
-
-def _map(function: Any, *nests: Any) -> Any:
-    import keras
-
-    return keras.tree.map_structure(function, *nests)
+    def _run_variants(
+        self, rows: list[int], images: np.ndarray, kind: programs.Kind
+    ) -> tuple[Any, ...]:
+        self._choose()
+        return self._run(kind, (images, *self._args_of(rows)))

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_saliency import _graph
-from keras_saliency._engine import micro_batches, programs
+from keras_saliency import _backend, _graph
+from keras_saliency._engine import programs
 from keras_saliency._engine.micro_batches import Size
 from keras_saliency._graph import Call, Measured, probing
 from keras_saliency._graph.adapter import Adapter
@@ -168,7 +168,7 @@ def _run(calls: list[Call], program: Callable[..., Any], args: Any, size: Size) 
     """Return the cells of each call's output, and the gradients there."""
 
     def run(kind: programs.Kind) -> Any:
-        return micro_batches.run(program(kind, tuple(calls)), args, size)
+        return _backend.in_micro_batches(program(kind, tuple(calls)), args, size)
 
     try:
         _, seen, gradients = run("answers' gradient")

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from keras_saliency._backend.hooks import is_builtin_keras_layer
-from keras_saliency._graph.configuration import KerasModel, walk
+from keras_saliency._graph.model_cache import KerasModel, walk
 from keras_saliency.errors import LayerError, TargetError, did_you_mean
 
 

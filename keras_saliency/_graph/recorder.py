@@ -11,7 +11,7 @@ from typing import Any
 from keras_saliency._backend.hooks import intercept, intercept_functions, is_builtin_keras_layer
 from keras_saliency._graph import calls as following
 from keras_saliency._graph.calls import Call, Followed
-from keras_saliency._graph.configuration import walk
+from keras_saliency._graph.model_cache import walk
 from keras_saliency._graph.survey import CallTrace
 
 EXPLAINED, SCORE = "the explained input", "the score"  # names of a recorder's notes

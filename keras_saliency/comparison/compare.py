@@ -19,10 +19,11 @@ from keras_saliency._engine.engine import Engine
 from keras_saliency._engine.micro_batches import BatchSize
 from keras_saliency._explain import adapted, attributed, check_batch_size, check_seed
 from keras_saliency._graph.adapter import Adapter
-from keras_saliency._graph.configuration import KerasModel
+from keras_saliency._graph.model_cache import KerasModel
 from keras_saliency._inputs import Kind, KindName, pictures
-from keras_saliency._inputs.batch import Batch, prepare
+from keras_saliency._inputs.batch import Batch
 from keras_saliency._inputs.geometry import BoxLike
+from keras_saliency._inputs.given import prepare
 from keras_saliency._inputs.pictures import ModelInputs
 from keras_saliency._inputs.preprocessing import Preprocessing
 from keras_saliency._io import progress

@@ -16,8 +16,7 @@ import numpy as np
 from keras_saliency import _backend
 from keras_saliency._backend import variables_of
 from keras_saliency._engine import layer_programs
-from keras_saliency._graph.configuration import KerasModel
-from keras_saliency._graph.model_cache import get_or_create, watched
+from keras_saliency._graph.model_cache import KerasModel, get_or_create, watched
 from keras_saliency._inputs.geometry import EMPTY
 from keras_saliency.config import require_keras
 from keras_saliency.errors import FixationModelError, ModelError, ModelFileError
