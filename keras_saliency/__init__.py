@@ -104,6 +104,7 @@ _MOVED = {
     "fixation.many": "fixation.predict",
     "fixation.metrics.validation": "fixation.maps",
     "layers": "_graph.ends",
+    "methods.base.games": "methods.base.paths",
     "methods.base.presets": "methods.base.method",
     "methods.base.spelling": "methods.base.method",
     "metrics.baselines": "fixation.metrics.baselines",

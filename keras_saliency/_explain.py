@@ -16,7 +16,7 @@ import numpy as np
 from keras_saliency import methods, targets
 from keras_saliency._engine import weights
 from keras_saliency._engine.engine import Engine
-from keras_saliency._engine.micro_batches import BatchSize
+from keras_saliency._engine.plan import BatchSize
 from keras_saliency._graph.adapter import Adapter
 from keras_saliency._graph.model_cache import KerasModel, ModelCache
 from keras_saliency._inputs import KindName, resampling, text

@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_saliency import methods, targets
 from keras_saliency._engine.engine import Engine
-from keras_saliency._engine.micro_batches import BatchSize
+from keras_saliency._engine.plan import BatchSize
 from keras_saliency._explain import adapted, attributed, check_batch_size, check_seed, explain
 from keras_saliency._graph.adapter import Adapter
 from keras_saliency._graph.model_cache import KerasModel

@@ -184,6 +184,7 @@ MOVED = [
         "FixationBuilder",
         "keras_saliency.fixation.data.prepared",
     ),
+    ("keras_saliency.methods.base.games", "ShapleyMethod", "keras_saliency.methods.base"),
     ("keras_saliency.methods.base.presets", "PresetMixin", "keras_saliency.methods.base"),
     ("keras_saliency.segments", "of", "keras_saliency._inputs.segments"),
     ("keras_saliency.metrics.fixation", "nss", "keras_saliency.fixation.metrics.scores"),

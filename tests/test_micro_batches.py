@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_saliency import _backend, explain, methods
-from keras_saliency._engine.micro_batches import MeasuredSize, Size
+from keras_saliency._engine.plan import MeasuredSize, Size
 from keras_saliency._graph.model_cache import get_or_create
 from keras_saliency.errors import MethodError
 

@@ -11,8 +11,17 @@ import numpy as np
 from keras_saliency import _backend, _graph
 from keras_saliency._engine import programs, weights
 from keras_saliency._engine.layer_programs import Backward, LayerGradient, LayerOutput, Source
-from keras_saliency._engine.micro_batches import BatchSize, MeasuredSize, Size, Variants
-from keras_saliency._engine.plan import Plan, Site, maps, site, trained
+from keras_saliency._engine.plan import (
+    BatchSize,
+    MeasuredSize,
+    Plan,
+    Site,
+    Size,
+    Variants,
+    maps,
+    site,
+    trained,
+)
 from keras_saliency._graph.adapter import Adapter
 from keras_saliency._graph.configuration import Reader
 from keras_saliency._graph.model_cache import Using, callables

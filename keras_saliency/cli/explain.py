@@ -55,7 +55,7 @@ def add(verbs: Any) -> None:
 def _run(args: argparse.Namespace) -> int:
     from keras_saliency import explain
     from keras_saliency._inputs import pictures, reading
-    from keras_saliency._io import progress
+    from keras_saliency._io import track
 
     try:
         method = parsing.method(args.method, args.method_option)
@@ -64,7 +64,7 @@ def _run(args: argparse.Namespace) -> int:
     named: Any = output.named(args.photos, args.out, "explaining", _READ)
     several = len(named) > 1
     if several:
-        named = progress.track(named, len(named), "photos", wait=0)
+        named = track(named, len(named), "photos", wait=0)
     rows: list[dict[str, Any]] = []
     job = None
     for photo, folder in named:
@@ -190,15 +190,15 @@ def add_predict(verbs: Any) -> None:
 
 
 def _run_predict(args: argparse.Namespace) -> int:
-    from keras_saliency._io import progress
+    from keras_saliency._io import track
 
     named = output.named(args.photos, args.out, "predicting for", _READ_PREDICT)
     parts: Any = [
         named[start : start + args.batch_size] for start in range(0, len(named), args.batch_size)
     ]
     if len(named) > 1:
-        parts = progress.track(parts, len(parts), "photos" if args.batch_size == 1 else "batches",
-                               wait=0)  # fmt: skip
+        parts = track(parts, len(parts), "photos" if args.batch_size == 1 else "batches",
+                      wait=0)  # fmt: skip
     rows: list[dict[str, Any]] = []
     for part in parts:
         rows += _part(part, args, several=len(named) > 1)

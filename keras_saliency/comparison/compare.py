@@ -16,7 +16,7 @@ import numpy.typing as npt
 from keras_saliency import targets
 from keras_saliency._engine import weights
 from keras_saliency._engine.engine import Engine
-from keras_saliency._engine.micro_batches import BatchSize
+from keras_saliency._engine.plan import BatchSize
 from keras_saliency._explain import adapted, attributed, check_batch_size, check_seed
 from keras_saliency._graph.adapter import Adapter
 from keras_saliency._graph.model_cache import KerasModel
@@ -26,7 +26,7 @@ from keras_saliency._inputs.geometry import BoxLike
 from keras_saliency._inputs.given import prepare
 from keras_saliency._inputs.pictures import ModelInputs
 from keras_saliency._inputs.preprocessing import Preprocessing
-from keras_saliency._io import progress
+from keras_saliency._io import track
 from keras_saliency._io.files import shown
 from keras_saliency._results import provenance
 from keras_saliency._results.explanation import Explanation
@@ -161,7 +161,7 @@ def compare(
         if label not in explanations:
             continue
         rows = enumerate(scored.items())
-        for k, (name, metric) in progress.track(rows, len(scored), f"scoring {label}"):
+        for k, (name, metric) in track(rows, len(scored), f"scoring {label}"):
             values[m, k], why = metric_arguments.numbers(metric, method, explanations[label])
             if why:
                 metric_errors[label, name] = _reasons(why, called)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_saliency._engine.engine import Engine
-from keras_saliency._engine.micro_batches import BatchSize
+from keras_saliency._engine.plan import BatchSize
 from keras_saliency._inputs import resampling
 from keras_saliency._inputs.geometry import is_box
 from keras_saliency._results.explanation import Explanation

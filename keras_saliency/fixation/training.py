@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_saliency._io import progress
+from keras_saliency._io import track
 from keras_saliency._io.files import local_path
 from keras_saliency._results import provenance
 from keras_saliency.errors import FixationModelError, SaveError, _arguments
@@ -184,7 +184,7 @@ class _Run:
         epoch, started = self.state["epoch"], time.monotonic()
         batches.epoch = epoch
         label = f"{stage.name}, epoch {epoch + 1} of {stage.epochs}"
-        steps = progress.track(
+        steps = track(
             _prefetched(batches, self.state["step"]), len(batches) - self.state["step"], label
         )
         for x, truth in steps:

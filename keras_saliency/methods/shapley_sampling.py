@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_saliency.methods.base import ShapleyMethod, games
+from keras_saliency.methods.base import ShapleyMethod, paths
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class _Orders:
         self._samples, self._seed = samples, seed
         self._gains, self._last = np.zeros(players), np.zeros(players)
 
-    def wishes(self) -> Iterator[games.Wish]:
+    def wishes(self) -> Iterator[paths.Wish]:
         generator = np.random.default_rng(self._seed)
         order = np.arange(len(self._gains))
         yield np.zeros(len(order), bool), None

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from keras_saliency._explain import explain
-from keras_saliency._io.progress import track
+from keras_saliency._io import track
 from keras_saliency._results.explanation import Explanation
 from keras_saliency.errors import LawError, MethodError, did_you_mean, words
 from keras_saliency.methods import Method, get

@@ -6,8 +6,7 @@
 `cams`         `CamMethod`: adds up a layer's maps; `GradientCam`: by gradients; from a map to the
                picture's size; why a map is 0; `RectifiedMethod`: another gradient at rectifiers
 `paths`        `PathMethod`: sums gradients from a baseline to the picture; how well they sum to a
-               gap in score
-`games`        `ShapleyMethod`: Shapley values of segments
+               gap in score; `ShapleyMethod`: Shapley values of segments
 =============  ====================================================================================
 """
 
@@ -29,7 +28,6 @@ from keras_saliency.methods.base.cams import (
     why_map_is_zero,
     why_zero,
 )
-from keras_saliency.methods.base.games import ShapleyMethod
 from keras_saliency.methods.base.method import (
     EVERY,
     Attribution,
@@ -43,6 +41,7 @@ from keras_saliency.methods.base.method import (
 from keras_saliency.methods.base.paths import (
     PathMethod,
     PathPoint,
+    ShapleyMethod,
     clean,
     completeness_error,
     gap_findings,
