@@ -103,6 +103,7 @@ _MOVED = {
     "fixation.losses": "fixation.layers",
     "fixation.many": "fixation.predict",
     "fixation.metrics.validation": "fixation.maps",
+    "fixation.trained": "fixation.model",
     "layers": "_graph.ends",
     "methods.base.games": "methods.base.paths",
     "methods.base.presets": "methods.base.method",

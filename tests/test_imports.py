@@ -184,6 +184,7 @@ MOVED = [
         "FixationBuilder",
         "keras_saliency.fixation.data.prepared",
     ),
+    ("keras_saliency.fixation.trained", "load_model", "keras_saliency.fixation.model"),
     ("keras_saliency.methods.base.games", "ShapleyMethod", "keras_saliency.methods.base"),
     ("keras_saliency.methods.base.presets", "PresetMixin", "keras_saliency.methods.base"),
     ("keras_saliency.segments", "of", "keras_saliency._inputs.segments"),

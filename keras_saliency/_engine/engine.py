@@ -71,8 +71,6 @@ class Engine(Variants):
         self.source_indices: list[int] = source.indices
         self._target_args = source.target_args
 
-    # ------------------------------------------------------------------ what is explained
-
     @property
     def images(self) -> np.ndarray:
         """The pictures, (B, H, W, C) in the model's input range."""
@@ -274,8 +272,6 @@ class Engine(Variants):
     def _args(self) -> tuple[Any, ...]:
         """The pictures, the target's arguments and the extra inputs."""
         return self.images, self._target_args, self._batch.extra_inputs
-
-    # ------------------------------------------------------------------ running
 
     def _run(
         self,

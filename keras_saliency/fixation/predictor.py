@@ -163,15 +163,15 @@ def predictor(model: Any = "default") -> Predictor:
 
 @lru_cache(maxsize=2)
 def _stored(source: str, stamp: tuple[Any, ...], policy: str) -> Predictor:
-    from keras_saliency.fixation import trained
+    from keras_saliency.fixation import model
 
-    model = trained.load_model(source)
-    about = {} if source.endswith(".keras") else trained.read_manifest(source)
+    model = model.load_model(source)
+    about = {} if source.endswith(".keras") else model.read_manifest(source)
     side, mirror = about.get("side", SIDE), about.get("mirror", False)
     if not isinstance(side, int) or side < 32 or side % 32 or not isinstance(mirror, bool):
         raise ModelFileError(
             f"Expected side, a multiple of 32, and mirror, true or false, of model {source!r}.",
-            f"Got side = {side!r} and mirror = {mirror!r} in {trained.MANIFEST}.",
+            f"Got side = {side!r} and mirror = {mirror!r} in {model.MANIFEST}.",
             "Correct them there.",
             _READ,
         )

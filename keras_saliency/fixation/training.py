@@ -20,9 +20,9 @@ from keras_saliency._results import provenance
 from keras_saliency.errors import FixationModelError, SaveError, _arguments
 from keras_saliency.fixation import checkpoint
 from keras_saliency.fixation.checkpoint import CachedFeatures
+from keras_saliency.fixation.encoder_decoder import FixationModel
 from keras_saliency.fixation.layers import FixationLoss
-from keras_saliency.fixation.model import FixationModel, Preset, Stage, find
-from keras_saliency.fixation.trained import save_model
+from keras_saliency.fixation.model import Preset, Stage, find, save_model
 
 _CHECKPOINT = "checkpoint.npz"
 _AHEAD = 4  # batches that are prepared while one is learned from
