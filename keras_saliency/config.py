@@ -1,4 +1,4 @@
-"""Settings of the process: the backend, faster forms of models on or off, names imported at use.
+"""One switch for all faster forms in which a model runs here, instead of as in Keras.
 
 To be fast, convolutions, pools and normalisations run in equivalent forms (JAX on CPU, PyTorch),
 batch normalisation is folded into convolutions (TensorFlow), and repeated runs are recorded and
@@ -6,8 +6,10 @@ played back (PyTorch). With the switch off, every layer runs exactly as Keras ru
 the first thing to try when a map looks wrong.
 
 The switch is on unless the environment says ``KERAS_SALIENCY_REWRITING=0``. It applies to the whole
-process and from the next call on; what was compiled under the other setting is not used. Nothing
-here sets ``KERAS_BACKEND``; only the ``keras-saliency`` command does, for its own process.
+process and from the next call on; what was compiled under the other setting is not used.
+
+Below are the choice of Keras' backend and names that are imported at first use. Nothing here sets
+``KERAS_BACKEND``; only the ``keras-saliency`` command does, for its own process.
 """
 
 from __future__ import annotations
