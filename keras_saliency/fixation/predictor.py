@@ -163,15 +163,15 @@ def predictor(model: Any = "default") -> Predictor:
 
 @lru_cache(maxsize=2)
 def _stored(source: str, stamp: tuple[Any, ...], policy: str) -> Predictor:
-    from keras_saliency.fixation import model
+    from keras_saliency.fixation.model import MANIFEST, load_model, read_manifest
 
-    model = model.load_model(source)
-    about = {} if source.endswith(".keras") else model.read_manifest(source)
+    model = load_model(source)
+    about = {} if source.endswith(".keras") else read_manifest(source)
     side, mirror = about.get("side", SIDE), about.get("mirror", False)
     if not isinstance(side, int) or side < 32 or side % 32 or not isinstance(mirror, bool):
         raise ModelFileError(
             f"Expected side, a multiple of 32, and mirror, true or false, of model {source!r}.",
-            f"Got side = {side!r} and mirror = {mirror!r} in {model.MANIFEST}.",
+            f"Got side = {side!r} and mirror = {mirror!r} in {MANIFEST}.",
             "Correct them there.",
             _READ,
         )
