@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keras_saliency._imports import attach, moved, settle_backend
+from keras_saliency.config import attach, moved, settle_backend
 
 __version__ = "0.2.0"
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     )
     from keras_saliency._explain import explain
     from keras_saliency._explainer import Explainer
-    from keras_saliency._graph.paths import layer_tree
+    from keras_saliency._graph.ends import layer_tree
     from keras_saliency._inputs.geometry import Box
     from keras_saliency._inputs.preprocessing import Preprocess
     from keras_saliency._results.archive import Archive
@@ -53,7 +53,7 @@ _NAMES = {
     "Preprocess": "_inputs.preprocessing",
     "compare": "comparison.compare",
     "explain": "_explain",
-    "layer_tree": "_graph.paths",
+    "layer_tree": "_graph.ends",
     "predict_fixations": "fixation.predict",
 }
 _ROOMS = (
@@ -96,6 +96,7 @@ _MOVED = {
     "cli.startup": "cli.output",
     "data": "fixation.data",
     "fixation.data.cat2000": "fixation.data.builders",
+    "fixation.data.features": "fixation.data.prepared",
     "fixation.data.mit1003": "fixation.data.builders",
     "fixation.data.salicon": "fixation.data.builders",
     "fixation.density": "fixation.maps",
@@ -103,7 +104,11 @@ _MOVED = {
     "fixation.losses": "fixation.layers",
     "fixation.many": "fixation.predict",
     "fixation.metrics.validation": "fixation.maps",
-    "layers": "_graph.paths",
+    "fixation.trained": "fixation.model",
+    "layers": "_graph.ends",
+    "methods.base.games": "methods.base.paths",
+    "methods.base.presets": "methods.base.method",
+    "methods.base.spelling": "methods.base.method",
     "metrics.baselines": "fixation.metrics.baselines",
     "metrics.complexity": "metrics.agreement",
     "metrics.confidence": "metrics.curves",
@@ -112,15 +117,15 @@ _MOVED = {
     "metrics.mosaics": "metrics.localization",
     "metrics.randomization": "metrics.sanity",
     "metrics.robustness": "metrics.infidelity",
+    "metrics.summary": "metrics.registry",
     "plot.comparison": "plot",
+    "preprocessing": "_inputs.preprocessing",
     "pretrained.efficientnet_lite0": "pretrained",
     "pretrained.imagenet": "pretrained",
     "pretrained.lite0_layers": "pretrained",
-    "methods.base.spelling": "methods.base.method",
-    "metrics.summary": "metrics.registry",
-    "preprocessing": "_inputs.preprocessing",
     "ray.datasets": "ray",
     "segments": "_inputs.segments",
+    "testing.case": "testing.claims",
     "testing.laws": "testing.check",
 }
 moved(_MOVED)

@@ -14,14 +14,13 @@ import numpy as np
 from keras_saliency import methods, targets
 from keras_saliency._engine import weights
 from keras_saliency._engine.engine import Engine
-from keras_saliency._engine.micro_batches import BatchSize, check_batch_size
+from keras_saliency._engine.plan import BatchSize
 from keras_saliency._engine.together import sharing
 from keras_saliency._graph.adapter import Adapter
-from keras_saliency._graph.configuration import KerasModel
-from keras_saliency._graph.model_cache import ModelCache
-from keras_saliency._inputs import resampling, text
-from keras_saliency._inputs.batch import Batch, prepare
-from keras_saliency._inputs.kinds import KindName
+from keras_saliency._graph.model_cache import KerasModel, ModelCache
+from keras_saliency._inputs import KindName, resampling, text
+from keras_saliency._inputs.batch import Batch
+from keras_saliency._inputs.given import prepare
 from keras_saliency._inputs.pictures import ModelInputs
 from keras_saliency._inputs.preprocessing import Preprocessing
 from keras_saliency._io.encoding import plain
@@ -166,7 +165,7 @@ def explain(  # type: ignore[misc]
         ('espresso',)
     """
     started = time.perf_counter()
-    batch_size, seed = check_batch_size(batch_size), check_seed(seed)
+    batch_size, seed = _arguments.batch_size(batch_size), check_seed(seed)
     chosen, options = _named(method) if type(method) is str else (methods.get(method), None)
     adapter = adapted(model, chosen, preprocess)
     several = targets.several(target) if isinstance(target, list | tuple) else None

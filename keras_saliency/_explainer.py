@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_saliency import methods, targets
 from keras_saliency._engine.engine import Engine
-from keras_saliency._engine.micro_batches import BatchSize, check_batch_size
+from keras_saliency._engine.plan import BatchSize
 from keras_saliency._explain import (
     Joint,
     MethodLike,
@@ -24,18 +24,18 @@ from keras_saliency._explain import (
     explain,
 )
 from keras_saliency._graph.adapter import Adapter
-from keras_saliency._graph.configuration import KerasModel
-from keras_saliency._inputs import preprocessing, text
-from keras_saliency._inputs.batch import Batch, joined, prepare
-from keras_saliency._inputs.kinds import KindName
+from keras_saliency._graph.model_cache import KerasModel
+from keras_saliency._inputs import KindName, preprocessing, text
+from keras_saliency._inputs.batch import Batch
+from keras_saliency._inputs.given import prepare
 from keras_saliency._inputs.pictures import ModelInput, ModelInputs
-from keras_saliency._inputs.prefetch import Steps, apart, map_batched, together
+from keras_saliency._inputs.prefetch import Steps, apart, joined, map_batched, together
 from keras_saliency._inputs.preprocessing import Preprocessing
 from keras_saliency._results import archive, provenance
 from keras_saliency._results.archive import Archive, Record
 from keras_saliency._results.explanation import Explanation
 from keras_saliency._results.joint import JointExplanation, by_input
-from keras_saliency.errors import ImageError, ModelError, SaveError, TargetError
+from keras_saliency.errors import ImageError, ModelError, SaveError, TargetError, _arguments
 from keras_saliency.methods import Method
 from keras_saliency.targets import Class, Target
 from keras_saliency.targets.base import TargetLike, check_any_count
@@ -122,7 +122,7 @@ class Explainer(Generic[R]):
 
     def __post_init__(self) -> None:
         """Check the arguments before the first picture."""
-        object.__setattr__(self, "batch_size", check_batch_size(self.batch_size))
+        object.__setattr__(self, "batch_size", _arguments.batch_size(self.batch_size))
         object.__setattr__(self, "seed", check_seed(self.seed))
         check_any_count(self._target, _READ)
         _ = self._adapter.cache, self._method, self._preprocess

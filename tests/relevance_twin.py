@@ -7,8 +7,9 @@ from keras import ops
 from keras_saliency import targets
 from keras_saliency._engine.engine import Engine
 from keras_saliency._graph.adapter import Adapter
-from keras_saliency._inputs.batch import prepare
-from keras_saliency._rules import Relevance, sharing
+from keras_saliency._inputs.given import prepare
+from keras_saliency._rules import sharing
+from keras_saliency._rules.relevance import Relevance
 
 # Float32 sums of up to 200 terms against float64, as a share of the largest relevance.
 EXACT = 3e-5

@@ -79,7 +79,7 @@ def test_a_folder_of_that_name_is_no_backend(tmp_path):
         "import sys\n"
         f"sys.path = [{str(tmp_path)!r}, {str(ROOT)!r}, "
         "*(p for p in sys.path if 'site-packages' not in p)]\n"
-        f"from keras_saliency import _imports\n{_SHOW}\nprint(_imports.installed_backends())"
+        f"from keras_saliency import config\n{_SHOW}\nprint(config.installed_backends())"
     )
     run = _run(code, tmp_path)
     assert run.stdout.split()[0] == "None", run.stderr

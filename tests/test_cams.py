@@ -16,7 +16,7 @@ from test_literal_networks import bilinear, close
 from keras_saliency import explain, methods, targets
 from keras_saliency._engine.engine import Engine
 from keras_saliency._graph.adapter import Adapter
-from keras_saliency._inputs.batch import prepare
+from keras_saliency._inputs.given import prepare
 
 SIZE, MAPS, CLASSES = 10, 5, 4
 # float32 sums of a few hundred terms; measured 5e-7 of the peak.

@@ -12,7 +12,7 @@ from keras import layers, ops
 from keras_saliency import errors, explain, methods, targets
 from keras_saliency._engine.engine import Engine
 from keras_saliency._graph.adapter import Adapter
-from keras_saliency._inputs.batch import prepare
+from keras_saliency._inputs.given import prepare
 
 SIDE, PATCH, WIDTH = 4, 6, 4  # 4 x 4 patches of 6 pixels
 BRIGHT, OUT, MARK = 0, 1, 2  # what a token's channels hold in the planted networks

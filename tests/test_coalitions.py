@@ -7,7 +7,7 @@ import pytest
 
 from keras_saliency.errors import MethodError
 from keras_saliency.methods import KernelShap, ShapleySampling
-from keras_saliency.methods.base import games
+from keras_saliency.methods.base import paths
 from keras_saliency.methods.shapley_sampling import _Orders
 
 pytestmark = pytest.mark.no_model
@@ -23,8 +23,8 @@ def close(result, wanted, tolerance=1e-9):
 def _play(solver, worth, players):
     """Let a solver learn a game without a picture: pixels are players."""
     labels = np.arange(players)[None]
-    game = games.Game(np.ones((1, players, 1)), np.zeros((1, players, 1)), labels)
-    games.play(lambda asked, count: (worth(p[0, :, 0]) for _, p in asked), [game], [solver])
+    game = paths.Game(np.ones((1, players, 1)), np.zeros((1, players, 1)), labels)
+    paths.play(lambda asked, count: (worth(p[0, :, 0]) for _, p in asked), [game], [solver])
     return solver.values(worth(np.ones(players)))
 
 
@@ -61,14 +61,14 @@ def test_pairs_of_samples_make_games_of_pairs_exact(method, players):
 
 def test_all_coalitions_give_the_known_values_of_pairs():
     worth, wanted = _pairs(9)
-    close(_play(games.Exact(9), worth, 9), wanted)
+    close(_play(paths.Exact(9), worth, 9), wanted)
 
 
 def test_the_kernel_weighs_every_size_right():
     """All coalitions of 11 players asked: the regression is the definition."""
     worth = _triples(11)
     solver = KernelShap("grid", 2046).solver(11, 0)
-    wanted = _play(games.Exact(11), worth, 11)
+    wanted = _play(paths.Exact(11), worth, 11)
     close(_play(solver, worth, 11), wanted)
     assert solver.count == 2047
     # Sizes 1, 2 and 9, 10 alone, which 400 samples ask in full, are not the whole truth.
@@ -79,7 +79,7 @@ def test_the_kernel_weighs_every_size_right():
 @both
 def test_samples_come_nearer_to_the_exact_values(method):
     worth, players = _triples(12), 12
-    wanted = _play(games.Exact(players), worth, players)
+    wanted = _play(paths.Exact(players), worth, players)
     few, many = (4, 100) if method is ShapleySampling else (40, 1200)
 
     def estimates(samples):

@@ -71,7 +71,7 @@ def test_the_numbers_are_those_of_explain_and_the_metrics():
         e = explain(network(), IMAGES, name)
         np.testing.assert_array_equal(own.explanations[name].values, e.values)
         score = probability(e.targets)
-        blurred = keras_saliency._inputs.baselines.fill("blur", IMAGES, None)
+        blurred = keras_saliency._inputs.resampling.fill("blur", IMAGES, None)
         by_hand = [
             curves.deletion(score, IMAGES, e.values, 0.0),
             curves.insertion(score, IMAGES, e.values, blurred),

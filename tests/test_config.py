@@ -59,7 +59,7 @@ class Rewritten:
 
             counted(layer_programs, "_is_worth_it")
         else:
-            from keras_saliency._backend import torch_layers
+            from keras_saliency._backend import torch as torch_layers
 
             counted(torch_layers, "_product")
             counted(torch_layers, "_normalised")

@@ -13,7 +13,7 @@ from cases import CASES
 from keras_saliency import Explanation, explain, methods
 from keras_saliency.methods import Attribution
 from keras_saliency.testing import LAWS, Case, check, networks
-from keras_saliency.testing.case import Inapplicable
+from keras_saliency.testing.claims import Inapplicable
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -85,8 +85,8 @@ def test_the_gradient_where_the_picture_is_the_baseline(name):
     model = keras.Model(inputs, make()(layers.Flatten()(inputs)))
     from keras_saliency._engine.engine import Engine
     from keras_saliency._graph.adapter import Adapter
-    from keras_saliency._inputs.batch import prepare
-    from keras_saliency._rules import DeepLiftRule
+    from keras_saliency._inputs.given import prepare
+    from keras_saliency._rules.multipliers import DeepLiftRule
 
     adapter, x = Adapter(model), networks.vector(0.7, 0.7)[None]
     engine = Engine(adapter, targets.get(_sum), prepare(adapter, x))

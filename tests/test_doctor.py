@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_saliency import _imports, methods
+from keras_saliency import config, methods
 from keras_saliency.cli import doctor, main, output
 from keras_saliency.methods import Attribution
 
@@ -99,7 +99,7 @@ def test_a_crash_is_a_failure(monkeypatch, capsys):
 
 
 def test_no_backend(monkeypatch, capsys):
-    monkeypatch.setattr(_imports, "installed_backends", lambda: ())
+    monkeypatch.setattr(config, "installed_backends", lambda: ())
     assert main(["doctor"]) == 1
     out = capsys.readouterr().out
     assert "FAILED: The backend" in out
@@ -116,9 +116,9 @@ def test_a_broken_backend(monkeypatch, capsys):
     def broken():
         raise ImportError("libtorch.so: cannot open shared object file")
 
-    monkeypatch.setattr(_imports, "require_keras", broken)
-    monkeypatch.setattr(_imports, "configured_backend", lambda: ("torch", "KERAS_BACKEND"))
-    monkeypatch.setattr(_imports, "installed_backends", lambda: ("torch",))
+    monkeypatch.setattr(config, "require_keras", broken)
+    monkeypatch.setattr(config, "configured_backend", lambda: ("torch", "KERAS_BACKEND"))
+    monkeypatch.setattr(config, "installed_backends", lambda: ("torch",))
     monkeypatch.setattr(os, "environ", dict(os.environ))
     monkeypatch.setattr(sys, "modules", {n: m for n, m in sys.modules.items() if n != "keras"})
     report = doctor.examine()

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from keras_saliency import _backend, _hooks, explain, methods
+from keras_saliency import _backend, explain, methods
+from keras_saliency._backend import hooks
 from keras_saliency._engine import layer_programs
 
 BACKEND = _backend.current()
@@ -230,7 +231,7 @@ def test_the_model_is_left_as_it_was():
     model = graph(layers.Conv2D(4, 3), layers.BatchNormalization(), layers.ReLU())
     explain(model, X, target=0, preprocess=None)
     assert all("call" not in layer.__dict__ for layer in model.layers)
-    assert not _hooks._users
+    assert not hooks._users
 
 
 def _standardised():

@@ -14,8 +14,8 @@ from keras_saliency import explain, targets
 from keras_saliency._engine.engine import Engine
 from keras_saliency._graph.adapter import Adapter
 from keras_saliency._inputs import resampling
-from keras_saliency._inputs.batch import prepare
-from keras_saliency._rules import Biases
+from keras_saliency._inputs.given import prepare
+from keras_saliency._rules.gradients import Biases
 
 SHAPE = (8, 10, 2)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import keras_saliency
-from keras_saliency import _imports, errors, methods, plot, pretrained
+from keras_saliency import config, errors, methods, plot, pretrained
 
 pytestmark = pytest.mark.any_backend  # processes of their own
 
@@ -112,7 +112,7 @@ def test_no_module_is_a_drawer():
 
 MOVED = [
     ("keras_saliency.data", "read_table", "keras_saliency.fixation.data"),
-    ("keras_saliency.layers", "tree", "keras_saliency._graph.paths"),
+    ("keras_saliency.layers", "tree", "keras_saliency._graph.ends"),
     ("keras_saliency.preprocessing", "Preprocess", "keras_saliency"),
     ("keras_saliency.archive", "Archive", "keras_saliency"),
     ("keras_saliency.boxes", "Box", "keras_saliency"),
@@ -134,6 +134,15 @@ MOVED = [
     ("keras_saliency.fixation.metrics.validation", "pixels", "keras_saliency.fixation.maps"),
     ("keras_saliency.ray.datasets", "explain", "keras_saliency.ray"),
     ("keras_saliency.testing.laws", "LAWS", "keras_saliency.testing.check"),
+    ("keras_saliency.testing.case", "Case", "keras_saliency.testing"),
+    (
+        "keras_saliency.fixation.data.features",
+        "FixationBuilder",
+        "keras_saliency.fixation.data.prepared",
+    ),
+    ("keras_saliency.fixation.trained", "load_model", "keras_saliency.fixation.model"),
+    ("keras_saliency.methods.base.games", "ShapleyMethod", "keras_saliency.methods.base"),
+    ("keras_saliency.methods.base.presets", "PresetMixin", "keras_saliency.methods.base"),
     ("keras_saliency.segments", "of", "keras_saliency._inputs.segments"),
     ("keras_saliency.metrics.fixation", "nss", "keras_saliency.fixation.metrics.scores"),
     (
@@ -191,7 +200,7 @@ def _numbers(version):
 
 def test_old_names_go_with_the_version_that_their_warning_names():
     """Raise the version and this fails: then the tables are emptied."""
-    ends = [_imports.MOVED_UNTIL, *(version for _, version in methods._RENAMED.values())]
+    ends = [config.MOVED_UNTIL, *(version for _, version in methods._RENAMED.values())]
     for end in ends:
         assert _numbers(keras_saliency.__version__) < _numbers(end)
     with pytest.warns(DeprecationWarning, match=rf"goes with {ends[-1]}"):

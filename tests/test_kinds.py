@@ -8,7 +8,7 @@ import pytest
 from keras import layers as L
 
 from keras_saliency import errors, explain, methods
-from keras_saliency._inputs.kinds import KINDS
+from keras_saliency._inputs import KINDS
 from keras_saliency.methods.base import classes
 from keras_saliency.testing import inputs
 

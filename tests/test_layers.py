@@ -10,10 +10,10 @@ import vits
 from keras import layers as kl
 
 from keras_saliency import _graph, errors, explain, methods, targets
+from keras_saliency._backend.hooks import intercept
 from keras_saliency._engine.engine import Engine
 from keras_saliency._graph.adapter import Adapter
-from keras_saliency._hooks import intercept
-from keras_saliency._inputs.batch import prepare
+from keras_saliency._inputs.given import prepare
 
 # Which layer is chosen matters here, not whether random weights give a map of zeros at it.
 pytestmark = pytest.mark.filterwarnings("ignore:picture")

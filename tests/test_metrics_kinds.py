@@ -11,7 +11,7 @@ import pytest
 from scipy import ndimage, stats
 
 from keras_saliency import errors
-from keras_saliency._inputs import kinds
+from keras_saliency._inputs import KINDS
 from keras_saliency.metrics import (
     agreement,
     curves,
@@ -459,7 +459,7 @@ def test_pictures_take_one_to_three_axes():
 
 def test_a_metric_says_which_kinds_it_is_for():
     for name, metric in registry.METRICS.items():
-        for kind in kinds.KINDS.values():
+        for kind in KINDS.values():
             if kind.name in metric.kinds:
                 metric.check_kind(kind)
                 continue
@@ -468,7 +468,7 @@ def test_a_metric_says_which_kinds_it_is_for():
             assert caught.value.got == f"The explained input is {kind.one}: {kind.shape}."
             assert "deletion, insertion" in caught.value.fix
             assert name not in caught.value.fix
-    limited = {name for name, one in registry.METRICS.items() if len(one.kinds) < len(kinds.KINDS)}
+    limited = {name for name, one in registry.METRICS.items() if len(one.kinds) < len(KINDS)}
     assert limited == {"road", "grid_pointing_game"}
 
 
@@ -476,7 +476,7 @@ def test_the_page_says_the_same():
     lines = (Path(__file__).parents[1] / "docs" / "compare.md").read_text().splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("| metrics | picture"))
     heads = [cell.strip() for cell in lines[start].split("|")[2:-1]]
-    assert heads == list(kinds.KINDS)
+    assert heads == list(KINDS)
     said = {}
     for line in itertools.takewhile(lambda line: line.startswith("|"), lines[start + 2 :]):
         names, *cells = [cell.strip() for cell in line.split("|")[1:-1]]

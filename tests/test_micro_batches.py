@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from keras_saliency import _backend, explain, methods
-from keras_saliency._engine import micro_batches
-from keras_saliency._engine.micro_batches import MeasuredSize, Size
+from keras_saliency._engine.plan import MeasuredSize, Size
 from keras_saliency._graph.model_cache import get_or_create
 from keras_saliency.errors import MethodError
 
@@ -51,7 +50,7 @@ def plain(monkeypatch):
 
 def _run(device, rows, size):
     x = np.arange(rows, dtype="float32")
-    doubled, aux = micro_batches.run(device, (x, {"numbers": x + 1}), size)
+    doubled, aux = _backend.in_micro_batches(device, (x, {"numbers": x + 1}), size)
     np.testing.assert_array_equal(doubled, 2 * x)
     np.testing.assert_array_equal(aux["more"], x + 1)
     return device.seen

@@ -23,7 +23,7 @@ from keras_saliency import (
     plot,
     targets,
 )  # fmt: skip
-from keras_saliency._inputs import baselines  # fmt: skip
+from keras_saliency._inputs import resampling  # fmt: skip
 from keras_saliency._inputs.geometry import NoBox
 from keras_saliency._inputs.geometry import read as read_box
 from keras_saliency._inputs.preprocessing import Preprocess
@@ -98,8 +98,8 @@ WORDS = {
     "methods": lambda: compare(models.flat(), X, ARRAY),
     "metrics": lambda: compare(models.flat(), X, ["gradient"], ARRAY),
     "names": lambda: compare(models.flat(), X, ["gradient"], ["sparseness"], names=3),
-    "filling": lambda: baselines.fill(True, X, None),
-    "fillings": lambda: baselines.fill(np.ones(3, bool), X, None),
+    "filling": lambda: resampling.fill(True, X, None),
+    "fillings": lambda: resampling.fill(np.ones(3, bool), X, None),
     "baseline": lambda: explain(models.flat(), X, methods.IntegratedGradients(baseline=True)),
     "kind": lambda: explain(models.flat(), X).plot("foo"),
     "kind, an array": lambda: explain(models.flat(), X).plot(ARRAY),

@@ -11,7 +11,7 @@ from keras import layers as kl
 from keras import ops
 
 from keras_saliency import errors, explain, targets
-from keras_saliency._graph.outputs import outputs_by_path
+from keras_saliency._graph.ends import outputs_by_path
 
 Heads = namedtuple("Heads", "zeta alpha")
 

@@ -13,11 +13,10 @@ from networks import vector
 from scipy import ndimage
 from smooth_twin import CLASSES, EXACT, X, close, score, slope, smooth
 
-from keras_saliency import explain, methods, targets
-from keras_saliency._engine import micro_batches
+from keras_saliency import _backend, explain, methods, targets
 from keras_saliency._engine.engine import Engine
 from keras_saliency._graph.adapter import Adapter
-from keras_saliency._inputs.batch import prepare
+from keras_saliency._inputs.given import prepare
 from keras_saliency.methods import base
 
 pytestmark = pytest.mark.filterwarnings("ignore:picture .. attributions miss")  # few steps
@@ -109,13 +108,13 @@ def test_memory_does_not_grow_with_steps(kind, options, monkeypatch):
         return result
 
     # Keras' and PyTorch's trees leave cycles behind, which hold pictures until they are collected.
-    run = micro_batches.run
+    run = _backend.in_micro_batches
 
     def tidily(*args):
         gc.collect()
         return run(*args)
 
-    monkeypatch.setattr(micro_batches, "run", tidily)
+    monkeypatch.setattr(_backend, "in_micro_batches", tidily)
     gc.freeze()  # so that collecting takes no time
     try:
         assert peak(200) - peak(20) < 60 * x.nbytes  # 180 more, if they were held

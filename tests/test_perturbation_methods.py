@@ -16,10 +16,9 @@ from PIL import Image
 from scipy import ndimage
 
 from keras_saliency import explain, methods
-from keras_saliency._inputs import segments
-from keras_saliency._inputs.kinds import PICTURE
+from keras_saliency._inputs import PICTURE, segments
 from keras_saliency.errors import MethodError
-from keras_saliency.methods.base import games
+from keras_saliency.methods.base import paths
 
 SHAPLEY = {"kernel_shap": methods.KernelShap, "shapley_sampling": methods.ShapleySampling}
 both = pytest.mark.parametrize("method", SHAPLEY.values(), ids=SHAPLEY)
@@ -141,7 +140,7 @@ def test_a_linear_model_gives_what_each_segment_contributes(method, fill):
         counts.append(labels.max() + 1)
     assert e.info["segments"] == counts
     assert len(set(counts)) == 2  # the test would see a picture take another's segments
-    assert min(counts) > games.EXACT
+    assert min(counts) > paths.EXACT
 
 
 def test_a_segment_that_the_score_ignores_gets_0():

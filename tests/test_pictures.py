@@ -17,7 +17,7 @@ from PIL import Image
 from keras_saliency import errors, explain, methods
 from keras_saliency._graph.adapter import Adapter
 from keras_saliency._inputs import pictures, preprocessing
-from keras_saliency._inputs.batch import prepare
+from keras_saliency._inputs.given import prepare
 from keras_saliency._inputs.preprocessing import Preprocess
 
 RNG = np.random.default_rng(0)

@@ -243,7 +243,7 @@ def test_hash_is_of_the_weights_that_made_the_map(tmp_path):
 def test_archives_keep_targets_and_checks(tmp_path):
     from keras_saliency._inputs.geometry import Geometry
     from keras_saliency._results import archive
-    from keras_saliency._results.record import as_row, from_row
+    from keras_saliency._results.archive_parts import as_row, from_row
 
     record = archive.Record(
         "k", np.zeros((2, 2), np.float32), Geometry.fitted((2, 2), (2, 2)), 1.5, None,

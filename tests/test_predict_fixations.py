@@ -16,8 +16,8 @@ from keras_saliency import FixationPrediction, errors, explain, methods, predict
 from keras_saliency._io import files
 from keras_saliency.fixation import load_model
 from keras_saliency.fixation.layers import LogDensity, Pixels
+from keras_saliency.fixation.model import EMBEDDED
 from keras_saliency.fixation.predictor import predictor
-from keras_saliency.fixation.trained import EMBEDDED
 from keras_saliency.pretrained import sample_photo
 
 RNG = np.random.default_rng(3)

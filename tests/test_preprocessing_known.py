@@ -12,7 +12,7 @@ from keras import layers, ops
 from keras_saliency import errors, explain
 from keras_saliency._graph.adapter import Adapter
 from keras_saliency._inputs import preprocessing
-from keras_saliency._inputs.batch import prepare
+from keras_saliency._inputs.given import prepare
 from keras_saliency._inputs.preprocessing import Preprocess
 
 SIZE = models.SIZE

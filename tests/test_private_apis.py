@@ -133,7 +133,7 @@ def test_where_sublayers_cannot_be_listed_it_refuses(monkeypatch):
 
 @pytest.mark.skipif(BACKEND != "torch", reason="about PyTorch")
 def test_where_keras_torch_nn_has_moved_layers_run_as_they_are(monkeypatch):
-    from keras_saliency._backend import torch_layers
+    from keras_saliency._backend import torch as torch_layers
 
     wanted = explain(models.chain(), models.pictures(1), "gradient", target=0).values
     monkeypatch.setattr(torch_layers, "PRIVATE", "keras.src.backend.torch.no_such_module")

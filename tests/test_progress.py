@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from keras_saliency._io import progress
+from keras_saliency import _io
+from keras_saliency._io import track
 
 pytestmark = pytest.mark.no_model
 
@@ -21,10 +22,7 @@ class _Terminal(io.StringIO):
 def test_everything_passes_through(monkeypatch, watched):
     stderr = _Terminal() if watched else io.StringIO()
     monkeypatch.setattr(sys, "stderr", stderr)
-    inner = [
-        list(progress.track("ab", 2, "inner", wait=0))
-        for _ in progress.track("xyz", 3, "outer", wait=0)
-    ]
+    inner = [list(track("ab", 2, "inner", wait=0)) for _ in track("xyz", 3, "outer", wait=0)]
     assert inner == [["a", "b"]] * 3
     assert ("outer" in stderr.getvalue()) == watched
     assert "inner" not in stderr.getvalue()
@@ -32,7 +30,7 @@ def test_everything_passes_through(monkeypatch, watched):
 
 def test_what_is_soon_over_shows_no_bar(monkeypatch):
     monkeypatch.setattr(sys, "stderr", _Terminal())
-    assert list(progress.track(range(3), 3, "quick")) == [0, 1, 2]
+    assert list(track(range(3), 3, "quick")) == [0, 1, 2]
     assert sys.stderr.getvalue() == ""
 
 
@@ -51,14 +49,14 @@ def test_what_was_done_before_is_counted(monkeypatch):
 
     reported = []
     monkeypatch.setattr(sys, "stderr", _Terminal())
-    monkeypatch.setattr(progress, "_bar", Bar)
-    assert list(progress.track("ab", 7, "resumed", wait=0, done=5)) == ["a", "b"]
+    monkeypatch.setattr(_io, "_bar", Bar)
+    assert list(track("ab", 7, "resumed", wait=0, done=5)) == ["a", "b"]
     assert reported == [(7, 6), 6, 7]
 
 
 def test_a_bar_ends_with_an_exception(monkeypatch):
     monkeypatch.setattr(sys, "stderr", _Terminal())
     with pytest.raises(ZeroDivisionError):
-        list(progress.track((1 / n for n in (1, 0)), 2, "fails", wait=0))
-    assert list(progress.track("ab", 2, "again", wait=0)) == ["a", "b"]
+        list(track((1 / n for n in (1, 0)), 2, "fails", wait=0))
+    assert list(track("ab", 2, "again", wait=0)) == ["a", "b"]
     assert "again" in sys.stderr.getvalue()

@@ -15,7 +15,7 @@ import pytest
 from keras_saliency import Archive, Explainer, errors, explain
 from keras_saliency._graph.adapter import Adapter
 from keras_saliency._inputs import reading
-from keras_saliency._inputs.batch import prepare
+from keras_saliency._inputs.given import prepare
 
 pytestmark = pytest.mark.any_backend
 
@@ -395,9 +395,9 @@ def test_a_saved_explanation_keeps_names(tmp_path):
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"a": [1.0], "b": [0.0], "c": [3.0]})
     result = explain(of.table(), frame)
-    from keras_saliency._results import stored
+    from keras_saliency._results import provenance
 
-    stored.write(tmp_path / "out", result, b"")
+    provenance.write(tmp_path / "out", result, b"")
     again = type(result).load(tmp_path / "out")
     assert again.info["features"] == ["a", "b", "c"]
     assert again[0].info["features"] == ["a", "b", "c"]

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from keras_saliency import _hooks, explain, methods
+from keras_saliency import explain, methods
+from keras_saliency._backend import hooks
 from keras_saliency._rules import gradients as hidden
 from keras_saliency.errors import MethodError
 
@@ -251,7 +252,7 @@ def test_keras_is_left_unchanged():
     with pytest.raises(ZeroDivisionError):
         explain(networks.conv_c(), ARANGE, GUIDED, target=stop)
     assert _functions() == before
-    assert not _hooks._users
+    assert not hooks._users
 
 
 def test_a_thread_that_watches_and_one_that_does_not():

@@ -10,7 +10,7 @@ from keras import ops
 from keras_saliency import explain, targets
 from keras_saliency._engine.engine import Engine
 from keras_saliency._graph.adapter import Adapter
-from keras_saliency._inputs.batch import prepare
+from keras_saliency._inputs.given import prepare
 
 CLASSES = [1, 4, 0]
 

@@ -12,7 +12,7 @@ if keras.config.backend() != "torch":
 
 import torch
 
-from keras_saliency._backend import torch_layers
+from keras_saliency._backend import torch as torch_layers
 
 ROUNDING = 2e-6  # of the largest number, by another order of sums
 

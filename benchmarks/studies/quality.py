@@ -135,7 +135,7 @@ def main(argv: list[str] | None = None) -> int:
 def _references(model: Any, preprocess: str, examples: list[dict[str, Any]]) -> np.ndarray:
     """Return the first four photos, as the network takes them."""
     from keras_saliency._graph.adapter import Adapter
-    from keras_saliency._inputs.batch import prepare
+    from keras_saliency._inputs.given import prepare
 
     return prepare(Adapter(model), [one["path"] for one in examples[:4]], preprocess).images
 

@@ -20,7 +20,7 @@
 In all of them ``variables()`` gives the model's variables at each call, whose present values are
 used, and no run can change the model's state. ``x`` may be a tuple. Inside a differentiated
 function, ``vjp`` cuts its part out of the run and ``redirect`` puts it back. Here are the errors
-and the state that they share.
+and the state that they share, and how many rows go through a compiled function.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ import contextlib
 import functools
 import importlib
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from types import ModuleType
@@ -37,7 +38,7 @@ from typing import Any
 import numpy as np
 
 from keras_saliency import config
-from keras_saliency.errors import GradientError, KerasSaliencyError, ModelError, words
+from keras_saliency.errors import GradientError, KerasSaliencyError, MethodError, ModelError, words
 
 
 @functools.cache
@@ -189,3 +190,84 @@ def _all_finite(results: Any) -> bool:
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             return False
     return True
+
+
+def in_micro_batches(program: Callable[..., Any], args: Any, size: Any) -> Any:
+    """Run a compiled function over all rows of its arguments and put the results together.
+
+    Where a new number of rows costs a compilation, few are used: the micro-batch, and for less the
+    powers of two; what is missing is filled with the last row.
+
+    Args:
+        program: Takes and returns nests of tensors with equally many rows.
+        args: Its arguments, a nest of arrays.
+        size: How many rows at once; see `_engine.plan.Size`.
+
+    Raises:
+        MethodError: Memory ran out, and the size does not shrink.
+    """
+    backend = current()
+    total, start = len(_first(args)), 0
+    parts = []
+    while start < total:
+        at_once = size.rows
+        some = _map(lambda array, chunk=slice(start, start + at_once): array[chunk], args)
+        count = padded = min(at_once, total - start)
+        if size.is_fixed:
+            padded = at_once
+        elif backend.COMPILES:
+            padded = at_once if total > at_once else min(at_once, 1 << (count - 1).bit_length())
+        if more := padded - count:
+            some = _map(lambda a, more=more: np.concatenate([a, a[-1:].repeat(more, 0)]), some)
+        began = time.perf_counter()
+        try:
+            result = backend.to_numpy(program(*some))
+        except Exception as error:
+            if not backend.is_out_of_memory(error):
+                if _is_layout(error):
+                    raise _no_layout(error) from error
+                raise
+            if not size.shrink():
+                raise _too_much(at_once) from error
+            continue
+        if size.is_measured:
+            size.took(padded, time.perf_counter() - began)
+        parts.append(_map(lambda array, count=count: array[:count], result) if more else result)
+        start += count
+    return parts[0] if len(parts) == 1 else _map(lambda *a: np.concatenate(a), *parts)
+
+
+def _too_much(rows: int) -> MethodError:
+    return MethodError(
+        f"Expected enough device memory for {rows} pictures at once.",
+        "It ran out.",
+        "Pass a smaller batch_size, or 'auto'." if rows > 1 else "Explain smaller pictures.",
+        "help(keras_saliency.explain)",
+    )
+
+
+def _is_layout(error: Exception) -> bool:
+    """Whether TensorFlow reports no kernel for channels first on this device."""
+    return "NHWC" in str(error) and not isinstance(error, KerasSaliencyError)
+
+
+def _no_layout(error: Exception) -> ModelError:
+    return ModelError(
+        "Expected a device that runs channels first, the model's layout.",
+        f"TensorFlow cannot run that on this device: {' '.join(str(error).split())[:200]}.",
+        "Run it on a GPU or with another backend (KERAS_BACKEND=torch or jax), or build it with "
+        "data_format='channels_last'.",
+        "help(keras_saliency.explain)",
+    )
+
+
+def _first(args: Any) -> np.ndarray:
+    while isinstance(args, tuple):
+        args = args[0]
+    return args
+
+
+def _map(function: Any, *nests: Any) -> Any:
+    import keras
+
+    return keras.tree.map_structure(function, *nests)

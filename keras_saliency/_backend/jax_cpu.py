@@ -20,7 +20,7 @@ from jax import lax
 from jax import numpy as jnp
 
 from keras_saliency import config
-from keras_saliency._hooks import intercept_functions
+from keras_saliency._backend.hooks import intercept_functions
 
 _LARGEST = 7  # height and width of a kernel that is still written out
 _FEW = 4  # channels of a picture

@@ -8,18 +8,26 @@ from typing import Any
 
 import numpy as np
 
-from keras_saliency import _graph
-from keras_saliency._engine import micro_batches, programs, weights
+from keras_saliency import _backend, _graph
+from keras_saliency._engine import programs, weights
 from keras_saliency._engine.layer_programs import Backward, LayerGradient, LayerOutput, Source
-from keras_saliency._engine.micro_batches import BatchSize, MeasuredSize, Size
-from keras_saliency._engine.plan import Plan, Site, maps, site, trained
-from keras_saliency._engine.variants import Variants
+from keras_saliency._engine.plan import (
+    BatchSize,
+    MeasuredSize,
+    Plan,
+    Site,
+    Size,
+    Variants,
+    maps,
+    site,
+    trained,
+)
 from keras_saliency._graph.adapter import Adapter
-from keras_saliency._graph.attribute_values import Reader
+from keras_saliency._graph.configuration import Reader
 from keras_saliency._graph.model_cache import Using, callables
 from keras_saliency._graph.probing import Grid
+from keras_saliency._inputs import Kind
 from keras_saliency._inputs.batch import Batch
-from keras_saliency._inputs.kinds import Kind
 from keras_saliency._rules import Rule
 from keras_saliency.targets import Target
 
@@ -63,8 +71,6 @@ class Engine(Variants):
         self.source_indices: list[int] = source.indices
         self._target_args = source.target_args
         self._shared = source.shared
-
-    # ------------------------------------------------------------------ what is explained
 
     @property
     def images(self) -> np.ndarray:
@@ -140,7 +146,7 @@ class Engine(Variants):
         return dict(_graph.walk(self._adapter.model))
 
     def fill(self, value: Any) -> np.ndarray:
-        """Return pictures without content; see `keras_saliency._inputs.baselines.fill`."""
+        """Return pictures without content; see `keras_saliency._inputs.resampling.fill`."""
         return self._batch.fill(value, self.images)
 
     def with_images(self, rows: list[int], images: np.ndarray) -> Engine:
@@ -231,8 +237,7 @@ class Engine(Variants):
             method: The method's name, for the message.
 
         Raises:
-            LayerError: No ``keras.layers.MultiHeadAttention`` leads to the output, or its tokens
-                are no grid.
+            LayerError: No MultiHeadAttention leads to the output, or its tokens are no grid.
         """
         return self._survey().attended_grid(method, self._measured)
 
@@ -269,8 +274,6 @@ class Engine(Variants):
         """The pictures, the target's arguments and the extra inputs."""
         return self.images, self._target_args, self._batch.extra_inputs
 
-    # ------------------------------------------------------------------ running
-
     def _run(
         self,
         kind: programs.Kind,
@@ -284,8 +287,8 @@ class Engine(Variants):
         if self._shared and not rule and (result := self._shared(self, kind, args, rows, call)):
             return result
         program, size = self._program(kind, call, rule), self._size(kind)
-        model = self._adapter.model
-        return weights.consistently(model, lambda _: micro_batches.run(program, args, size))[0]
+        given, model = (program, args, size), self._adapter.model
+        return weights.consistently(model, lambda _: _backend.in_micro_batches(*given))[0]
 
     def _size(self, kind: programs.Kind) -> Size:
         """Return how many rows go through at once, measured once per model, kind and shape."""
@@ -302,8 +305,8 @@ class Engine(Variants):
         """Return what depends on the model, the target's fixed part and a key only."""
         static = (target or self._chosen).static
         using = callables(static)
-        key = (*key, static, self._batch.packing)
-        return self._adapter.cache.get_or_create(key, lambda: make(using), using)
+        whole = (*key, static, self._batch.packing)
+        return self._adapter.cache.get_or_create(whole, lambda: make(using), using)
 
     def _program(
         self,
@@ -315,15 +318,13 @@ class Engine(Variants):
         calls = call if isinstance(call, tuple) else (call,) if call else ()
         where = tuple([(id(one.reference()), one.index) for one in calls])  # paths may be equal
         given = kind, self._adapter, target or self._chosen, self._batch.packing, call, rule
-        key = kind, where, rule
-        return self._once(key, lambda using: programs.compiled(*given, using), target)
+        return self._once((kind, where, rule), lambda its: programs.compiled(*given, its), target)
 
     def _plan(self) -> Plan:
         target, plan = self._planned
         if target is not self._chosen:
-            key = ("plan", self.images.shape[1:])
-            rows = Adapter(self._adapter.model)
-            plan = self._once(key, lambda using: Plan(rows.fixed_rows, using))
+            key, rows = ("plan", self.images.shape[1:]), Adapter(self._adapter.model).fixed_rows
+            plan = self._once(key, lambda using: Plan(rows, using))
             self._planned = self._chosen, plan
         return plan
 

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 
 from keras_saliency import _backend, _graph, config
+from keras_saliency._backend.hooks import Handler, intercept
 from keras_saliency._graph import linear_steps, operations
 from keras_saliency._graph.operations import Step, ends_in_activation
-from keras_saliency._hooks import Handler, intercept
 
 
 def changed_at(body: Callable[..., Any], call: _graph.Call) -> Callable[..., Any]:

@@ -1,29 +1,32 @@
-"""What an engine finds out once about a model, a target and a shape of pictures.
+"""What an engine finds out once about a model, a target and a shape of pictures; runs in parts.
 
-Nothing here depends on pixels or weights, and nothing refers to the model, which the cache that
-holds a plan must not keep alive. What changes without the configuration (`Model.compile`) is looked
-at again at each call. Calls whose positions no layer shows are measured: which of them are maps
-that the score reads.
+A plan depends on no pixels or weights and refers to no model, which the cache would keep alive;
+what `Model.compile` changes is looked at again at each call. Calls whose positions no layer shows
+are measured: which are maps that the score reads. Sizes of micro-batches are measured at work.
 """
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from itertools import islice
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from keras_saliency import _graph
-from keras_saliency._engine import micro_batches, programs
-from keras_saliency._engine.micro_batches import Size
+from keras_saliency import _backend, _graph
+from keras_saliency._engine import programs
+from keras_saliency._engine.layer_programs import LayerOutput, Variant
 from keras_saliency._graph import Call, Measured, probing
 from keras_saliency._graph.adapter import Adapter
 from keras_saliency._graph.model_cache import Using
 from keras_saliency._graph.survey import Measure
 from keras_saliency._inputs.batch import Batch
+from keras_saliency._io import track
+from keras_saliency._rules import Rule
 from keras_saliency.errors import GradientError
 
 
@@ -168,7 +171,7 @@ def _run(calls: list[Call], program: Callable[..., Any], args: Any, size: Size) 
     """Return the cells of each call's output, and the gradients there."""
 
     def run(kind: programs.Kind) -> Any:
-        return micro_batches.run(program(kind, tuple(calls)), args, size)
+        return _backend.in_micro_batches(program(kind, tuple(calls)), args, size)
 
     try:
         _, seen, gradients = run("answers' gradient")
@@ -209,3 +212,139 @@ def _range(images: np.ndarray) -> tuple[float, float]:
     finite = images[np.isfinite(images)]
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
     return (low, high) if high - low > 1e-3 * max(1.0, abs(high)) else (low - 0.5, high + 0.5)
+
+
+BatchSize = int | Literal["auto"]
+
+_FIRST, _MOST = 8, 64  # rows; beyond, nothing was ever faster a row
+_GAIN = 0.05  # a larger micro-batch must save this share of the time a row
+_RUNS = 3  # at each size: the first may compile, of the others the faster one counts
+
+
+@dataclass
+class Size:
+    """How many rows go through at once: always the same."""
+
+    rows: int
+    is_fixed: bool = False  # the model takes exactly so many, on every backend
+    is_measured: ClassVar[bool] = False  # by how long runs took
+
+    def shrink(self) -> bool:
+        """Take fewer from now on, since memory ran out; False where that is impossible."""
+        return False
+
+
+class MeasuredSize(Size):
+    """Doubled from 8 to 64 while that is faster a row, halved for good when memory runs out.
+
+    It measures the work itself, so it costs compiling only, and only where there are three
+    micro-batches of work.
+    """
+
+    is_measured = True
+
+    def __init__(self) -> None:
+        super().__init__(_FIRST)
+        self._limit = _MOST
+        self._seconds: dict[int, list[float]] = {}  # by size, a row
+        self.settled = False
+
+    def took(self, rows: int, seconds: float) -> None:
+        """Record how long a run took."""
+        if self.settled or rows != self.rows:
+            return
+        here = self._seconds.setdefault(rows, [])
+        here.append(seconds / rows)
+        if len(here) < _RUNS:
+            return
+        smaller = self._seconds.get(rows // 2)
+        if smaller and min(here[1:]) > (1 - _GAIN) * min(smaller[1:]):
+            self.rows, self.settled = rows // 2, True
+        elif 2 * rows > self._limit:
+            self.settled = True
+        else:
+            self.rows = 2 * rows
+
+    def shrink(self) -> bool:
+        if self.rows == 1:
+            return False
+        self.rows = self._limit = self.rows // 2
+        self.settled = True
+        return True
+
+
+class Variants(ABC):
+    """The part of an `Engine` that runs variants of its pictures, in the pictures' own classes."""
+
+    _batch: Batch
+    _target_args: dict[str, np.ndarray]
+
+    @abstractmethod
+    def _choose(self) -> None: ...
+
+    @abstractmethod
+    def _size(self, kind: programs.Kind) -> Size: ...
+
+    @abstractmethod
+    def _run(
+        self,
+        kind: programs.Kind,
+        args: tuple[Any, ...] | None = None,
+        call: _graph.Call | None = None,
+        rule: Rule | None = None,
+        rows: list[int] | None = None,
+    ) -> tuple[Any, ...]: ...
+
+    def gradients(
+        self, variants: Iterable[Variant], total: int | None = None
+    ) -> Iterator[tuple[float, np.ndarray]]:
+        """Yield score and gradient (H, W, C) of each variant, in order, a micro-batch at a time."""
+        for rows, images in self.chunks(variants, total):
+            scores, _, gradients = self._run_variants(rows, images, "gradient")
+            yield from zip(scores, gradients, strict=True)
+
+    def variant_scores(
+        self, variants: Iterable[Variant], total: int | None = None
+    ) -> Iterator[float]:
+        """Yield the score of each variant, in order, without gradients."""
+        for rows, images in self.chunks(variants, total, "scores"):
+            yield from self._run_variants(rows, images, "scores")[0]
+
+    def chunks(
+        self,
+        variants: Iterable[Variant],
+        total: int | None = None,
+        kind: programs.Kind = "gradient",
+    ) -> Iterator[tuple[list[int], np.ndarray]]:
+        """Yield variants in micro-batches: indices of their sources, and (b, H, W, C)."""
+        stream = iter(track(variants, total, "explaining"))
+        while chunk := list(islice(stream, self._size(kind).rows)):
+            rows, images = zip(*chunk, strict=True)
+            yield list(rows), np.stack(images)
+
+    def scores_of_activations(
+        self, original: LayerOutput, variants: Iterable[Variant], total: int | None = None
+    ) -> Iterator[float]:
+        """Yield the score with a layer's output replaced by each variant (h, w, K), in order.
+
+        Args:
+            original: The result of `activations` or `layer_gradient`.
+            variants: Index of each one's picture, and the output.
+            total: How many, for a progress bar.
+        """
+        self._choose()
+        for rows, maps in self.chunks(variants, total, "scores of activations"):
+            whole = original.call.from_map(maps, original.whole[rows])
+            args = (whole, self._batch.images[rows], *self._args_of(rows))
+            yield from self._run("scores of activations", args, original.call, rows=rows)[0]
+
+    def _args_of(self, rows: list[int]) -> tuple[Any, Any]:
+        """The target's arguments and the extra inputs of variants of these pictures."""
+        target_args = {name: values[rows] for name, values in self._target_args.items()}
+        return target_args, tuple(one[rows] for one in self._batch.extra_inputs)
+
+    def _run_variants(
+        self, rows: list[int], images: np.ndarray, kind: programs.Kind
+    ) -> tuple[Any, ...]:
+        self._choose()
+        return self._run(kind, (images, *self._args_of(rows)), rows=rows)

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_saliency import _graph
-from keras_saliency._engine import micro_batches, programs
+from keras_saliency import _backend, _graph
+from keras_saliency._engine import programs
 from keras_saliency.targets import Target
 from keras_saliency.targets.together import Several, numbered
 
@@ -110,7 +110,7 @@ class _Together:
         )
         args = tuple(rows if isinstance(one, dict) else one for one in args)
         program = engine._program(kind, call, target=target)
-        results = micro_batches.run(program, args, engine._size(kind))
+        results = _backend.in_micro_batches(program, args, engine._size(kind))
         return results if _is_finite(results) else None
 
 

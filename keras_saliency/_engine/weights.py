@@ -26,7 +26,7 @@ import numpy as np
 from keras_saliency import _backend
 from keras_saliency._backend import pinned
 from keras_saliency._graph import walk
-from keras_saliency._imports import require_keras
+from keras_saliency.config import require_keras
 from keras_saliency.errors import ModelError
 
 T = TypeVar("T")

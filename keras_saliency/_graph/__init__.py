@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from keras_saliency._graph.calls import Call, Measured, as_map, tap, without_remat
-from keras_saliency._graph.configuration import walk
+from keras_saliency._graph.ends import find, layer_tree
 from keras_saliency._graph.logits import Head, head, is_regression
-from keras_saliency._graph.paths import find, layer_tree
+from keras_saliency._graph.model_cache import walk
 from keras_saliency._graph.recorder import EXPLAINED, SCORE, Recorder
 from keras_saliency._graph.survey import READ, CallTrace, is_attention
 

@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from keras_saliency._backend.hooks import intercept
 from keras_saliency._graph import walk
-from keras_saliency._graph.consumers import EmbeddingCall, Reached, is_embedding
+from keras_saliency._graph.ends import EmbeddingCall, ModelOutputs, Reached, is_embedding, is_tensor
 from keras_saliency._graph.model_cache import ModelCache
-from keras_saliency._graph.outputs import ModelOutputs, is_tensor
-from keras_saliency._hooks import intercept
 from keras_saliency.errors import KerasSaliencyError, ModelError, words
 
 

@@ -6,121 +6,23 @@ Values are copied and objects identified by serial numbers, so a token holds no 
 from __future__ import annotations
 
 import array
-import contextlib
 import functools
-import itertools
 import sys
 import types
 import weakref
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+# An object with values of its own, to be read separately; one that is known by its identity.
+BY_ITSELF, BY_IDENTITY = "by itself", "by identity"
 PLAIN = frozenset({str, int, float, bool, complex, bytes, types.NoneType, types.EllipsisType})
-_MOST = 5000  # values in one attribute; a longer one is known by its identity
-_DEEPEST = 8
-
-_serials: dict[int, tuple[weakref.ref[Any], int]] = {}
-_counter = itertools.count()
 
 
-def serial(value: Any) -> Any:
-    """Return a number for an object that no other object ever gets; an id may be reused."""
-    key = id(value)
-    entry = _serials.get(key)
-    if entry is not None and entry[0]() is value:
-        return entry[1]
-    try:
-        reference = weakref.ref(value, functools.partial(_forget, key))
-    except TypeError:  # it takes no weak references
-        return type(value).__qualname__, key
-    _serials[key] = reference, next(_counter)
-    return _serials[key][1]
-
-
-def _forget(key: int, reference: weakref.ref[Any]) -> None:
-    entry = _serials.get(key)
-    if entry is not None and entry[0] is reference:
-        del _serials[key]
-
-
-class Reader:
-    """Reads values as tokens, which may be compared.
-
-    Attributes:
-        met: Objects with values of their own, to be read separately: functions, classes, modules,
-            objects and layers. Their tokens only identify them.
-        names: Every name in the code of functions that were read: what may be read of a module.
-    """
-
-    def __init__(self, given: Callable[[], Any] = tuple) -> None:
-        """Start empty.
-
-        Args:
-            given: Returns the variables whose values are arguments of compiled functions.
-        """
-        self.met: list[Any] = []
-        self.names: set[str] = set()
-        self._given = functools.cache(lambda: frozenset(map(id, given())))
-        self._left = _MOST
-        self._within: list[int] = []
-
-    def anew(self, value: Any) -> Any:
-        """Read another attribute."""
-        self._left = _MOST
-        return self.token(value)
-
-    def token(self, value: Any) -> Any:
-        """Return the token of a value, with its items where it is a container."""
-        kind = type(value)
-        if kind in PLAIN:
-            return kind, value
-        self._left -= 1
-        if self._left < 0 or len(self._within) > _DEEPEST or id(value) in self._within:
-            return serial(value)
-        self._within.append(id(value))
-        try:
-            return reader_of(value)(self, value)
-        finally:
-            self._within.pop()
-
-    def is_given(self, variable: Any) -> bool:
-        """Whether a variable's value is an argument, not part of the compiled program."""
-        return id(variable) in self._given()
-
-    def parts(self, item: Any) -> Iterator[tuple[str, Any]]:
-        """Yield the values that an item of ``met`` depends on, by qualified names."""
-        if isinstance(item, types.FunctionType):
-            parts = self._of_function(item)
-        elif isinstance(item, type):
-            parts = _of_class(item)
-        else:
-            self.met.extend(filter(is_users, type(item).__mro__))
-            parts = _of_object(item)
-        owner = getattr(item, "__qualname__", type(item).__qualname__)
-        return ((f"{name} of {owner}", value) for name, value in parts)
-
-    def _of_function(self, function: Any) -> Iterator[tuple[str, Any]]:
-        code = function.__code__
-        yield "code", code
-        if not is_own(function.__module__ or ""):
-            return
-        yield "defaults", (function.__defaults__, function.__kwdefaults__)
-        for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
-            with contextlib.suppress(ValueError):  # an empty cell
-                yield name, cell.cell_contents
-        names = _names(code)
-        self.names.update(names)
-        for name in names:
-            if name in function.__globals__:
-                yield f"global {name}", function.__globals__[name]
-        yield from list(function.__dict__.items())
-
-
-def _of_class(owner: type) -> Iterator[tuple[str, Any]]:
+def of_class(owner: type) -> Iterator[tuple[str, Any]]:
     import keras
 
     for name, value in list(vars(owner).items()):
@@ -131,7 +33,7 @@ def _of_class(owner: type) -> Iterator[tuple[str, Any]]:
             yield name, getattr(value, "__func__", value)  # of a static or class method
 
 
-def _of_object(item: Any) -> Iterator[tuple[str, Any]]:
+def of_object(item: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(item, functools.partial):
         yield from (("function", item.func), ("arguments", item.args))
         yield "keywords", item.keywords
@@ -143,97 +45,88 @@ def _of_object(item: Any) -> Iterator[tuple[str, Any]]:
                 yield name, getattr(item, name)
 
 
-def inert(reader: Reader, value: Any) -> Any:
+def inert(reader: Any, value: Any) -> Any:
     """Return None, for values that no computation depends on."""
     return None
 
 
-def _by_identity(reader: Reader, value: Any) -> Any:
-    return serial(value)
-
-
-def _by_itself(reader: Reader, value: Any) -> Any:
-    reader.met.append(value)
-    return serial(value)
-
-
-def of_training(reader: Reader, value: Any) -> Any:
+def of_training(reader: Any, value: Any) -> Any:
     """Read an initializer and the like: no layer of Keras computes with its own."""
-    return _by_itself(reader, value)
+    reader.met.append(value)
+    return reader.serial(value)
 
 
-def variable(reader: Reader, value: Any) -> Any:
+def variable(reader: Any, value: Any) -> Any:
     """Read a variable: on JAX another value is another array, elsewhere it is always read again."""
-    return serial(value), None if reader.is_given(value) else serial(value._value)
+    return reader.serial(value), None if reader.is_given(value) else reader.serial(value._value)
 
 
-def _class_or_module(reader: Reader, value: Any) -> Any:
-    return _by_itself(reader, value) if is_users(value) else serial(value)
+def _class_or_module(reader: Any, value: Any) -> Any:
+    if is_users(value):
+        reader.met.append(value)
+    return reader.serial(value)
 
 
-def _container(reader: Reader, value: Any) -> None:
+def _container(reader: Any, value: Any) -> None:
     if is_users(type(value)):  # it may have attributes beside what it contains
         reader.met.append(value)
 
 
-def _sequence(reader: Reader, value: Any) -> Any:
+def _sequence(reader: Any, value: Any) -> Any:
     _container(reader, value)
     return type(value).__name__, tuple([reader.token(one) for one in list(value)])
 
 
-def _set(reader: Reader, value: Any) -> Any:
+def _set(reader: Any, value: Any) -> Any:
     return "set", frozenset(map(repr, map(reader.token, list(value))))
 
 
-def _mapping(reader: Reader, value: Any) -> Any:
+def _mapping(reader: Any, value: Any) -> Any:
     _container(reader, value)
     return "dict", tuple([(reader.token(k), reader.token(v)) for k, v in list(value.items())])
 
 
-def _array(reader: Reader, value: Any) -> Any:
+def _array(reader: Any, value: Any) -> Any:
     if value.dtype.hasobject:
         return _sequence(reader, value.ravel().tolist())
     content = zlib.crc32(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
     return value.shape, str(value.dtype), content
 
 
-def _number(reader: Reader, value: Any) -> Any:
+def _number(reader: Any, value: Any) -> Any:
     return type(value).__name__, value.tobytes()
 
 
-def _shown(reader: Reader, value: Any) -> Any:
+def _shown(reader: Any, value: Any) -> Any:
     return repr(value)
 
 
-def _method(reader: Reader, value: Any) -> Any:
+def _method(reader: Any, value: Any) -> Any:
     return reader.token(value.__func__), reader.token(value.__self__)
 
 
-def _property(reader: Reader, value: Any) -> Any:
+def _property(reader: Any, value: Any) -> Any:
     return reader.token(value.fget)
 
 
-def _reference(reader: Reader, value: Any) -> Any:
+def _reference(reader: Any, value: Any) -> Any:
     return reader.token(value())
 
 
-def _tensor(reader: Reader, value: Any) -> Any:
-    return serial(value), getattr(value, "_version", None)
+def _tensor(reader: Any, value: Any) -> Any:
+    return reader.serial(value), getattr(value, "_version", None)
 
 
-def _policy(reader: Reader, value: Any) -> Any:
+def _policy(reader: Any, value: Any) -> Any:
     return type(value).__name__, value.name
 
 
-def reader_of(value: Any) -> Any:
-    """Return how a value is read: a function of a `Reader` and the value."""
-    kind: Any = type(value)
-    return _kind(kind)
-
-
 @functools.lru_cache(1024)
-def _kind(kind: Any) -> Any:
-    """Return how values of a type are read."""
+def reader_of(kind: Any) -> Any:
+    """Return how values of a type are read: ``BY_ITSELF``, ``BY_IDENTITY`` or a function.
+
+    The function takes a `Reader` and the value.
+    """
     import keras
 
     nothing = (
@@ -247,7 +140,7 @@ def _kind(kind: Any) -> Any:
         (nothing, inert),
         (keras.Variable, variable),
         (training, of_training),
-        ((keras.Operation, types.FunctionType, functools.partial), _by_itself),
+        ((keras.Operation, types.FunctionType, functools.partial), BY_ITSELF),
         (keras.dtype_policies.DTypePolicy, _policy),
         (np.ndarray, _array),
         (np.generic, _number),
@@ -259,7 +152,7 @@ def _kind(kind: Any) -> Any:
         (weakref.ref, _reference),
         ((np.dtype, range, slice, bytearray, array.array), _shown),
         ((type, types.ModuleType), _class_or_module),
-        ((types.BuiltinFunctionType, types.CodeType), _by_identity),
+        ((types.BuiltinFunctionType, types.CodeType), BY_IDENTITY),
     ]
     for types_, reader in readers:
         if issubclass(kind, types_):
@@ -267,11 +160,11 @@ def _kind(kind: Any) -> Any:
     root = kind.__module__.partition(".")[0]
     if kind.__name__ == "Parameter" or (root in _FRAMEWORKS and hasattr(kind, "shape")):
         return _tensor
-    return _by_itself if root != "keras" else _of_keras(kind)
+    return BY_ITSELF if root != "keras" else _of_keras(kind)
 
 
 def _of_keras(kind: type) -> Any:
-    return _by_identity if kind.__name__ in ("SerializableDict", "Tracker", "Node") else _by_itself
+    return BY_IDENTITY if kind.__name__ in ("SerializableDict", "Tracker", "Node") else BY_ITSELF
 
 
 _FRAMEWORKS = ("jax", "jaxlib", "tensorflow", "torch")
@@ -299,6 +192,41 @@ def _is_installed(module: str) -> bool:
 
 
 @functools.lru_cache(4096)
-def _names(code: types.CodeType) -> tuple[str, ...]:
+def names_in(code: types.CodeType) -> tuple[str, ...]:
     inner = [one for one in code.co_consts if isinstance(one, types.CodeType)]
-    return (*code.co_names, *(name for one in inner for name in _names(one)))
+    return (*code.co_names, *(name for one in inner for name in names_in(one)))
+
+
+# Of a model: its training, and its graph, which is known by the operations in it.
+_OF_MODELS = frozenset(
+    ("_compile_config", "_compile_loss", "_compile_metrics", "_compiled_trainable_state",
+     "_compute_loss_has_training_arg", "_distribute_strategy", "_eval_epoch_iterator",
+     "_functional", "_initial_epoch", "_inputs", "stop_evaluating", "stop_predicting",
+     "_inputs_struct", "_jax_state", "_jax_state_synced", "_jit_compile", "_loss_tracker", "_nodes",
+     "_nodes_by_depth", "_operations", "_operations_by_depth", "_outputs", "_outputs_struct",
+     "_run_eagerly", "compiled", "history", "loss", "optimizer", "predict_function",
+     "steps_per_execution", "stop_training", "test_function", "train_function"))  # fmt: skip
+HOOKS = ("_buffers", "_forward_hooks", "_forward_pre_hooks", "_backward_hooks",
+          "_backward_pre_hooks")  # fmt: skip  # of a layer on PyTorch, which is a module
+_STILL_SEEN = ("name", "_dtype_policy", *HOOKS)
+OF_TENSORFLOW = ("_self_", "_tf_", "_saved_model_")  # its bookkeeping
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a value is compared whole, and may be held since it leads to no model."""
+    kind = type(value)
+    if kind in PLAIN or (kind is tuple and all(type(one) in PLAIN for one in value)):
+        return True
+    if kind is types.FunctionType:
+        inside = value.__closure__ or value.__dict__
+        return not inside and not is_own(value.__module__ or "")
+    return kind.__module__.startswith("keras.") and kind.__name__ in ("DTypePolicy",)
+
+
+@functools.cache
+def bookkeeping() -> frozenset[str]:
+    """Attributes that every layer has and no computation reads."""
+    import keras
+
+    plain = set(vars(keras.layers.Layer(name="plain"))) | {"_inbound_nodes", "_outbound_nodes"}
+    return frozenset(plain - set(_STILL_SEEN)) | _OF_MODELS

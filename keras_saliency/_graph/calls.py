@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_saliency._backend.hooks import intercept, is_builtin_keras_layer
 from keras_saliency._graph import probing
-from keras_saliency._hooks import intercept, is_builtin_keras_layer
 
 
 @dataclass(frozen=True)

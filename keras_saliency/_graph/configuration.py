@@ -1,91 +1,152 @@
-"""A model's layers by path, and its configuration as plain values: layers and their attributes.
+"""A model's configuration as plain values: layers and their attributes.
 
 A compiled program is one of a structure and of numbers that Python read while it was traced: a
 slope, an epsilon, strides, a list of layers, a NumPy array, a function's closure, an attribute of a
 class, a name in a module. The explained model's variables are no part of it, those of any other
-model are. A configuration holds no references (see `attribute_values`). Values outside Python, or
-reached by a name that is put together at run time, are not seen.
+model are. Values are copied and objects identified by serial numbers, so a configuration holds no
+references. Values outside Python, or reached by a name put together at run time, are not seen.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import itertools
 import operator
 import types
+import weakref
 from collections.abc import Callable, Iterator, Set
-from typing import Any, Protocol
+from typing import Any
 
 from keras_saliency._graph.attribute_values import (
+    BY_IDENTITY,
+    BY_ITSELF,
+    HOOKS,
+    OF_TENSORFLOW,
     PLAIN,
-    Reader,
+    bookkeeping,
     inert,
     is_own,
+    is_plain,
+    is_users,
+    names_in,
+    of_class,
+    of_object,
     of_training,
     reader_of,
-    serial,
     variable,
 )
 from keras_saliency.errors import ModelError
 
+_serials: dict[int, tuple[weakref.ref[Any], int]] = {}
+_counter = itertools.count()
 
-class KerasModel(Protocol):
-    """What a type checker asks of a Keras 3 model; Keras itself has no types that mypy reads.
 
-    `Adapter` checks at run time that it is one.
+def serial(value: Any) -> Any:
+    """Return a number for an object that no other object ever gets; an id may be reused."""
+    key = id(value)
+    entry = _serials.get(key)
+    if entry is not None and entry[0]() is value:
+        return entry[1]
+    try:
+        reference = weakref.ref(value, functools.partial(_forget, key))
+    except TypeError:  # it takes no weak references
+        return type(value).__qualname__, key
+    _serials[key] = reference, next(_counter)
+    return _serials[key][1]
+
+
+def _forget(key: int, reference: weakref.ref[Any]) -> None:
+    entry = _serials.get(key)
+    if entry is not None and entry[0] is reference:
+        del _serials[key]
+
+
+class Reader:
+    """Reads values as tokens, which may be compared.
+
+    Attributes:
+        met: Objects with values of their own, to be read separately: functions, classes, modules,
+            objects and layers. Their tokens only identify them.
+        names: Every name in the code of functions that were read: what may be read of a module.
     """
 
-    name: Any
-    built: Any
+    serial = staticmethod(serial)  # for `attribute_values`
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+    def __init__(self, given: Callable[[], Any] = tuple) -> None:
+        """Start empty.
 
-    @property
-    def layers(self) -> Any: ...
+        Args:
+            given: Returns the variables whose values are arguments of compiled functions.
+        """
+        self.met: list[Any] = []
+        self.names: set[str] = set()
+        self._given = functools.cache(lambda: frozenset(map(id, given())))
+        self._left = _MOST_VALUES
+        self._within: list[int] = []
 
-    @property
-    def weights(self) -> Any: ...
+    def anew(self, value: Any) -> Any:
+        """Read another attribute."""
+        self._left = _MOST_VALUES
+        return self.token(value)
 
-    def get_weights(self) -> Any: ...
+    def token(self, value: Any) -> Any:
+        """Return the token of a value, with its items where it is a container."""
+        kind: Any = type(value)
+        if kind in PLAIN:
+            return kind, value
+        self._left -= 1
+        if self._left < 0 or len(self._within) > _DEEPEST or id(value) in self._within:
+            return serial(value)
+        self._within.append(id(value))
+        try:
+            read = reader_of(kind)
+            if read is BY_ITSELF:
+                self.met.append(value)
+            return serial(value) if read in (BY_ITSELF, BY_IDENTITY) else read(self, value)
+        finally:
+            self._within.pop()
 
-    def set_weights(self, weights: Any) -> Any: ...
+    def is_given(self, variable: Any) -> bool:
+        """Whether a variable's value is an argument, not part of the compiled program."""
+        return id(variable) in self._given()
 
+    def parts(self, item: Any) -> Iterator[tuple[str, Any]]:
+        """Yield the values that an item of ``met`` depends on, by qualified names."""
+        if isinstance(item, types.FunctionType):
+            parts = self._of_function(item)
+        elif isinstance(item, type):
+            parts = of_class(item)
+        else:
+            self.met.extend(filter(is_users, type(item).__mro__))
+            parts = of_object(item)
+        owner = getattr(item, "__qualname__", type(item).__qualname__)
+        return ((f"{name} of {owner}", value) for name, value in parts)
 
-def walk(model: Any) -> Iterator[tuple[str, Any]]:
-    """Yield ``(path, operation)`` for every layer and operation inside ``model``, each once.
-
-    A nested layer's path holds the names of the layers around it: ``"backbone/conv5_out"``.
-    """
-    seen: set[int] = {id(model)}
-    yield from _walk(model, "", seen)
-
-
-def _walk(parent: Any, prefix: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    for child in children(parent):
-        if id(child) in seen:
-            continue
-        seen.add(id(child))
-        path = prefix + child.name
-        yield path, child
-        yield from _walk(child, path + "/", seen)
+    def _of_function(self, function: Any) -> Iterator[tuple[str, Any]]:
+        code = function.__code__
+        yield "code", code
+        if not is_own(function.__module__ or ""):
+            return
+        yield "defaults", (function.__defaults__, function.__kwdefaults__)
+        for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+            with contextlib.suppress(ValueError):  # an empty cell
+                yield name, cell.cell_contents
+        names = names_in(code)
+        self.names.update(names)
+        for name in names:
+            if name in function.__globals__:
+                yield f"global {name}", function.__globals__[name]
+        yield from list(function.__dict__.items())
 
 
 Entries = dict[tuple[Any, str], Any]  # (serial of the owner, attribute) -> its value as a token
 
 STRUCTURE = "its layers"
 WEIGHTS = "its weights"
+_MOST_VALUES = 5000  # values in one attribute; a longer one is known by its identity
+_DEEPEST = 8
 _MOST_MET = 5000  # functions, classes and objects that one value leads to; the nearest count
-# Of a model: its training, and its graph, which is known by the operations in it.
-_OF_MODELS = frozenset(
-    ("_compile_config", "_compile_loss", "_compile_metrics", "_compiled_trainable_state",
-     "_compute_loss_has_training_arg", "_distribute_strategy", "_eval_epoch_iterator",
-     "_functional", "_initial_epoch", "_inputs", "stop_evaluating", "stop_predicting",
-     "_inputs_struct", "_jax_state", "_jax_state_synced", "_jit_compile", "_loss_tracker", "_nodes",
-     "_nodes_by_depth", "_operations", "_operations_by_depth", "_outputs", "_outputs_struct",
-     "_run_eagerly", "compiled", "history", "loss", "optimizer", "predict_function",
-     "steps_per_execution", "stop_training", "test_function", "train_function"))  # fmt: skip
-_HOOKS = ("_buffers", "_forward_hooks", "_forward_pre_hooks", "_backward_hooks",
-          "_backward_pre_hooks")  # fmt: skip  # of a layer on PyTorch, which is a module
-_STILL_SEEN = ("name", "_dtype_policy", *_HOOKS)
 
 
 class Configuration:
@@ -225,24 +286,25 @@ class _Attributes:
         return self._renew(operation, number, reader)
 
     def _renew(self, operation: Any, number: Any, reader: Reader) -> bool:
-        attributes, hidden = operation.__dict__, _bookkeeping()
+        attributes, hidden = operation.__dict__, bookkeeping()
         self._names = tuple(attributes)
         names = [
             name
             for name in self._names
-            if name not in hidden and not name.startswith(_OF_TENSORFLOW)
+            if name not in hidden and not name.startswith(OF_TENSORFLOW)
             if getattr(attributes[name], "_replaced", attributes) is not None
             if (number, name) not in self._ignored
         ]
         if type(operation).__name__ == "TorchModuleWrapper":
             names.append("_modules")
-        plain = [name for name in names if _is_plain(attributes[name])]
+        plain = [name for name in names if is_plain(attributes[name])]
         rest = [name for name in names if name not in plain]
         # A layer's variables are Keras' business; its own layers compute with no initializer.
         own = is_own(type(operation).__module__)
         unread = (inert, variable) if own else (inert, variable, of_training)
-        others = [name for name in rest if reader_of(attributes[name]) not in unread]
-        hooks = [name for name in others if name in _HOOKS and not attributes[name]]
+        kinds: dict[str, Any] = {name: type(attributes[name]) for name in rest}
+        others = [name for name, kind in kinds.items() if reader_of(kind) not in unread]
+        hooks = [name for name in others if name in HOOKS and not attributes[name]]
         self._get, self._get_hooks = _getter(plain), _getter(hooks)
         self._plain = self._get(attributes)
         self._types = tuple(map(type, self._plain))
@@ -264,25 +326,11 @@ class _Attributes:
         return result
 
 
-_OF_TENSORFLOW = ("_self_", "_tf_", "_saved_model_")  # its bookkeeping
-
-
 def _getter(names: list[str]) -> Any:
     """Return a function from a dict to the values of these names, a tuple."""
     if len(names) > 1:
         return operator.itemgetter(*names)
     return lambda attributes: tuple(attributes[name] for name in names)
-
-
-def _is_plain(value: Any) -> bool:
-    """Whether a value is compared whole, and may be held since it leads to no model."""
-    kind = type(value)
-    if kind in PLAIN or (kind is tuple and all(type(one) in PLAIN for one in value)):
-        return True
-    if kind is types.FunctionType:
-        inside = value.__closure__ or value.__dict__
-        return not inside and not is_own(value.__module__ or "")
-    return kind.__module__.startswith("keras.") and kind.__name__ in ("DTypePolicy",)
 
 
 def _settings() -> tuple[Any, ...]:
@@ -300,12 +348,3 @@ def _is_operation(value: Any) -> bool:
     import keras
 
     return isinstance(value, keras.Operation)
-
-
-@functools.cache
-def _bookkeeping() -> frozenset[str]:
-    """Attributes that every layer has and no computation reads."""
-    import keras
-
-    plain = set(vars(keras.layers.Layer(name="plain"))) | {"_inbound_nodes", "_outbound_nodes"}
-    return frozenset(plain - set(_STILL_SEEN)) | _OF_MODELS

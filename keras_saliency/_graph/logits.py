@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from keras_saliency._backend.hooks import intercept, is_builtin_keras_layer
 from keras_saliency._graph import operations as steps
 from keras_saliency._graph.calls import Call
 from keras_saliency._graph.operations import Run, Step
 from keras_saliency._graph.survey import CallTrace
-from keras_saliency._hooks import intercept, is_builtin_keras_layer
 
 # "softmax": over the channels, "other softmax": over other axes, such as all pixels.
 Activation = Literal["softmax", "other softmax", "sigmoid"]

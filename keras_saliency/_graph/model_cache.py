@@ -1,4 +1,4 @@
-"""A cache per model, as long as it lives: compiled functions and measurements.
+"""A model, its layers by path, and a cache of what was compiled and measured, as long as it lives.
 
 An entry is valid for the same variables and the same configuration only: after ``Sequential.add``,
 ``quantize()``, another slope or another closure of a target it is made anew. Attributes that a run
@@ -14,13 +14,54 @@ import functools
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
 
-from keras_saliency._graph.attribute_values import serial
-from keras_saliency._graph.configuration import Configuration, Entries, walk
-from keras_saliency._imports import require_keras
+from keras_saliency._graph.configuration import Configuration, Entries, children, serial
+from keras_saliency.config import require_keras
 from keras_saliency.errors import ModelError
+
+
+class KerasModel(Protocol):
+    """What a type checker asks of a Keras 3 model; Keras itself has no types that mypy reads.
+
+    `Adapter` checks at run time that it is one.
+    """
+
+    name: Any
+    built: Any
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+    @property
+    def layers(self) -> Any: ...
+
+    @property
+    def weights(self) -> Any: ...
+
+    def get_weights(self) -> Any: ...
+
+    def set_weights(self, weights: Any) -> Any: ...
+
+
+def walk(model: Any) -> Iterator[tuple[str, Any]]:
+    """Yield ``(path, operation)`` for every layer and operation inside ``model``, each once.
+
+    A nested layer's path holds the names of the layers around it: ``"backbone/conv5_out"``.
+    """
+    seen: set[int] = {id(model)}
+    yield from _walk(model, "", seen)
+
+
+def _walk(parent: Any, prefix: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    for child in children(parent):
+        if id(child) in seen:
+            continue
+        seen.add(id(child))
+        path = prefix + child.name
+        yield path, child
+        yield from _walk(child, path + "/", seen)
+
 
 _MOST = 48  # made for one model
 _CONFIGURATIONS = 16  # per model

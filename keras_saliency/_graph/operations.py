@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from keras_saliency._hooks import Handler, is_builtin_keras_layer
+from keras_saliency._backend.hooks import Handler, is_builtin_keras_layer
 
 # Layers whose output is their activation's. An RNN's cell has one too, but uses it on the way.
 _ENDING = (

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from keras_saliency._backend.hooks import intercept, intercept_functions, is_builtin_keras_layer
 from keras_saliency._graph import calls as following
 from keras_saliency._graph.calls import Call, Followed
-from keras_saliency._graph.configuration import walk
+from keras_saliency._graph.model_cache import walk
 from keras_saliency._graph.survey import CallTrace
-from keras_saliency._hooks import intercept, intercept_functions, is_builtin_keras_layer
 
 EXPLAINED, SCORE = "the explained input", "the score"  # names of a recorder's notes
 

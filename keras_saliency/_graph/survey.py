@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from keras_saliency._backend.hooks import is_builtin_keras_layer
 from keras_saliency._graph import probing
 from keras_saliency._graph.calls import Call, Measured
-from keras_saliency._hooks import is_builtin_keras_layer
 from keras_saliency.errors import LayerError
 
 READ = "keras_saliency.layer_tree(model)"

@@ -8,18 +8,19 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_saliency._graph.adapter import Input, Part
-from keras_saliency._inputs import reading, video
+from keras_saliency._inputs import Kind, reading, video
 from keras_saliency._inputs.geometry import Geometry
-from keras_saliency._inputs.given import Given, Ready
-from keras_saliency._inputs.kinds import Kind
 from keras_saliency._inputs.preprocessing import Preprocess
 from keras_saliency._inputs.recognition import Recognised
 from keras_saliency.errors import InputError, PreprocessError, _arguments
+
+if TYPE_CHECKING:
+    from keras_saliency._inputs.given import Given, Ready
 
 _READ = "help(keras_saliency.explain)"
 _NUMBERS = (int, float, np.number, np.bool_)
@@ -78,16 +79,16 @@ def ready(
             function = video.preprocess(preprocess, adapter, **seen)
         images = function(images).astype(wide, copy=False)
     frames = [each.shape[: len(kind.axes)] for each in singles]
-    return Ready(
+    return given.ready(
+        part,
+        extra_inputs,
         kind=kind,
-        part=part,
         images=images,
         originals=tuple(singles),
         geometries=tuple(Geometry.of(frame, images.shape[1:-1]) for frame in frames),
         preprocess=function,
         findings=((),) * len(values),
         floats=not pixels,
-        extra_inputs=extra_inputs,
         names=names,
     )
 

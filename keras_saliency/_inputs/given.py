@@ -1,18 +1,17 @@
-"""What a caller passed to a model, by its inputs, and which of them is explained."""
+"""What a caller passed to a model, by its inputs, which of them is explained; as one batch."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from keras_saliency._graph.adapter import Adapter, Input, InputLayout, Part, Signature
-from keras_saliency._inputs import reading
+from keras_saliency._inputs import SEVERAL, arrays, reading, text
+from keras_saliency._inputs.batch import Batch, fitted, flat
 from keras_saliency._inputs.geometry import Geometry
-from keras_saliency._inputs.kinds import Kind
-from keras_saliency._inputs.preprocessing import Preprocess
 from keras_saliency._inputs.recognition import Recognised, recognise, shown
 from keras_saliency.errors import (
     InputError,
@@ -27,33 +26,18 @@ _ORDER = ("picture", "video", "volume", "signal", "tokens", "table")  # which is
 ALL = "all"
 
 
-@dataclass(frozen=True)
-class Ready:
+class Ready(NamedTuple):
     """One explained input, made ready for the model.
 
     Attributes:
-        kind: What it is.
         part: How its images become what the model takes.
-        images: (B, *space, C); of tokens, what their Embedding makes of them.
-        originals: What the caller passed, each without the batch axis.
-        geometries: How each original lies in its image.
-        preprocess: The preprocessing of its numbers; None where it is unknown.
-        findings: For each row, what is suspicious about its numbers.
-        floats: Whether the numbers were floats, which count as preprocessed.
         extra_inputs: Arrays of the inputs that are not explained, and of words, by number.
-        names: Names of a table's columns, or ().
+        batch: The input alone.
     """
 
-    kind: Kind
     part: Part
-    images: np.ndarray
-    originals: tuple[np.ndarray, ...]
-    geometries: tuple[Geometry, ...]
-    preprocess: Preprocess | None
-    findings: tuple[tuple[str, ...], ...]
-    floats: bool
     extra_inputs: dict[int, np.ndarray]
-    names: tuple[str, ...] = ()
+    batch: Batch
 
 
 @dataclass(frozen=True)
@@ -102,6 +86,16 @@ class Given:
     def layout(self, part: Part) -> InputLayout:
         """Return how the model is called where one input is explained."""
         return InputLayout(**vars(part), names=self.names)
+
+    def ready(self, part: Part, extra_inputs: dict[int, np.ndarray], **facts: Any) -> Ready:
+        """Return one explained input by the fields of its `Batch`."""
+        batch = Batch(
+            extra_inputs=tuple(extra_inputs[number] for number in sorted(extra_inputs)),
+            packing=self.layout(part),
+            input=self.inputs[part.explained].name if len(self.inputs) > 1 else "",
+            **facts,
+        )
+        return Ready(part, extra_inputs, batch)
 
     def explained(
         self, kind: str | None, inputs: str | Sequence[str] | None
@@ -253,3 +247,100 @@ def _extra_input(adapter: Adapter, one: Input, given: Any, count: int) -> np.nda
             _READ,
         )
     return array
+
+
+def prepare(
+    adapter: Adapter,
+    image: Any,
+    preprocess: Any = "auto",
+    kind: str | None = None,
+    inputs: str | Sequence[str] | None = None,
+) -> Batch:
+    """Return inputs as a batch for a model; a model without weights is built first.
+
+    Args:
+        adapter: The model.
+        image: One picture (path, PIL, array), a batch (B, H, W, C), or a list of pictures; other
+            kinds alike, texts among them where the model has a tokenizer. For a model with several
+            inputs a dict by input name (or a tuple in the model's order).
+        preprocess: See `keras_saliency._inputs.preprocessing.resolve`.
+        kind: A name of `keras_saliency._inputs`; None finds it.
+        inputs: Which inputs are explained: a name, a list of names or ``"all"``, together; None
+            takes the first picture, or what comes nearest.
+
+    Raises:
+        InputError: An input does not fit.
+        PreprocessError: The preprocessing of pixels is unknown, or floats lie where the known
+            preprocessing puts no pixels.
+    """
+    are_numbers = isinstance(image, np.ndarray) and image.dtype.kind in "fuib"
+    texts = None if are_numbers else text.tokenized(adapter, image)
+    if texts is not None:
+        return _of_texts(prepare(adapter, texts.inputs, preprocess, "tokens"), texts)
+    given = Given.of(adapter, image)
+    chosen = given.explained(kind, inputs)
+    together = {number for number, _ in chosen}
+    made = []
+    for number, known in chosen:
+        if known.kind.name == "picture":
+            made.append(fitted(given, number, known.kind, preprocess, together))
+        else:
+            made.append(arrays.ready(given, number, known, preprocess, together))
+    if inputs is None or (isinstance(inputs, str) and len(made) == 1 and inputs != "all"):
+        return made[0].batch
+    return _joint(given, made)
+
+
+def _of_texts(batch: Batch, texts: text.Tokenized) -> Batch:
+    pairs = zip(batch.originals, texts.words, strict=True)
+    originals = tuple(one[: len(words)] for one, words in pairs)
+    geometries = tuple(Geometry.of(one.shape, batch.images.shape[1:2]) for one in originals)
+    return replace(
+        batch,
+        originals=originals,
+        geometries=geometries,
+        findings=texts.findings,
+        words=texts.words,
+    )
+
+
+def _joint(given: Given, made: list[Ready]) -> Batch:
+    """Return several inputs as one batch of all their values.
+
+    Raises:
+        InputError: There is none, or they have not the same number of rows.
+    """
+    counts = {given.inputs[one.part.explained].name: len(one.batch.images) for one in made}
+    if not made:
+        raise InputError(
+            f"Expected inputs to explain together, among {[one.name for one in given.inputs]}.",
+            "Got none that holds pictures, signals, volumes, videos, texts or tables.",
+            'Pass inputs="all", or a list of names.',
+            _READ,
+        )
+    if len(set(counts.values())) > 1:
+        raise InputError(
+            "Expected as many rows of each input that is explained.",
+            f"Got {', '.join(f'{n} of {name!r}' for name, n in counts.items())}.",
+            "Pass one row of each for every example.",
+            _READ,
+        )
+    parts = tuple(replace(one.part, shape=one.batch.images.shape[1:]) for one in made)
+    extra: dict[int, np.ndarray] = {}
+    for one in made:
+        extra |= one.extra_inputs
+    return Batch(
+        images=flat([one.batch.images for one in made]),
+        extra_inputs=tuple(extra[number] for number in sorted(extra)),
+        packing=InputLayout(axes=1, names=given.names, parts=parts),
+        originals=made[0].batch.originals,
+        geometries=made[0].batch.geometries,
+        preprocess=None,
+        findings=tuple(
+            tuple(said for one in made for said in one.batch.findings[row])
+            for row in range(len(made[0].batch.images))
+        ),
+        floats=True,
+        kind=SEVERAL,
+        parts={given.inputs[one.part.explained].name: one.batch for one in made},
+    )

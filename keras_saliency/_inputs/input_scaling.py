@@ -15,10 +15,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from keras_saliency._backend.hooks import intercept
 from keras_saliency._graph import walk
 from keras_saliency._graph.adapter import Adapter, InputLayout
-from keras_saliency._graph.consumers import nodes_by_input, symbolic
-from keras_saliency._hooks import intercept
+from keras_saliency._graph.ends import nodes_by_input, symbolic
 
 Kind = Literal["none", "rescales", "unclear"]
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
+
+import numpy as np
 
 from keras_saliency._graph.adapter import Adapter
 from keras_saliency._inputs import pictures, text
+from keras_saliency._inputs.batch import Batch
 from keras_saliency._inputs.recognition import kind_of
 from keras_saliency.errors import ImageError, _arguments
 
@@ -140,6 +143,26 @@ def in_groups(items: Iterable[T], size: int, alike: Callable[[T], Any]) -> Itera
         yield group
     if failure is not None:
         raise failure
+
+
+def joined(batches: Sequence[Batch]) -> Batch:
+    """Return batches that can go through a model together as one batch."""
+    if len(batches) == 1:
+        return batches[0]
+    extra_inputs = zip(*(batch.extra_inputs for batch in batches), strict=True)
+    parts = batches[0].parts and {
+        name: joined([(batch.parts or {})[name] for batch in batches]) for name in batches[0].parts
+    }
+    return replace(
+        batches[0],
+        images=np.concatenate([batch.images for batch in batches]),
+        extra_inputs=tuple(np.concatenate(one) for one in extra_inputs),
+        originals=sum((batch.originals for batch in batches), ()),
+        geometries=sum((batch.geometries for batch in batches), ()),
+        findings=sum((batch.findings for batch in batches), ()),
+        words=sum((batch.words for batch in batches), ()),
+        parts=parts,
+    )
 
 
 def apart(images: Any, own: Adapter, wanted: str | None) -> Any:

@@ -27,8 +27,7 @@ import numpy as np
 from PIL import Image
 
 from keras_saliency._graph.adapter import Input
-from keras_saliency._inputs import video
-from keras_saliency._inputs.kinds import Kind
+from keras_saliency._inputs import Kind, video
 from keras_saliency._io import files
 from keras_saliency.errors import InputError
 

@@ -10,11 +10,21 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from keras_saliency._graph import consumers, walk
+from keras_saliency._graph import ends, walk
 from keras_saliency._graph.adapter import Adapter, Input
-from keras_saliency._graph.consumers import Consumer, EmbeddingCall, is_embedding
-from keras_saliency._inputs import kinds, reading, text
-from keras_saliency._inputs.kinds import PICTURE, SIGNAL, TABLE, TOKENS, VIDEO, VOLUME, Kind
+from keras_saliency._graph.ends import Consumer, EmbeddingCall, is_embedding
+from keras_saliency._inputs import (
+    PICTURE,
+    SIGNAL,
+    TABLE,
+    TOKENS,
+    VIDEO,
+    VOLUME,
+    Kind,
+    kind_named,
+    reading,
+    text,
+)
 from keras_saliency.errors import ModelError, _arguments
 
 _READ = "help(keras_saliency.explain)"
@@ -87,7 +97,7 @@ def shown(
         MethodError: No kind is called so.
     """
     layers = _consumers(adapter, number)
-    kind = kinds.get(wanted) if wanted is not None else None
+    kind = kind_named(wanted) if wanted is not None else None
     if kind is not None and not kind.is_embedded:
         return _as_wanted(adapter, one, layers, kind)
     rank = None if one.shape is None else len(one.shape)
@@ -133,7 +143,7 @@ def kind_of(own: Adapter, given: Any, wanted: str | None) -> Kind:
         MethodError: No kind is called so.
     """
     if wanted is not None:
-        return kinds.get(wanted)
+        return kind_named(wanted)
     if text.takes_texts(own):
         return TOKENS
     if not own.model.built or len(own.inputs) != 1:
@@ -186,10 +196,10 @@ def _example(one: Input, rows: int) -> np.ndarray:
 
 
 def _consumers(adapter: Adapter, number: int) -> list[Consumer]:
-    ends = consumers.symbolic(adapter.model)
-    if ends is None:
-        return consumers.of_layers(adapter.model)
-    return consumers.of_input(adapter.model, ends[0][number])
+    symbolic = ends.symbolic(adapter.model)
+    if symbolic is None:
+        return ends.of_layers(adapter.model)
+    return ends.of_input(adapter.model, symbolic[0][number])
 
 
 def _as_wanted(adapter: Adapter, one: Input, layers: Sequence[Consumer], kind: Kind) -> Recognised:
@@ -213,10 +223,10 @@ def _of_layers(adapter: Adapter, one: Input, layers: Sequence[Consumer]) -> Reco
     if not found or "picture" in found:
         return Recognised(PICTURE)
     if len(found) == 1 and not _has(layers, TOKENS):
-        return Recognised.by(kinds.get(layers[0].kind), layers[0])
+        return Recognised.by(kind_named(layers[0].kind), layers[0])
     if found == {VIDEO.name, SIGNAL.name}:  # frames, then what became of them
         return Recognised(VIDEO)
-    raise _unclear(adapter, one, [kinds.get(name) for name in sorted(found)])
+    raise _unclear(adapter, one, [kind_named(name) for name in sorted(found)])
 
 
 def _is_picture(given: Any) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from keras_saliency._inputs.kinds import PICTURE, Kind
+from keras_saliency._inputs import PICTURE, Kind
 from keras_saliency.errors import MethodError, _arguments, did_you_mean
 
 WAYS = ("slic", "felzenszwalb", "grid")

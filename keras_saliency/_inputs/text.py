@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from keras_saliency._graph.adapter import Adapter
-from keras_saliency._graph.consumers import nodes_by_input, symbolic
+from keras_saliency._graph.ends import nodes_by_input, symbolic
 from keras_saliency._graph.model_cache import get_or_create
 from keras_saliency._inputs.known_networks import task_preprocessor
 from keras_saliency._io import files

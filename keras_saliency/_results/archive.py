@@ -28,12 +28,11 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from keras_saliency._inputs.prefetch import Steps, map_batched, together
-from keras_saliency._io import folders, progress
+from keras_saliency._io import folders, track
 from keras_saliency._io.files import local_path
 from keras_saliency._results import archive_parts, archive_reading
-from keras_saliency._results.archive_parts import SkippedRecord
+from keras_saliency._results.archive_parts import Record, SkippedRecord
 from keras_saliency._results.archive_reading import Archive, Index, described, index
-from keras_saliency._results.record import Record
 from keras_saliency.errors import InputError, SaveError, _arguments
 
 __all__ = ["Archive", "Record", "WriteConfig", "described", "write"]
@@ -129,7 +128,7 @@ def write(
             stack.callback(pile.flush)  # after an exception too: finished results are written
             results: Any = map_batched(todo, _with_keys(steps, record, order.on_error))
             stack.enter_context(contextlib.closing(results))
-            tracked: Any = progress.track(results, total, "pictures", done=len(done.requested))
+            tracked: Any = track(results, total, "pictures", done=len(done.requested))
             stack.enter_context(contextlib.closing(tracked))
             for result in tracked:
                 pile.add(result)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from keras_saliency._inputs.geometry import Geometry
 from keras_saliency._io.files import local_path
-from keras_saliency._results import stored
+from keras_saliency._results import provenance
 from keras_saliency.errors import MethodError, SaveError, _arguments
 
 if TYPE_CHECKING:
@@ -313,7 +313,7 @@ class Explanation:
         Raises:
             SaveError: The folder holds other files, or cannot be written.
         """
-        return stored.write(local_path(folder, stored.READ), self, self._png())
+        return provenance.write(local_path(folder, provenance.READ), self, self._png())
 
     @classmethod
     def load(cls, folder: str | PathLike[str]) -> Explanation:
@@ -322,7 +322,7 @@ class Explanation:
         Raises:
             SaveError: The folder holds no explanation, a damaged one, or one of a later schema.
         """
-        return cls(**stored.read(local_path(folder, stored.READ)))
+        return cls(**provenance.read(local_path(folder, provenance.READ)))
 
 
 def _has_rows(words: Any, count: int) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from keras_saliency._io import folders
 from keras_saliency._io.files import local_path
 from keras_saliency._results.explanation import Explanation
-from keras_saliency._results.stored import READ, arrays_of, fields_of, manifest_of
+from keras_saliency._results.provenance import READ, arrays_of, fields_of, manifest_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

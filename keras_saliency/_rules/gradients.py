@@ -12,10 +12,10 @@ from typing import Any, Literal
 import numpy as np
 
 from keras_saliency import _backend
+from keras_saliency._backend.hooks import intercept_functions, is_builtin_keras_layer
 from keras_saliency._graph import Call, CallTrace, is_attention, operations
 from keras_saliency._graph.operations import Run, Step
-from keras_saliency._hooks import intercept_functions, is_builtin_keras_layer
-from keras_saliency._rules.base import Rule, Scores
+from keras_saliency._rules import Rule, Scores
 from keras_saliency.errors import MethodError
 
 

@@ -11,7 +11,7 @@ from keras_saliency import _backend
 from keras_saliency._graph import linear_steps, operations
 from keras_saliency._graph.linear_steps import precise
 from keras_saliency._graph.operations import Run, Step, is_float
-from keras_saliency._rules.base import Rule, Scores
+from keras_saliency._rules import Rule, Scores
 from keras_saliency._rules.one_run import OneRun, as_rows, casts, tensors
 
 _SAME = 1e-10  # inputs that differ by less count as equal: there the gradient is used

@@ -17,8 +17,7 @@ import numpy as np
 
 from keras_saliency._graph import operations
 from keras_saliency._graph.operations import Step, is_float
-from keras_saliency._rules import base
-from keras_saliency._rules.base import Rule
+from keras_saliency._rules import NotSeen, Rule, sent_to, through
 
 _MOST = 4  # layers that a finding names
 _UNSEEN = "what is no operation of Keras"
@@ -47,7 +46,7 @@ class OneRun(ABC):
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """Run the model inside this block."""
-        with base.operations(self.run):
+        with sent_to(self.run):
             yield
 
     def run(self, step: Step) -> Any:
@@ -163,8 +162,8 @@ class OneRun(ABC):
 
     def _seen(self, step: Step, count: int) -> Any:
         try:
-            return base.through(step)
-        except base.NotSeen:
+            return through(step)
+        except NotSeen:
             del self.passed[count:]
         if not operations.has_layers(step.operation):
             return self._rule.refused(step, f"its call() computes {_UNSEEN}")

@@ -10,8 +10,7 @@ from keras_saliency import _backend
 from keras_saliency._graph import CallTrace, linear_steps, operations
 from keras_saliency._graph.linear_steps import Linear
 from keras_saliency._graph.operations import Run, Step
-from keras_saliency._rules import sharing
-from keras_saliency._rules.base import Rule, Scores
+from keras_saliency._rules import Rule, Scores, sharing
 from keras_saliency._rules.one_run import Notes, OneRun, as_rows, casts, tensors
 from keras_saliency._rules.sharing import LRPRule
 from keras_saliency.errors import MethodError

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_saliency import _backend
+from keras_saliency._backend.hooks import is_builtin_keras_layer
 from keras_saliency._graph import operations
 from keras_saliency._graph.linear_steps import Linear
-from keras_saliency._hooks import is_builtin_keras_layer
 from keras_saliency.errors import LayerError, MethodError, did_you_mean
 
 _LEAST = 1e-9  # of the mean size of the sums, to avoid division by 0

@@ -14,7 +14,6 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from keras_saliency._imports import attach
 from keras_saliency.cli import (
     arguments,
     compare,
@@ -28,6 +27,7 @@ from keras_saliency.cli import (
 )
 from keras_saliency.cli.output import quiet, tell
 from keras_saliency.cli.parser import Parser, add_verb
+from keras_saliency.config import attach
 
 __all__ = ["main"]
 

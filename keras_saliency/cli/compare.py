@@ -183,7 +183,7 @@ def _others(chosen: Sequence[str], args: argparse.Namespace) -> _Read:
         explain().
     """
     from keras_saliency._inputs import text
-    from keras_saliency._inputs.batch import prepare
+    from keras_saliency._inputs.given import prepare
 
     with quiet():
         job = explain.chosen(args, chosen[0])

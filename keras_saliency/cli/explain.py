@@ -55,7 +55,7 @@ def add(verbs: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from keras_saliency._io import progress
+    from keras_saliency._io import track
 
     try:
         method = parsing.method(args.method, args.method_option)
@@ -65,7 +65,7 @@ def _run(args: argparse.Namespace) -> int:
     named: Any = files.named(args.files, args, "explaining", args.kind, labels)
     several = len(named) > 1
     if several:
-        named = progress.track(named, len(named), "files", wait=0)
+        named = track(named, len(named), "files", wait=0)
     rows: list[dict[str, Any]] = []
     job: dict[str, Any] = {}
     for file, folders in named:
@@ -147,7 +147,7 @@ def _overlay(explanation: Explanation, folder: Path) -> Path:
     """Write the map over its picture beside the figure."""
     from PIL import Image
 
-    from keras_saliency._results import stored
+    from keras_saliency._results import provenance
 
     if explanation.info["kind"] != "picture":
         raise InputError(
@@ -157,7 +157,7 @@ def _overlay(explanation: Explanation, folder: Path) -> Path:
             "keras-saliency explain --help",
         )
     draw = getattr(explanation, "overlay", None)
-    path = folder / stored.OVERLAY
+    path = folder / provenance.OVERLAY
     Image.fromarray(_blended(explanation) if draw is None else draw()).save(path)
     return path
 

@@ -70,7 +70,7 @@ def _cam_layers(model: Any, args: argparse.Namespace) -> list[CamLayer]:
     from keras_saliency._engine.cam_layers import cam_layers
     from keras_saliency._engine.engine import Engine
     from keras_saliency._inputs import text
-    from keras_saliency._inputs.batch import prepare
+    from keras_saliency._inputs.given import prepare
 
     own = text.adapter(model)
     target = parsing.target(args.target, args.score, model, args.model_output)

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from keras_saliency._imports import require_keras
 from keras_saliency._io.files import unpacks_to
 from keras_saliency.cli.output import held_stderr
+from keras_saliency.config import require_keras
 from keras_saliency.errors import UNREADABLE, KerasSaliencyError, ModelFileError, did_you_mean
 
 _OURS = "efficientnet_lite0"

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_saliency import _imports
+from keras_saliency import config
 from keras_saliency._io.files import shown
 from keras_saliency.cli import messages
 from keras_saliency.errors import BackendError, KerasSaliencyError
@@ -42,14 +42,14 @@ def start_keras() -> tuple[str, str]:
     Raises:
         BackendError: None is installed, or the configured one is not or is broken.
     """
-    name, why = _imports.choose_backend()
+    name, why = config.choose_backend()
     if "keras" in sys.modules:
         return name, why
     os.environ["KERAS_BACKEND"] = name
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         with held_stderr():
-            _imports.require_keras()
+            config.require_keras()
     except ImportError as error:
         raise BackendError(
             f"Cannot import Keras with the backend {name!r} ({why}).",

@@ -48,7 +48,7 @@ def add(verbs: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from keras_saliency._io import progress
+    from keras_saliency._io import track
 
     named = files.named(args.files, args, "predicting for")
     parts: Any = [
@@ -56,7 +56,7 @@ def _run(args: argparse.Namespace) -> int:
     ]
     if len(named) > 1:
         noun = "files" if args.batch_size == 1 else "batches"
-        parts = progress.track(parts, len(parts), noun, wait=0)
+        parts = track(parts, len(parts), noun, wait=0)
     rows: list[dict[str, Any]] = []
     for part in parts:
         rows += _part(part, args, several=len(named) > 1)

@@ -6,9 +6,9 @@ folder and compares its checksums.
 
 from __future__ import annotations
 
-from keras_saliency.comparison.labels import labelled
 from keras_saliency.comparison.metric_inputs import MetricInputs
 from keras_saliency.comparison.result import Comparison
+from keras_saliency.comparison.table import labelled
 from keras_saliency.comparison.writing import read
 
 __all__ = ["Comparison", "MetricInputs", "labelled", "read"]

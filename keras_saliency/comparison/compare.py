@@ -16,25 +16,24 @@ import numpy.typing as npt
 from keras_saliency import targets
 from keras_saliency._engine import weights
 from keras_saliency._engine.engine import Engine
-from keras_saliency._engine.micro_batches import BatchSize
-from keras_saliency._explain import adapted, attributed, check_batch_size, check_seed
+from keras_saliency._engine.plan import BatchSize
+from keras_saliency._explain import adapted, attributed, check_seed
 from keras_saliency._graph.adapter import Adapter
-from keras_saliency._graph.configuration import KerasModel
-from keras_saliency._inputs import pictures, text
-from keras_saliency._inputs.batch import Batch, prepare
+from keras_saliency._graph.model_cache import KerasModel
+from keras_saliency._inputs import Kind, KindName, pictures, text
+from keras_saliency._inputs.batch import Batch
 from keras_saliency._inputs.geometry import BoxLike
-from keras_saliency._inputs.kinds import Kind, KindName
+from keras_saliency._inputs.given import prepare
 from keras_saliency._inputs.pictures import ModelInputs
 from keras_saliency._inputs.preprocessing import Preprocessing
-from keras_saliency._io import progress
+from keras_saliency._io import track
 from keras_saliency._io.files import shown
 from keras_saliency._results import provenance
 from keras_saliency._results.explanation import Explanation
 from keras_saliency.comparison import metric_inputs
-from keras_saliency.comparison import objects as objects_of
-from keras_saliency.comparison.labels import labelled
 from keras_saliency.comparison.metric_inputs import MetricInputs
 from keras_saliency.comparison.result import Comparison
+from keras_saliency.comparison.table import labelled
 from keras_saliency.errors import ImageError, MethodError, MetricError, _arguments
 from keras_saliency.methods import Method, SmoothGrad
 from keras_saliency.methods import get as get_method
@@ -118,7 +117,7 @@ def compare(
         >>> result.values.shape
         (2, 1, 1)
     """
-    batch_size, seed = check_batch_size(batch_size), check_seed(seed)
+    batch_size, seed = _arguments.batch_size(batch_size), check_seed(seed)
     chosen = labelled(_methods(methods))
     located = boxes is not None or masks is not None
     wanted = _METRICS + _LOCATING * located if metrics is None else _listed(metrics, MetricError)
@@ -135,7 +134,7 @@ def compare(
         seed,
         batch_size,
         baseline,
-        objects_of.ground_truth_masks(boxes, masks, [one.original for one in batch.geometries]),
+        metric_inputs.ground_truth_masks(boxes, masks, [one.original for one in batch.geometries]),
     )
     for metric in scored.values():
         metric_arguments.check(metric)
@@ -162,7 +161,7 @@ def compare(
         if label not in explanations:
             continue
         rows = enumerate(scored.items())
-        for k, (name, metric) in progress.track(rows, len(scored), f"scoring {label}"):
+        for k, (name, metric) in track(rows, len(scored), f"scoring {label}"):
             values[m, k], why = metric_arguments.numbers(metric, method, explanations[label])
             if why:
                 metric_errors[label, name] = _reasons(why, called)

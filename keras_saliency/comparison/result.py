@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 import numpy.typing as npt
 
-from keras_saliency._inputs.kinds import KINDS, Kind
+from keras_saliency._inputs import KINDS, Kind
 from keras_saliency._io import folders
 from keras_saliency._io.files import local_path, shown
-from keras_saliency.comparison import drawing, writing
+from keras_saliency.comparison import writing
 from keras_saliency.comparison.table import (
     Cell,
     Table,
@@ -202,11 +202,11 @@ class Comparison:
         took = seconds(self.seconds[self.methods.index(method)])
         return "\n".join([method, *scores_of(self, method, index), f"{took} s"])
 
-    def _drawn(self, count: int = _DRAWN) -> list[list[drawing.Drawn]]:
+    def _drawn(self, count: int = _DRAWN) -> list[list[writing.Drawn]]:
         """Return the first inputs that are no pictures with a figure of each of their maps."""
         return [
             [
-                drawing.Drawn(drawing.figure(result[i]), f"{name}\n{self._lines(method, i)}")
+                writing.Drawn(writing.png_of(result[i]), f"{name}\n{self._lines(method, i)}")
                 for method, result in self.explanations.items()
             ]
             for i, name in enumerate(self.names[:count])
@@ -245,7 +245,7 @@ class Comparison:
         Raises:
             MethodError: No such kind, or no map or metric to draw.
         """
-        draw, content = drawing.figure_of(self, kind, _DRAWN)
+        draw, content = writing.figure_of(self, kind, _DRAWN)
         return draw(content, **options)
 
     def columns(self) -> list[Column]:
@@ -323,7 +323,7 @@ class Comparison:
 
         wanted = {"figure.png": ("maps", self.explanations), "scores.png": ("scores", self.metrics)}
         drawn = {
-            name: plot.render_png(*drawing.figure_of(self, kind, _DRAWN))
+            name: plot.render_png(*writing.figure_of(self, kind, _DRAWN))
             for name, (kind, anything) in wanted.items()
             if anything
         }

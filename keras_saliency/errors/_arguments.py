@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import numbers
 import operator
+import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from keras_saliency.errors import KerasSaliencyError
+from keras_saliency.errors import KerasSaliencyError, MethodError
 
 
 def is_integer(value: Any) -> bool:
@@ -79,6 +80,21 @@ def integer(
     wanted = wanted if high is None else f"from {low} to {high}"
     result = f"Got {name}={value!r} of type {type(value).__name__}."
     raise error(f"Expected {name} to be a whole number {wanted}.", result, fix, read)
+
+
+def batch_size(value: Any) -> int | Literal["auto"]:
+    """Return a number of pictures as Python's int, or ``"auto"``.
+
+    Raises:
+        MethodError: It is neither ``"auto"`` nor a whole number above 0.
+    """
+    if type(value) is int and 0 < value <= sys.maxsize:
+        return value
+    if isinstance(value, str) and value == "auto":
+        return "auto"
+    read, fix = "help(keras_saliency.explain)", "Leave it at 8, or pass 'auto'."
+    whole = integer(value, "batch_size", MethodError, read, fix=fix)
+    return min(whole, sys.maxsize)  # all at once
 
 
 def seed(value: Any, error: type[KerasSaliencyError], read: str, high: int | None = None) -> int:

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keras_saliency._imports import attach
+from keras_saliency.config import attach
 
 if TYPE_CHECKING:
     from keras_saliency.fixation import data, metrics
+    from keras_saliency.fixation.encoder_decoder import FixationModel
     from keras_saliency.fixation.layers import FixationLoss
-    from keras_saliency.fixation.model import FixationModel
+    from keras_saliency.fixation.model import load_model, save_model
     from keras_saliency.fixation.predict import FixationPredictor, predict_fixations
     from keras_saliency.fixation.prediction import FixationPrediction
     from keras_saliency.fixation.scoring import Evaluation, evaluate
-    from keras_saliency.fixation.trained import load_model, save_model
     from keras_saliency.fixation.training import train
 
 __all__ = [
@@ -39,13 +39,13 @@ __all__ = [
 _NAMES = {
     "Evaluation": "scoring",
     "FixationLoss": "layers",
-    "FixationModel": "model",
+    "FixationModel": "encoder_decoder",
     "FixationPrediction": "prediction",
     "FixationPredictor": "predict",
     "evaluate": "scoring",
-    "load_model": "trained",
+    "load_model": "model",
     "predict_fixations": "predict",
-    "save_model": "trained",
+    "save_model": "model",
     "train": "training",
 }
 

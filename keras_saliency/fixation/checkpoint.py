@@ -17,7 +17,7 @@ import keras
 import numpy as np
 
 from keras_saliency import plot
-from keras_saliency._io import encoding, progress
+from keras_saliency._io import encoding, track
 from keras_saliency._results import provenance
 from keras_saliency.errors import UNREADABLE, FixationModelError, SaveError
 
@@ -252,7 +252,7 @@ def _compute(encoder: keras.Model, batches: Any, canvases: Any, folder: Path, la
     files: dict[str, list[IO[bytes]]] = {}
     # Files are written, not mapped: on a full disk a write to mapped memory ends the process.
     with ExitStack() as opened:
-        for canvas, start, views in progress.track(chunks, len(chunks), label):
+        for canvas, start, views in track(chunks, len(chunks), label):
             pictures = np.stack([batches.picture(view) for view in views])
             # The last chunk is filled up: another batch size would be compiled for it alone.
             full = np.resize(pictures, (_CHUNK, *pictures.shape[1:]))

@@ -1,4 +1,4 @@
-"""The two halves of a fixation model: pixels to features, features to a map."""
+"""The encoder-decoder: a picture in, the log density of human fixations out; its two halves."""
 
 from __future__ import annotations
 
@@ -11,12 +11,20 @@ from typing import Any
 import keras
 from keras import layers
 
-from keras_saliency.errors import FixationModelError, ModelFileError
-from keras_saliency.fixation.layers import Bilinear, CentreBias, Logarithm, Smoothing
+from keras_saliency.errors import FixationModelError, ModelFileError, did_you_mean
+from keras_saliency.fixation.layers import (
+    Bilinear,
+    CentreBias,
+    Logarithm,
+    LogDensity,
+    Pixels,
+    Smoothing,
+)
 from keras_saliency.pretrained import apply_features, efficientnet_lite0, restore_initializers
 
 BLANK = "blank"  # weights that are filled in later: drawing random ones takes JAX half a minute
 _READ = "help(keras_saliency.fixation.FixationModel)"
+STRIDE = 32  # of the coarsest tap: heights and widths are multiples of it
 _CAFFE = {"mean": (103.939, 116.779, 123.68), "scale": 1.0, "reverse": True}
 
 
@@ -228,3 +236,97 @@ def plain(
 
 
 DECODERS: dict[str, Callable[..., Any]] = {"readout": readout, "plain": plain}
+
+
+def FixationModel(
+    encoder: str = "resnet50",
+    decoder: str = "readout",
+    *,
+    input_shape: tuple[int | None, int | None, int] = (512, 512, 3),
+    weights: str | PathLike[str] | None = "imagenet",
+    name: str | None = None,
+    **options: Any,
+) -> keras.Model:
+    """Build a network that predicts where people look at a picture.
+
+    Args:
+        encoder: ``"resnet50"``, ``"efficientnet_lite0"``, ``"mobilenet_v2"`` or ``"vgg16"``.
+        decoder: ``"readout"`` reads three levels, with context, learned smoothing and learned
+            centre bias; ``"plain"`` is five upsampling stages (1024-512-256-128-64) and a sigmoid.
+        input_shape: Height, width and 3. Height and width are multiples of 32, or None for any.
+            The weights do not depend on them.
+        weights: The encoder's: ``"imagenet"`` (Keras downloads them; EfficientNet-Lite0's come
+            from the extra ``pretrained``), ``None`` for random ones, or the path of a weights file
+            without the classifier. For a trained fixation model see ``load_model``.
+        name: The model's name, ``"fixation_"`` and the encoder's unless given.
+        **options: Of the decoder: ``filters`` and ``dropout`` for ``"readout"``; ``filters``, a
+            tuple of five, for ``"plain"``.
+
+    Returns:
+        A functional model with the layers ``pixels``, ``encoder`` and ``decoder``. Input: RGB
+        (B, H, W, 3), 0..255, **not** preprocessed, NaN where a canvas holds no picture. Output:
+        (B, H, W, 1) float32, natural logarithm of a density whose sum over the picture is 1;
+        -10000 on padding.
+
+    Raises:
+        FixationModelError: There is no such encoder, decoder or option, or height or width is not
+            a multiple of 32.
+        ModelFileError: The weights are absent or those of another network.
+        PretrainedError: EfficientNet-Lite0's weights are not installed.
+
+    Source:
+        The readout: see ``readout``. ResNet-50: He et al. 2015, arXiv:1512.03385.
+
+    Example:
+        >>> model = FixationModel("mobilenet_v2", input_shape=(64, 96, 3), weights=None)
+        >>> log_density = model.predict(np.full((1, 64, 96, 3), 127, "uint8"), verbose=0)
+        >>> log_density.shape, round(float(np.exp(log_density).sum()), 3)
+        ((1, 64, 96, 1), 1.0)
+    """
+    _check(encoder, decoder, input_shape)
+    entry = ENCODERS[encoder]
+    image = keras.Input(input_shape, name="image")
+    pixels, mask = Pixels(**entry.pixels, name="pixels")(image)
+    network = build(encoder, weights, tuple(input_shape))
+    taps = [
+        keras.Input(tap.shape[1:], name=f"tap_{stride}")
+        for tap, stride in zip(network.outputs, (8, 16, 32), strict=True)
+    ]
+    picture = keras.Input((*input_shape[:2], 1), name="mask")
+    try:
+        logits = DECODERS[decoder](taps, picture, drawn=weights != BLANK, **options)
+    except TypeError as error:
+        if "unexpected keyword" not in str(error):
+            raise
+        raise FixationModelError(
+            f"Expected options that the decoder {decoder!r} takes.",
+            f"Got {sorted(options)}: {error}.",
+            "Leave out the unknown option.",
+            _READ,
+        ) from None
+    density = LogDensity(name="log_density")(logits, picture)
+    read = keras.Model([*taps, picture], density, name="decoder")
+    output = read([*network(pixels), mask])
+    return keras.Model(image, output, name=name or f"fixation_{encoder}")
+
+
+def _check(encoder: str, decoder: str, shape: tuple[int | None, int | None, int]) -> None:
+    for kind, name, known in (
+        ("encoder", encoder, ENCODERS),
+        ("decoder", decoder, DECODERS),
+    ):
+        if name not in known:
+            raise FixationModelError(
+                f"No {kind} is called {name!r}.",
+                f"Known: {', '.join(known)}.",
+                did_you_mean(name, known) or "Choose one of these.",
+                _READ,
+            )
+    lengths = [n for n in shape[:2] if n is not None]
+    if len(shape) != 3 or shape[2] != 3 or any(n % STRIDE or n < STRIDE for n in lengths):
+        raise FixationModelError(
+            f"Expected input_shape: height, width (multiples of {STRIDE} or None), 3 channels.",
+            f"Got input_shape={tuple(shape)}.",
+            "Use input_shape=(512, 512, 3).",
+            _READ,
+        )

@@ -1,115 +1,28 @@
-"""The encoder-decoder: a picture in, the log density of human fixations out."""
+"""Fixation models: recipes of their training; trained ones as folders: build, weights, card."""
 
 from __future__ import annotations
 
+import io
+import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
-from keras_saliency.errors import FixationModelError, did_you_mean
-from keras_saliency.fixation import encoder_decoder
-from keras_saliency.fixation.encoder_decoder import DECODERS
-from keras_saliency.fixation.layers import LogDensity, Pixels
-
-STRIDE = 32  # of the coarsest tap: heights and widths are multiples of it
-_READ = "help(keras_saliency.fixation.FixationModel)"
-
-
-def FixationModel(
-    encoder: str = "resnet50",
-    decoder: str = "readout",
-    *,
-    input_shape: tuple[int | None, int | None, int] = (512, 512, 3),
-    weights: str | PathLike[str] | None = "imagenet",
-    name: str | None = None,
-    **options: Any,
-) -> keras.Model:
-    """Build a network that predicts where people look at a picture.
-
-    Args:
-        encoder: ``"resnet50"``, ``"efficientnet_lite0"``, ``"mobilenet_v2"`` or ``"vgg16"``.
-        decoder: ``"readout"`` reads three levels, with context, learned smoothing and learned
-            centre bias; ``"plain"`` is five upsampling stages (1024-512-256-128-64) and a sigmoid.
-        input_shape: Height, width and 3. Height and width are multiples of 32, or None for any.
-            The weights do not depend on them.
-        weights: The encoder's: ``"imagenet"`` (Keras downloads them; EfficientNet-Lite0's come
-            from the extra ``pretrained``), ``None`` for random ones, or the path of a weights file
-            without the classifier. For a trained fixation model see ``load_model``.
-        name: The model's name, ``"fixation_"`` and the encoder's unless given.
-        **options: Of the decoder: ``filters`` and ``dropout`` for ``"readout"``; ``filters``, a
-            tuple of five, for ``"plain"``.
-
-    Returns:
-        A functional model with the layers ``pixels``, ``encoder`` and ``decoder``. Input: RGB
-        (B, H, W, 3), 0..255, **not** preprocessed, NaN where a canvas holds no picture. Output:
-        (B, H, W, 1) float32, natural logarithm of a density whose sum over the picture is 1;
-        -10000 on padding.
-
-    Raises:
-        FixationModelError: There is no such encoder, decoder or option, or height or width is not
-            a multiple of 32.
-        ModelFileError: The weights are absent or those of another network.
-        PretrainedError: EfficientNet-Lite0's weights are not installed.
-
-    Source:
-        The readout: see ``encoder_decoder.readout``. ResNet-50: He et al. 2015, arXiv:1512.03385.
-
-    Example:
-        >>> model = FixationModel("mobilenet_v2", input_shape=(64, 96, 3), weights=None)
-        >>> log_density = model.predict(np.full((1, 64, 96, 3), 127, "uint8"), verbose=0)
-        >>> log_density.shape, round(float(np.exp(log_density).sum()), 3)
-        ((1, 64, 96, 1), 1.0)
-    """
-    _check(encoder, decoder, input_shape)
-    entry = encoder_decoder.ENCODERS[encoder]
-    image = keras.Input(input_shape, name="image")
-    pixels, mask = Pixels(**entry.pixels, name="pixels")(image)
-    network = encoder_decoder.build(encoder, weights, tuple(input_shape))
-    taps = [
-        keras.Input(tap.shape[1:], name=f"tap_{stride}")
-        for tap, stride in zip(network.outputs, (8, 16, 32), strict=True)
-    ]
-    picture = keras.Input((*input_shape[:2], 1), name="mask")
-    try:
-        logits = DECODERS[decoder](taps, picture, drawn=weights != encoder_decoder.BLANK, **options)
-    except TypeError as error:
-        if "unexpected keyword" not in str(error):
-            raise
-        raise FixationModelError(
-            f"Expected options that the decoder {decoder!r} takes.",
-            f"Got {sorted(options)}: {error}.",
-            "Leave out the unknown option.",
-            _READ,
-        ) from None
-    density = LogDensity(name="log_density")(logits, picture)
-    read = keras.Model([*taps, picture], density, name="decoder")
-    output = read([*network(pixels), mask])
-    return keras.Model(image, output, name=name or f"fixation_{encoder}")
-
-
-def _check(encoder: str, decoder: str, shape: tuple[int | None, int | None, int]) -> None:
-    for kind, name, known in (
-        ("encoder", encoder, encoder_decoder.ENCODERS),
-        ("decoder", decoder, DECODERS),
-    ):
-        if name not in known:
-            raise FixationModelError(
-                f"No {kind} is called {name!r}.",
-                f"Known: {', '.join(known)}.",
-                did_you_mean(name, known) or "Choose one of these.",
-                _READ,
-            )
-    lengths = [n for n in shape[:2] if n is not None]
-    if len(shape) != 3 or shape[2] != 3 or any(n % STRIDE or n < STRIDE for n in lengths):
-        raise FixationModelError(
-            f"Expected input_shape: height, width (multiples of {STRIDE} or None), 3 channels.",
-            f"Got input_shape={tuple(shape)}.",
-            "Use input_shape=(512, 512, 3).",
-            _READ,
-        )
+from keras_saliency._io import files, folders
+from keras_saliency._io.files import bytes_of, local_path, unpacks_to
+from keras_saliency.errors import (
+    UNREADABLE,
+    FixationModelError,
+    KerasSaliencyError,
+    ModelFileError,
+    did_you_mean,
+)
+from keras_saliency.fixation.encoder_decoder import BLANK, FixationModel
 
 
 @dataclass(frozen=True)
@@ -203,3 +116,178 @@ def find(name: str) -> Preset:
             "help(keras_saliency.fixation.model)",
         )
     return PRESETS[name]
+
+
+SCHEMA_VERSION = 2  # 1 had no checksums
+MANIFEST, WEIGHTS, CARD = "model.json", "weights.npz", "README.md"
+EMBEDDED = Path(__file__).parent / "weights"
+_READ = "help(keras_saliency.fixation.load_model)"
+
+
+def load_model(
+    source: str | os.PathLike[str] = "default",
+    input_shape: tuple[int | None, int | None, int] | None = None,
+) -> keras.Model:
+    """Load a trained fixation model.
+
+    Args:
+        source: ``"default"``, the one inside this package; a folder that `save_model` or
+            ``keras-saliency train`` wrote; or a ``.keras`` file.
+        input_shape: Height, width (multiples of 32, or None) and 3; as it was saved unless given.
+            A ``.keras`` file has its own.
+
+    Returns:
+        A model as `FixationModel` builds.
+
+    Raises:
+        ModelFileError: There is no such model, or its weights are broken or another model's.
+
+    Example:
+        >>> model = load_model()
+        >>> model.get_layer("encoder").name
+        'encoder'
+    """
+    path = local_path(source, _READ, ModelFileError, "the name or folder of a fixation model")
+    if path.suffix == ".keras":
+        return _from_keras_file(path)
+    manifest = read_manifest(source)
+    build = dict(manifest["build"])
+    shape = input_shape or tuple(build.pop("input_shape"))
+    build.pop("input_shape", None)
+    model = FixationModel(**build, input_shape=shape, weights=BLANK, name=manifest["name"])
+    _fill(model, _place(source) / WEIGHTS, manifest)
+    return model
+
+
+def read_manifest(source: str | os.PathLike[str] = "default") -> dict[str, Any]:
+    """Return the manifest beside a model's weights: how it was built, trained and scored.
+
+    Raises:
+        ModelFileError: There is none, or one of a later schema.
+    """
+    place = _place(source)
+    what = f"Cannot load the fixation model {str(source)!r}."
+    fix = "Name 'default', or a folder written by keras-saliency train."
+    try:
+        manifest = json.loads(bytes_of(place / MANIFEST))
+        newer = manifest["schema_version"] > SCHEMA_VERSION
+        if not newer and (manifest["schema_version"] != 1 or folders.FIELD in manifest):
+            content, sums = folders.opened(manifest)
+            manifest = {**content, folders.FIELD: sums}
+        manifest["build"], manifest["name"], manifest["parameters"]
+    except FileNotFoundError:
+        result = f"No such file: {str(place / MANIFEST)!r}."
+        raise ModelFileError(what, result, fix, _READ) from None
+    except UNREADABLE as error:
+        result = f"Its {MANIFEST} cannot be read ({type(error).__name__}: {error})."
+        raise ModelFileError(what, result, fix, _READ) from error
+    if newer:
+        result = f"Got schema version {manifest['schema_version']}; known up to {SCHEMA_VERSION}."
+        raise ModelFileError(what, result, "Upgrade: pip install -U keras-saliency.", _READ)
+    return manifest
+
+
+def save_model(
+    model: keras.Model,
+    folder: str | os.PathLike[str],
+    build: dict[str, Any],
+    *,
+    dtype: str = "float16",
+    card: str = "",
+    **about: Any,
+) -> Path:
+    """Write a model as a folder: ``model.json``, ``weights.npz`` and ``README.md``.
+
+    Args:
+        model: From `FixationModel`.
+        folder: A new folder, or one that `save_model` wrote.
+        build: The arguments that built it: ``encoder``, ``decoder``, ``input_shape``, options.
+        dtype: Of the stored kernels; vectors (biases, statistics) stay float32.
+        card: The text of ``README.md``.
+        **about: More entries of the manifest, such as recipe and scores.
+
+    Raises:
+        SaveError: The folder holds other files, or cannot be written.
+    """
+    place = local_path(folder, "help(keras_saliency.fixation.save_model)")
+    arrays = {}
+    for path, variable in _named(model).items():
+        value = keras.ops.convert_to_numpy(variable.value)
+        with np.errstate(over="ignore"):  # what does not fit is reported below
+            arrays[path] = value.astype(dtype if value.ndim > 1 else "float32")
+        if not np.isfinite(arrays[path]).all():
+            raise FixationModelError(
+                f"Expected weights of {model.name!r} that are finite in {dtype}.",
+                f"{path} has values that are not.",
+                "Save with dtype='float32', or train again at a lower rate.",
+                _READ,
+            )
+    manifest = {
+        "schema_version": SCHEMA_VERSION,
+        "name": model.name,
+        "parameters": int(model.count_params()),
+        "build": build,
+        **about,
+    }
+
+    def fill(fresh: Path) -> None:
+        np.savez_compressed(fresh / WEIGHTS, **arrays)
+        sums = {WEIGHTS: folders.of_file(fresh / WEIGHTS)}
+        text = json.dumps(folders.sealed(manifest, sums), indent=2)
+        (fresh / MANIFEST).write_text(text + "\n", encoding="utf-8")
+        (fresh / CARD).write_text(card or f"# {model.name}\n", encoding="utf-8")
+
+    what = f"Cannot save a fixation model as the folder {str(place)!r}."
+    return folders.write(place, fill, (WEIGHTS, MANIFEST, CARD), what, _READ)
+
+
+def _place(source: str | os.PathLike[str]) -> Path:
+    path = local_path(source, _READ, ModelFileError, "the name or folder of a fixation model")
+    return EMBEDDED / "default" if str(path) == "default" else files.where(path)
+
+
+def _named(model: keras.Model) -> dict[str, Any]:
+    """Variables by their path: the same names whatever models were built before."""
+    return {variable.path: variable for variable in model.weights}
+
+
+def _fill(model: keras.Model, path: Path, manifest: dict[str, Any]) -> None:
+    what = f"Cannot read the weights of {manifest['name']!r} from {str(path)!r}."
+    variables = _named(model)
+    try:
+        data = bytes_of(path)
+        if folders.FIELD in manifest:
+            folders.check_bytes(data, path.name, manifest[folders.FIELD])
+        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+    except UNREADABLE as error:
+        result = f"The file is missing or broken ({type(error).__name__}: {error})."
+        raise ModelFileError(what, result, "Train or copy the model again.", _READ) from error
+    wrong = sorted(variables.keys() ^ arrays.keys()) or sorted(
+        name for name, array in arrays.items() if array.shape != tuple(variables[name].shape)
+    )
+    if wrong:
+        raise ModelFileError(
+            what,
+            f"They are another model's: {len(wrong)} arrays differ, such as {wrong[0]!r}.",
+            f"Use the {MANIFEST} that was written with them.",
+            _READ,
+        )
+    for name, variable in variables.items():
+        variable.assign(arrays[name].astype("float32"))
+
+
+def _from_keras_file(path: Path) -> keras.Model:
+    what = f"Cannot load the fixation model {str(path)!r}."
+    if not os.path.isfile(path):
+        raise ModelFileError(what, "No such file.", "Check the path.", _READ)
+    try:
+        if (size := unpacks_to(path)) is not None:
+            result = f"Its {path.stat().st_size:,} bytes unpack to {size:,}, as no model's do."
+            raise ModelFileError(what, result, "Save it again with model.save().", _READ)
+        return keras.models.load_model(path, compile=False)
+    except KerasSaliencyError:
+        raise
+    except Exception as error:  # whatever Keras and HDF5 raise
+        result = f"Keras reports: {error}"
+        raise ModelFileError(what, result, "Save it again with model.save().", _READ) from error

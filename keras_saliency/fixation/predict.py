@@ -18,7 +18,7 @@ from keras_saliency._inputs import pictures
 from keras_saliency._inputs.geometry import Letterbox
 from keras_saliency._inputs.pictures import Picture, Pictures
 from keras_saliency._inputs.prefetch import Steps, map_batched, together
-from keras_saliency._io import progress
+from keras_saliency._io import track
 from keras_saliency._results import archive, provenance
 from keras_saliency._results.archive import Archive, Record
 from keras_saliency.errors import FixationModelError, ImageError, _arguments
@@ -75,7 +75,7 @@ def predict_fixations(
     def run(_: int) -> np.ndarray:
         canvases = (box.apply(photo.rgb) for box, photo in zip(boxes, pictures, strict=True))
         densities = ready.log_densities(canvases, mirror, batch_size)
-        return np.stack(list(progress.track(densities, len(pictures), "pictures")))
+        return np.stack(list(track(densities, len(pictures), "pictures")))
 
     log_density, digest = weights.consistently(ready.model, run, hashed=True)
 

@@ -16,10 +16,9 @@ import numpy as np
 from keras_saliency import _backend
 from keras_saliency._backend import variables_of
 from keras_saliency._engine import layer_programs
-from keras_saliency._graph.configuration import KerasModel
-from keras_saliency._graph.model_cache import get_or_create, watched
-from keras_saliency._imports import require_keras
+from keras_saliency._graph.model_cache import KerasModel, get_or_create, watched
 from keras_saliency._inputs.geometry import EMPTY
+from keras_saliency.config import require_keras
 from keras_saliency.errors import FixationModelError, ModelError, ModelFileError
 
 SIDE = 512  # of the canvas, where neither model nor manifest says
@@ -164,15 +163,15 @@ def predictor(model: Any = "default") -> Predictor:
 
 @lru_cache(maxsize=2)
 def _stored(source: str, stamp: tuple[Any, ...], policy: str) -> Predictor:
-    from keras_saliency.fixation import trained
+    from keras_saliency.fixation.model import MANIFEST, load_model, read_manifest
 
-    model = trained.load_model(source)
-    about = {} if source.endswith(".keras") else trained.read_manifest(source)
+    model = load_model(source)
+    about = {} if source.endswith(".keras") else read_manifest(source)
     side, mirror = about.get("side", SIDE), about.get("mirror", False)
     if not isinstance(side, int) or side < 32 or side % 32 or not isinstance(mirror, bool):
         raise ModelFileError(
             f"Expected side, a multiple of 32, and mirror, true or false, of model {source!r}.",
-            f"Got side = {side!r} and mirror = {mirror!r} in {trained.MANIFEST}.",
+            f"Got side = {side!r} and mirror = {mirror!r} in {MANIFEST}.",
             "Correct them there.",
             _READ,
         )

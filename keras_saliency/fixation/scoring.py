@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from keras_saliency import plot
-from keras_saliency._io import encoding, folders, progress
+from keras_saliency._io import encoding, folders, track
 from keras_saliency._io.files import local_path, shown
 from keras_saliency._results import provenance
 from keras_saliency.errors import FixationError, _arguments
@@ -90,7 +90,7 @@ def evaluate(
             notes[f"centre bias of {dataset}"] = "fitted on the scored pictures themselves"
         bias = centre_bias(fitted or group)
         scored = zip(group, _predicted(group, model, mirror), strict=True)
-        for number, (one, log_density) in enumerate(progress.track(scored, len(group), dataset)):
+        for number, (one, log_density) in enumerate(track(scored, len(group), dataset)):
             away, truth = metrics.others(group, number), one.density()
             baseline = bias.log_density(one.size)
             for who, guess in ((label, log_density), ("centre bias", baseline)):

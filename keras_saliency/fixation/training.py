@@ -14,15 +14,15 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_saliency._io import progress
+from keras_saliency._io import track
 from keras_saliency._io.files import local_path
 from keras_saliency._results import provenance
 from keras_saliency.errors import FixationModelError, SaveError, _arguments
 from keras_saliency.fixation import checkpoint
 from keras_saliency.fixation.checkpoint import CachedFeatures
+from keras_saliency.fixation.encoder_decoder import FixationModel
 from keras_saliency.fixation.layers import FixationLoss
-from keras_saliency.fixation.model import FixationModel, Preset, Stage, find
-from keras_saliency.fixation.trained import save_model
+from keras_saliency.fixation.model import Preset, Stage, find, save_model
 
 _CHECKPOINT = "checkpoint.npz"
 _AHEAD = 4  # batches that are prepared while one is learned from
@@ -184,7 +184,7 @@ class _Run:
         epoch, started = self.state["epoch"], time.monotonic()
         batches.epoch = epoch
         label = f"{stage.name}, epoch {epoch + 1} of {stage.epochs}"
-        steps = progress.track(
+        steps = track(
             _prefetched(batches, self.state["step"]), len(batches) - self.state["step"], label
         )
         for x, truth in steps:

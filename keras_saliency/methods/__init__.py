@@ -43,7 +43,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from keras_saliency._engine.engine import Engine
-from keras_saliency._imports import renamed
+from keras_saliency.config import renamed
 from keras_saliency.methods.ablation_cam import AblationCam
 from keras_saliency.methods.attention_rollout import AttentionRollout
 from keras_saliency.methods.base import Attribution, Method, classes, get, names

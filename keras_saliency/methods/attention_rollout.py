@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from keras_saliency._rules import Attention
+from keras_saliency._rules.gradients import Attention
 from keras_saliency.methods.base import Attribution, Method
 
 if TYPE_CHECKING:

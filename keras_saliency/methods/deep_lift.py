@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from keras_saliency._rules import DeepLiftRule, one_run
+from keras_saliency._rules import one_run
+from keras_saliency._rules.multipliers import DeepLiftRule
 from keras_saliency.methods.base import (
     EVERY,
     Attribution,

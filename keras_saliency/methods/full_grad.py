@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_saliency._inputs import resampling
-from keras_saliency._rules import Biases
+from keras_saliency._rules.gradients import Biases
 from keras_saliency.methods.base import Attribution, Method, relative_error
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from keras_saliency._io import progress
+from keras_saliency._io import track
 from keras_saliency.errors import _arguments
 from keras_saliency.methods.base import EVERY, PathMethod, PathPoint, PresetMixin
 
@@ -98,7 +98,7 @@ class GuidedIntegratedGradients(PresetMixin, PathMethod):
         weights = [_shares(np.abs(one)) for one in way]
         positions = np.zeros(images.shape)  # 0 at the baseline, 1 at the picture
         point = start
-        for step in progress.track(range(steps + 1), steps + 1, "explaining"):
+        for step in track(range(steps + 1), steps + 1, "explaining"):
             stop = PathPoint.of(point, engine.gradients(enumerate(point), len(point)))
             yield stop
             if step == steps:

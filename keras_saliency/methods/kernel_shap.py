@@ -9,7 +9,7 @@ from itertools import combinations
 
 import numpy as np
 
-from keras_saliency.methods.base import ShapleyMethod, games
+from keras_saliency.methods.base import ShapleyMethod, paths
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class KernelShap(ShapleyMethod):
             `keras_saliency._inputs.segments.of`.
         samples: Coalitions, besides the empty and the full one; at least twice the number of
             segments.
-        fill: What covers; see `keras_saliency._inputs.baselines.fill`.
+        fill: What covers; see `keras_saliency._inputs.resampling.fill`.
 
     Raises:
         MethodError: There are too few samples to determine the values.
@@ -68,7 +68,7 @@ class _Regression:
         self.count += sum(math.comb(players, size) for size in self._full_sizes)
         self._left, self._right = np.zeros((players, players)), np.zeros(players)
 
-    def wishes(self) -> Iterator[games.Wish]:
+    def wishes(self) -> Iterator[paths.Wish]:
         yield np.zeros(self._players, bool), 0.0
         rest = self._kernel.copy()
         for size in self._full_sizes:

@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_saliency._inputs import segments
-from keras_saliency._inputs.kinds import PICTURE, Kind
+from keras_saliency._inputs import PICTURE, Kind, segments
 from keras_saliency.errors import _arguments
-from keras_saliency.methods.base import Attribution, Method
-from keras_saliency.methods.base import games as coalitions
+from keras_saliency.methods.base import Attribution, Method, paths
 
 if TYPE_CHECKING:
     from keras_saliency._engine.engine import Engine
@@ -34,7 +32,7 @@ class Lime(Method):
         segments: ``"slic"``, ``"felzenszwalb"``, ``"grid"``, about how many, or labels (H, W); see
             `keras_saliency._inputs.segments.of`.
         samples: Number of pictures with covered segments.
-        fill: What covers; see `keras_saliency._inputs.baselines.fill`.
+        fill: What covers; see `keras_saliency._inputs.resampling.fill`.
         kernel_width: A smaller width gives more weight to samples that are close to the picture.
         ridge: Penalty on squared coefficients; 0 for none.
 
@@ -62,21 +60,21 @@ class Lime(Method):
 
     def __post_init__(self) -> None:
         """Check the options."""
-        self._require(segments.possible(self.segments), "segments", coalitions.WANTED)
+        self._require(segments.possible(self.segments), "segments", paths.WANTED)
         self._require_count("samples")
         self._require_share("kernel_width")
         good = _arguments.is_number(self.ridge) and self.ridge >= 0
         self._require(good, "ridge", "0 or a number above")
 
     def attribute(self, engine: Engine, seed: int) -> Attribution:
-        games = coalitions.games(engine, self.fill, self.segments)
+        games = paths.games(engine, self.fill, self.segments)
         for game in games:
             if self.ridge == 0:
                 enough = self.samples > game.players
                 wanted = f"above {game.players}, the number of segments, where ridge is 0"
                 self._require(enough, "samples", wanted)
         fits = [_Fit(game.players, self, seed) for game in games]
-        coalitions.play(engine.variant_scores, games, fits)
+        paths.play(engine.variant_scores, games, fits)
         values, r2 = zip(*(fit.solve() for fit in fits), strict=True)
         maps = [segments.paint(g.labels, v) for g, v in zip(games, values, strict=True)]
         return Attribution(
@@ -90,7 +88,7 @@ class Lime(Method):
         """Return each segment's coefficient, divided evenly among its pixels, (B, H, W)."""
         return segments.shared(self.segments, maps, images, kind)
 
-    def _findings(self, game: coalitions.Game, r2: float) -> tuple[str, ...]:
+    def _findings(self, game: paths.Game, r2: float) -> tuple[str, ...]:
         result = list(segments.findings(game.labels))
         if self.samples <= game.players:
             result.append(f"{self.samples} samples for {game.players} segments: too few for a fit")
@@ -110,7 +108,7 @@ class _Fit:
         self._sums = np.zeros((players + 2, players + 2))
         self._whole: float | None = None
 
-    def wishes(self) -> Iterator[coalitions.Wish]:
+    def wishes(self) -> Iterator[paths.Wish]:
         generator = np.random.default_rng(self._seed)
         yield np.ones(self._players, bool), None
         for _ in range(self.count - 1):

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from keras_saliency._graph import operations
-from keras_saliency._rules import Relevance, one_run, sharing
+from keras_saliency._rules import one_run, sharing
+from keras_saliency._rules.relevance import Relevance
 from keras_saliency.errors import MethodError
 from keras_saliency.methods.base import EVERY, Attribution, PresetMixin, relative_error
 

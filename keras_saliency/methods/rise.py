@@ -33,7 +33,7 @@ class RISE(Method):
         cells: Cells along each axis of the small grid. Of a text or a table each position is a
             cell of its own.
         keep: Probability that a cell stays visible.
-        fill: What covers; see `keras_saliency._inputs.baselines.fill`.
+        fill: What covers; see `keras_saliency._inputs.resampling.fill`.
 
     Example:
         >>> e = explain(model, img, methods.RISE(masks=500, cells=4), seed=1)

@@ -42,7 +42,7 @@ class ScoreCam(PresetMixin, CamMethod):
         layer: As for `GradCam`.
         channels: Number of maps to use, those that vary most; ``None`` uses all, with a run of
             the model for each.
-        fill: What covers; see `keras_saliency._inputs.baselines.fill`.
+        fill: What covers; see `keras_saliency._inputs.resampling.fill`.
         softmax: Whether the weights are the softmax of the scores over maps, or the scores.
         mask_interpolation: How maps are enlarged to masks, as for `GradCam`.
         interpolation: How the result is enlarged, as for `GradCam`.

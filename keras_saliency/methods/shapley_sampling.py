@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_saliency.methods.base import ShapleyMethod, games
+from keras_saliency.methods.base import ShapleyMethod, paths
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class ShapleySampling(ShapleyMethod):
         segments: ``"slic"``, ``"felzenszwalb"``, ``"grid"``, about how many, or labels (H, W); see
             `keras_saliency._inputs.segments.of`.
         samples: Number of orders; each costs as many scores as there are segments.
-        fill: What covers; see `keras_saliency._inputs.baselines.fill`.
+        fill: What covers; see `keras_saliency._inputs.resampling.fill`.
 
     Example:
         >>> quarters = np.kron([[0, 1], [2, 3]], np.ones((12, 12), int))
@@ -53,7 +53,7 @@ class _Orders:
         self._samples, self._seed = samples, seed
         self._gains, self._last = np.zeros(players), np.zeros(players)
 
-    def wishes(self) -> Iterator[games.Wish]:
+    def wishes(self) -> Iterator[paths.Wish]:
         generator = np.random.default_rng(self._seed)
         order = np.arange(len(self._gains))
         yield np.zeros(len(order), bool), None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_saliency._rules import WeightedAttention
+from keras_saliency._rules.gradients import WeightedAttention
 from keras_saliency.methods.base import ZERO, Attribution, Method
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_saliency._inputs.kinds import KINDS, Kind
+from keras_saliency._inputs import KINDS, Kind
 from keras_saliency.errors import did_you_mean
 from keras_saliency.metrics import inputs
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_saliency import _graph
-from keras_saliency._graph.configuration import KerasModel
+from keras_saliency._graph.model_cache import KerasModel
 from keras_saliency.metrics import agreement, inputs
 
 __all__ = [

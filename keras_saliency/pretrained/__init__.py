@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_saliency._imports import attach, require_keras
+from keras_saliency.config import attach, require_keras
 from keras_saliency.errors import PretrainedError
 from keras_saliency.pretrained.lite0_weights import load_file, load_pretrained
 

@@ -23,9 +23,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from keras_saliency._imports import attach
-from keras_saliency._inputs.kinds import KindName
+from keras_saliency._inputs import KindName
 from keras_saliency._inputs.preprocessing import Preprocessing
+from keras_saliency.config import attach
 from keras_saliency.errors import _arguments
 from keras_saliency.methods import Method
 from keras_saliency.ray.calls import (

@@ -14,10 +14,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from keras_saliency._graph.configuration import KerasModel
-from keras_saliency._imports import configured_backend, require_keras
-from keras_saliency._inputs.kinds import KindName
+from keras_saliency._graph.model_cache import KerasModel
+from keras_saliency._inputs import KindName
 from keras_saliency._inputs.preprocessing import Preprocessing
+from keras_saliency.config import configured_backend, require_keras
 from keras_saliency.errors import (
     BackendError,
     ImageError,

@@ -27,10 +27,9 @@ demands:
 
 =============  ====================================================================================
 `check`        `check_method`, `LawResult`; `LAWS`, and which methods each concerns
-`claims`       the laws about what a method claims
+`claims`       `Case`, the comparisons that laws consist of, the laws about what a method claims
 `invariances`  the laws about what must not change a map
-`case`         `Case`, and the comparisons that laws consist of
-`networks`     convolutional networks with known weights, in many shapes
+`networks`     convolutional networks with known weights, in many shapes; networks for other inputs
 `attention`    vision transformers in the same shapes
 =============  ====================================================================================
 
@@ -43,9 +42,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keras_saliency._imports import attach
-from keras_saliency.testing.case import Case
+from keras_saliency.config import attach
 from keras_saliency.testing.check import LAWS, LawResult, check_method
+from keras_saliency.testing.claims import Case
 
 __all__ = ["LAWS", "Case", "LawResult", "check_method"]
 

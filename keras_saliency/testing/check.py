@@ -13,13 +13,15 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from keras_saliency._explain import explain
-from keras_saliency._io.progress import track
+from keras_saliency._io import track
 from keras_saliency._results.explanation import Explanation
 from keras_saliency.errors import LawError, MethodError, did_you_mean, words
 from keras_saliency.methods import Method, get
 from keras_saliency.testing import attention, networks
-from keras_saliency.testing.case import Case, Inapplicable, Run
 from keras_saliency.testing.claims import (
+    Case,
+    Inapplicable,
+    Run,
     another_seed_another_map_if_stochastic,
     complete_where_claimed,
     dead_pixel_gets_zero,

@@ -12,7 +12,7 @@ from keras_saliency import errors
 from keras_saliency._engine import programs
 from keras_saliency._results.explanation import Explanation
 from keras_saliency.testing import networks
-from keras_saliency.testing.case import (
+from keras_saliency.testing.claims import (
     Case,
     Inapplicable,
     Run,

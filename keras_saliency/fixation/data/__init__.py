@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keras_saliency._imports import attach
+from keras_saliency.config import attach
 
 if TYPE_CHECKING:
     from keras_saliency.fixation.data.builders import CAT2000, MIT1003, SALICON

@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_saliency.errors import FixationError
 from keras_saliency.fixation.data import recording, sources
-from keras_saliency.fixation.data.features import FixationBuilder
+from keras_saliency.fixation.data.prepared import FixationBuilder
 from keras_saliency.fixation.data.recording import Recording
 from keras_saliency.fixation.data.sources import Skipped, contents, nearest, require
 

@@ -2,13 +2,11 @@
 
 =============  ====================================================================================
 `method`       `Method`, `Attribution`; `WrapperMethod`: runs another method; names, in any of
-               their usual spellings
-`presets`      `PresetMixin`: another library's options, ``like="captum"``
+               their usual spellings; `PresetMixin`: another library's options
 `cams`         `CamMethod`: adds up a layer's maps; `GradientCam`: by gradients; from a map to the
                picture's size; why a map is 0; `RectifiedMethod`: another gradient at rectifiers
 `paths`        `PathMethod`: sums gradients from a baseline to the picture; how well they sum to a
-               gap in score
-`games`        `ShapleyMethod`: Shapley values of segments
+               gap in score; `ShapleyMethod`: Shapley values of segments
 =============  ====================================================================================
 """
 
@@ -16,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keras_saliency._imports import attach
+from keras_saliency.config import attach
 from keras_saliency.methods.base.cams import (
     INTERPOLATIONS,
     ZERO,
@@ -30,11 +28,11 @@ from keras_saliency.methods.base.cams import (
     why_map_is_zero,
     why_zero,
 )
-from keras_saliency.methods.base.games import ShapleyMethod
 from keras_saliency.methods.base.method import (
     EVERY,
     Attribution,
     Method,
+    PresetMixin,
     WrapperMethod,
     classes,
     get,
@@ -43,12 +41,12 @@ from keras_saliency.methods.base.method import (
 from keras_saliency.methods.base.paths import (
     PathMethod,
     PathPoint,
+    ShapleyMethod,
     clean,
     completeness_error,
     gap_findings,
     relative_error,
 )
-from keras_saliency.methods.base.presets import PresetMixin
 
 __all__ = [
     "EVERY",

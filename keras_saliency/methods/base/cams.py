@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 from keras_saliency._inputs import resampling
-from keras_saliency._rules import Rectified
+from keras_saliency._rules.gradients import Rectified
 from keras_saliency.errors import KerasSaliencyError
 from keras_saliency.methods.base.method import EVERY, Attribution, Method
 
