@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from keras import layers as L
 
-from keras_saliency import errors, explain, methods, targets
+from keras_saliency import _backend, errors, explain, methods, targets
 from keras_saliency._engine import engine as engines
-from keras_saliency._engine import micro_batches, together
+from keras_saliency._engine import together
 
 _SHARED = {
     "grad_cam": methods.GradCam(),
@@ -69,7 +69,7 @@ def _targets():
 def runs(monkeypatch):
     """The rows that went through programs which run forward, and those of gradients."""
     counted = {"forward": 0, "gradient": 0}
-    run = micro_batches.run
+    run = _backend.in_micro_batches
 
     def counting(program, args, size):
         kind = "gradient" if kinds.get(id(program)) == "gradient" else "forward"
