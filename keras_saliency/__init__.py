@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from keras_saliency import (
+        callbacks,
         config,
         errors,
         fixation,
@@ -56,8 +57,8 @@ _NAMES = {
     "predict_fixations": "fixation.predict",
 }
 _ROOMS = (
-    "config", "errors", "fixation", "methods", "metrics", "plot", "pretrained", "targets",
-    "testing",
+    "callbacks", "config", "errors", "fixation", "methods", "metrics", "plot", "pretrained",
+    "targets", "testing",
 )  # fmt: skip
 
 __all__ = [
@@ -70,6 +71,7 @@ __all__ = [
     "FixationPredictor",
     "JointExplanation",
     "Preprocess",
+    "callbacks",
     "compare",
     "config",
     "errors",
