@@ -224,7 +224,10 @@ def _figure(
 
     columns = []
     for label, one in explanations.items():
-        said = [f"\ndrift {drift:.2f}" for drift in drifts.get(label, ())] or [""] * len(one)
+        said = [
+            "" if np.isnan(drift) else f"\ndrift {drift:.2f}"
+            for drift in drifts.get(label, np.full(len(one), np.nan))
+        ]
         columns.append([
             dataclasses.replace(panel, title=f"epoch {epoch}: {panel.title}", method=label + words)
             for panel, words in zip(one.panels(), said, strict=True)
