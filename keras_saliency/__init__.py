@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from keras_saliency._results.joint import JointExplanation
     from keras_saliency.comparison import Comparison
     from keras_saliency.comparison.compare import compare
+    from keras_saliency.fixation.designs import compare_designs
     from keras_saliency.fixation.predict import FixationPredictor, predict_fixations
     from keras_saliency.fixation.prediction import FixationPrediction
 
@@ -52,6 +53,7 @@ _NAMES = {
     "JointExplanation": "_results.joint",
     "Preprocess": "_inputs.preprocessing",
     "compare": "comparison.compare",
+    "compare_designs": "fixation.designs",
     "explain": "_explain",
     "layer_tree": "_graph.paths",
     "predict_fixations": "fixation.predict",
@@ -73,6 +75,7 @@ __all__ = [
     "Preprocess",
     "callbacks",
     "compare",
+    "compare_designs",
     "config",
     "errors",
     "explain",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_saliency.cli import output, parsing
+from keras_saliency.cli import designs, output, parsing
 from keras_saliency.cli.output import printable, quiet, say, tell
 from keras_saliency.errors import KerasSaliencyError, MethodError
 
@@ -157,12 +157,14 @@ def _are_pictures(model: Any, photo: Any, kind: str | None) -> bool:
 
 
 _READ_PREDICT = "keras-saliency predict --help"
-_KEYS = ("picture", "folder", "figure", "peak", "half_area", "model", "side", "mirror", "error")
+_KEYS = ("picture", "folder", "figure", "peak", "half_area", "shares", "model", "side",
+         "mirror", "error")  # fmt: skip
 _EXAMPLES_PREDICT = """examples:
   keras-saliency predict
   keras-saliency predict street.jpg poster.png --out gaze
   keras-saliency predict photos/*.jpg --batch-size 8 --json > gaze.json
   keras-saliency predict street.jpg --model my_training --mirror
+  keras-saliency predict poster.png --region headline=10,20,60,300 --region logo=0,0,40,40
 """
 
 
@@ -185,6 +187,7 @@ def add_predict(verbs: Any) -> None:
         "mirror image, in twice the time; default: as the model was made for")  # fmt: skip
     add("--batch-size", type=parsing.count, default=1, metavar="N", help="photos that go through "
         "the model at once; more is quicker on a GPU only; default: 1")  # fmt: skip
+    designs.add_region(add)
     output.add_arguments(verb, out="fixations_out")
     verb.set_defaults(run=_run_predict)
 
@@ -244,6 +247,10 @@ def _part(
             continue
         rows[i].update(_as_row(prediction, folder))
         say(prediction.title())
+        try:
+            rows[i].update(designs.row(prediction, args.region))
+        except KerasSaliencyError as error:
+            rows[i]["error"] = tell(error, args.traceback, abouts[i])
         if not args.json:
             print(printable(str(folder)), flush=True)
     return rows

@@ -40,8 +40,8 @@ def weights(
     result = {}
     for name, region in regions.items():
         if not isinstance(name, str) or not name.strip() or name == REST:
-            result_ = f"Got the name {name!r}" + (", which is that of the rest." * (name == REST))
-            raise FixationError(what, result_.rstrip(".") + ".", "Choose another name.", read)
+            why = ", the name of the rest" if name == REST else ""
+            raise FixationError(what, f"Got the name {name!r}{why}.", "Choose another name.", read)
         try:
             result[name] = maps.weights(region, sizes)
         except FixationError as error:
@@ -50,9 +50,7 @@ def weights(
     return result
 
 
-def shares(
-    density: np.ndarray, named: Mapping[str, np.ndarray]
-) -> dict[str, float]:
+def shares(density: np.ndarray, named: Mapping[str, np.ndarray]) -> dict[str, float]:
     """Return the share of a density in each region, and under ``"elsewhere"`` outside all.
 
     Args:
