@@ -61,8 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     verbs = parser.add_subparsers(required=True)
     for add in (  # in the order in which --help lists them
-        explain.add, explain.add_predict, designs.add, compare.add, compare.add_report, training.add,
-        training.add_evaluate, _add_info,
+        explain.add, explain.add_predict, designs.add, compare.add, compare.add_report,
+        training.add, training.add_evaluate, _add_info,
     ):  # fmt: skip
         add(verbs)
     verbs.metavar = " | ".join(verbs.choices)

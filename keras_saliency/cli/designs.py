@@ -90,17 +90,23 @@ def named(given: list[Region], which: int = 0) -> dict[str, list[int]]:
 
 
 def row(prediction: FixationPrediction, given: list[Region]) -> dict[str, Any]:
-    """Return the JSON entry of a photo's regions, and print it; nothing without regions.
+    """Return the JSON entries of a photo's regions, and print them; none without regions.
 
     Raises:
         FixationError: A region does not lie in the photo.
     """
     if not given:
         return {}
+    from keras_saliency.fixation import regions
+
     with quiet():
         shares = {name: float(one[0]) for name, one in prediction.shares(named(given)).items()}
     say("  ".join(f"{name} {share:.1%}" for name, share in shares.items()))
-    return {"shares": shares}
+    weights = regions.weights(named(given), [prediction.pictures[0].shape[:2]])
+    pairs = regions.overlaps({name: rows[0] for name, rows in weights.items()})
+    if pairs:
+        say(regions.said(pairs))
+    return {"shares": shares, "overlaps": [list(pair) for pair in pairs]}
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -113,8 +119,9 @@ def _run(args: argparse.Namespace) -> int:
         say(f"{why}: using {backend}")
     from keras_saliency.fixation.designs import compare_designs
 
+    one, other = args.designs
     with quiet():
-        result = compare_designs(*args.designs, regions, model=args.model, mirror=args.mirror)
+        result = compare_designs(one, other, regions, model=args.model, mirror=args.mirror)
         folder = result.save(args.out)
     say(result.sentence())
     for name, (a, b) in result.shares.items():

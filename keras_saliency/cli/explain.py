@@ -157,8 +157,8 @@ def _are_pictures(model: Any, photo: Any, kind: str | None) -> bool:
 
 
 _READ_PREDICT = "keras-saliency predict --help"
-_KEYS = ("picture", "folder", "figure", "peak", "half_area", "shares", "model", "side",
-         "mirror", "error")  # fmt: skip
+_KEYS = ("picture", "folder", "figure", "peak", "half_area", "shares", "overlaps", "model",
+         "side", "mirror", "error")  # fmt: skip
 _EXAMPLES_PREDICT = """examples:
   keras-saliency predict
   keras-saliency predict street.jpg poster.png --out gaze

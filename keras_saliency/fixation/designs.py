@@ -188,7 +188,8 @@ def compare_designs(
     Example:
         >>> from keras_saliency import compare_designs
         >>> from keras_saliency.pretrained import sample_photo
-        >>> a = np.asarray(PIL.Image.open(sample_photo()))
+        >>> from PIL import Image
+        >>> a = np.asarray(Image.open(sample_photo()))
         >>> b = a.copy()
         >>> b[100:200, 50:150] = 255
         >>> compared = compare_designs(a, b, {"white": (100, 50, 200, 150)})

@@ -45,7 +45,7 @@ def weights(
         try:
             result[name] = maps.weights(region, sizes)
         except FixationError as error:
-            got = f"Region {name!r}: {error.got[:1].lower()}{error.got[1:]}"
+            got = f"Region {name!r}: {error.got}"
             raise FixationError(error.what, got, error.fix, read) from error
     return result
 
