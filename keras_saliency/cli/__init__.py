@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from keras_saliency._imports import attach
-from keras_saliency.cli import compare, designs, explain, output, training
+from keras_saliency.cli import app, compare, designs, explain, output, training
 from keras_saliency.cli.output import quiet, tell
 
 __all__ = ["main"]
@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(required=True)
     for add in (  # in the order in which --help lists them
         explain.add, explain.add_predict, designs.add, compare.add, compare.add_report,
-        training.add, training.add_evaluate, _add_info,
+        app.add, training.add, training.add_evaluate, _add_info,
     ):  # fmt: skip
         add(verbs)
     verbs.metavar = " | ".join(verbs.choices)

@@ -1,0 +1,424 @@
+"""The live page: what it computes, and the page in a real browser without a network."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+import shutil
+import socket
+import time
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+from keras import layers as L
+from PIL import Image
+from test_predict_fixations import stand_in
+
+from keras_saliency import app, errors, explain, methods, predict_fixations, targets
+from keras_saliency.app import session as computed
+from keras_saliency.app.session import DEFAULT, PREDICTED, Session
+
+pytestmark = pytest.mark.any_backend
+
+RNG = np.random.default_rng(4)
+PHOTO = RNG.integers(0, 256, (40, 60, 3), np.uint8)
+
+
+def classifier():
+    keras.utils.set_random_seed(1)
+    return keras.Sequential([
+        keras.Input((16, 16, 3)), L.Rescaling(1 / 255), L.Conv2D(4, 3, activation="tanh",
+        name="conv"), L.GlobalAveragePooling2D(name="pool"), L.Dense(3, name="top"),
+    ], name="classifier")  # fmt: skip
+
+
+def dense():
+    keras.utils.set_random_seed(2)
+    return keras.Sequential([
+        keras.Input((16, 16, 3)), L.Rescaling(1 / 255), L.Conv2D(4, 3, 2, padding="same",
+        activation="tanh", name="conv"), L.Conv2D(2, 3, padding="same", name="map"),
+    ], name="dense")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def session():
+    return Session({"classes": classifier(), "dense": dense()}, fixation_model=stand_in())
+
+
+# ---------------------------------------------------------------------- without the page
+
+
+def test_a_look_is_what_explain_and_predict_fixations_return(session):
+    look = session.look(PHOTO, "classes", ("gradient", "grad_cam"), 2, "conv")
+    model = session.model("classes")
+    known = [explain(model, PHOTO, m, target=2) for m in ("gradient", methods.GradCam("conv"))]
+    for one, other in zip(look.explanations, known, strict=True):
+        np.testing.assert_array_equal(one.values, other.values)
+        assert (one.info["method"], one.targets) == (other.info["method"], other.targets)
+    assert look.explanations[1].info["layer"] == "conv"
+    gaze = predict_fixations(PHOTO, session._fixation_model)
+    np.testing.assert_array_equal(look.gaze.log_density, gaze.log_density)
+    predicted = session.look(PHOTO, "classes", ("gradient", "gradient"))
+    assert len(predicted.explanations) == 1
+    assert predicted.explanations[0].targets == explain(model, PHOTO).targets
+
+
+def test_a_click_explains_the_pixel_of_a_dense_output(session):
+    assert session.shape("dense").output == (8, 8)
+    look = session.look(PHOTO, "dense", ("gradient",), 1, at=(0, 59))
+    known = explain(session.model("dense"), PHOTO, target=targets.Pixel(0, 7, 1))
+    np.testing.assert_array_equal(look.explanations[0].values, known.values)
+    assert not np.array_equal(
+        known.values, session.look(PHOTO, "dense", ("gradient",), 1).explanations[0].values
+    )
+
+
+@pytest.mark.parametrize(
+    ("at", "wanted"),
+    [((0, 0), (0, 0)), ((39, 59), (3, 5)), (None, (2, 3)), ((9, 10), (0, 1)), ((500, -3), (3, 0))],
+)
+def test_the_output_under_a_pixel(at, wanted):
+    assert computed.pixel(at, (40, 60), (4, 6)) == wanted
+
+
+def test_what_can_be_chosen(session):
+    shape = session.shape("classes")
+    assert shape.classes == (("the predicted class", PREDICTED), ("0", 0), ("1", 1), ("2", 2))
+    assert "conv" in shape.layers
+    assert shape.output is None
+    assert session.shape("dense").classes[0] == ("the strongest channel", PREDICTED)
+    assert session.names == ["classes", "dense"]
+    assert {"grad_cam", "gradient", "rise"} <= set(computed.of_pictures())
+
+
+def test_a_model_is_loaded_when_it_is_first_chosen():
+    made = []
+
+    def load():
+        made.append(classifier())
+        return made[-1]
+
+    session = Session({"later": load})
+    assert not made
+    assert session.model("later") is session.model("later") is made[0]
+    assert len(made) == 1
+    with pytest.raises(errors.InputError, match="one or more models"):
+        Session({})
+
+
+def test_agreement_is_1_with_itself_and_0_by_chance(session):
+    gaze = predict_fixations(PHOTO, session._fixation_model)
+    density = gaze.maps()[0]
+    one = explain(session.model("classes"), PHOTO)
+
+    class Of:
+        signed = False
+
+        def __init__(self, values, signed=False):
+            self.values, self.signed = values, signed
+
+        def maps(self):
+            return [self.values]
+
+    itself = computed.agreement(Of(density), gaze)
+    assert itself["cc"] == pytest.approx(1, abs=1e-6)
+    standard = (density - density.mean()) / density.std()
+    assert itself["nss"] == pytest.approx((standard * density).sum(), rel=1e-4)
+    assert computed.agreement(Of(-density, True), gaze)["cc"] == pytest.approx(1, abs=1e-6)
+    assert computed.agreement(Of(-density), gaze)["cc"] == pytest.approx(-1, abs=1e-6)
+    assert computed.agreement(Of(np.ones_like(density)), gaze) == {"cc": 0.0, "nss": 0.0}
+    assert set(computed.agreement(one, gaze)) == {"cc", "nss"}
+
+
+def test_an_overlay_without_opacity_is_the_picture():
+    values = RNG.random((40, 60)).astype("float32")
+    np.testing.assert_array_equal(computed.overlay(PHOTO, values, opacity=0.0), PHOTO)
+    strong = computed.overlay(PHOTO, values, opacity=1.0)
+    assert np.abs(strong.astype(int) - PHOTO).mean() > 20
+    unmarked = computed.overlay(PHOTO, np.where(values > 0.5, values, 0), opacity=1.0)
+    np.testing.assert_array_equal(unmarked[values <= 0.5], PHOTO[values <= 0.5])
+    grey = computed.overlay(PHOTO[..., :1], values - 0.5, True)
+    assert grey.shape == (40, 60, 3)
+    large = computed.overlay(np.zeros((1800, 900, 3), np.uint8), np.ones((1800, 900)))
+    assert large.shape == (900, 450, 3)
+
+
+def test_the_bundle_holds_figures_and_manifests(session):
+    look = session.look(PHOTO, "classes", ("gradient", "grad_cam"))
+    with zipfile.ZipFile(computed.bundle(look)) as file:
+        names = set(file.namelist())
+        numbers = json.loads(file.read("saliency/agreement.json"))
+        manifest = json.loads(file.read("saliency/gradient/manifest.json"))
+    for folder in ("gradient", "grad_cam", "people"):
+        assert {f"saliency/{folder}/figure.png", f"saliency/{folder}/manifest.json"} <= names
+    assert numbers == {"gradient": look.agreement[0], "grad_cam": look.agreement[1]}
+    assert manifest["method"] == "gradient"
+
+
+def test_what_is_not_installed_is_said(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "keras_saliency.app.page", None)
+    with pytest.raises(errors.InputError, match=r"pip install 'keras-saliency\[app\]'"):
+        app.serve({"mine": classifier()}, block=False)
+    with pytest.raises(errors.InputError, match="port=0"):
+        app.serve({"mine": classifier()}, port=0)
+
+
+# ---------------------------------------------------------------------- in a browser
+
+
+@pytest.fixture(scope="module")
+def address():
+    pytest.importorskip("gradio")
+    return app.serve({"classes": classifier(), "dense": dense()}, block=False)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    webdriver = pytest.importorskip("selenium.webdriver")
+    binary = next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
+    driver = shutil.which("chromedriver")
+    if binary is None or driver is None:
+        pytest.skip("no chromium and chromedriver on this machine")
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for word in (
+        "headless", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "no-first-run",
+        "disable-background-networking", "disable-component-update", "disable-sync",
+        "window-size=1300,1600", f"user-data-dir={tmp_path_factory.mktemp('profile')}",
+    ):  # fmt: skip
+        options.add_argument(f"--{word}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    opened.get("about:blank")
+    yield opened
+    opened.quit()
+
+
+@pytest.fixture
+def page(browser, address):
+    """Open the page; afterwards assert that nothing went wrong and no request left the machine."""
+    for kind in ("browser", "performance"):
+        browser.get_log(kind)
+    browser.get(address)
+    wait(lambda: find(browser, "#explain"))
+    wait(lambda: "Drop" not in text(browser, "#status") and find(browser, "#picture img"))
+    yield browser
+    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = [
+        event["params"]["request"]["url"]
+        for event in events
+        if event["method"] == "Network.requestWillBeSent"
+    ]
+    assert sum(url.startswith(address) for url in asked) > 10
+    assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
+
+
+def find(driver, selector):
+    found = driver.find_elements("css selector", selector)
+    return found[0] if found else None
+
+
+def text(driver, selector):
+    one = find(driver, selector)
+    return one.text if one else ""
+
+
+def wait(condition, seconds=60):
+    from selenium.common.exceptions import StaleElementReferenceException
+
+    for _ in range(seconds * 10):
+        with contextlib.suppress(StaleElementReferenceException):  # the page redraws itself
+            if found := condition():
+                return found
+        time.sleep(0.1)
+    pytest.fail("the page did not do it in time")
+
+
+def choose(driver, which, word):
+    """Choose from a menu by the keyboard."""
+    from selenium.webdriver.common.keys import Keys
+
+    box = find(driver, f"#{which} input")
+    box.send_keys(Keys.CONTROL, "a")
+    box.send_keys(word)
+    time.sleep(0.5)
+    box.send_keys(Keys.ENTER)
+    wait(lambda: find(driver, f"#{which} input").get_property("value") == word)
+
+
+def explained(driver):
+    """Press the button by the keyboard; return what is said and the numbers by method."""
+    from selenium.webdriver.common.keys import Keys
+
+    before = sources(driver)
+    find(driver, "#explain").send_keys(Keys.ENTER)
+    wait(lambda: "Explained" in text(driver, "#status") and sources(driver) not in (before, []))
+    return text(driver, "#status"), numbers(driver)
+
+
+def sources(driver):
+    images = driver.find_elements("css selector", "#wipe img, #machine img, #people img")
+    return [one.get_attribute("src") for one in images]
+
+
+def numbers(driver):
+    rows = re.findall(r"^(\w+) (-?[\d.]+) (-?[\d.]+)$", text(driver, "#agreement"), re.M)
+    return {name: (float(cc), float(nss)) for name, cc, nss in rows}
+
+
+def upload(driver, tmp_path, pixels=PHOTO):
+    path = tmp_path / "photo.png"
+    Image.fromarray(pixels).save(path)
+    find(driver, "#picture button[aria-label*='Clear'], #picture button[title*='Clear'], "
+         "#picture button[aria-label*='Remove']").click()  # fmt: skip
+    wait(lambda: find(driver, "#picture input[type=file]")).send_keys(str(path))
+    wait(lambda: find(driver, "#picture img"))
+    time.sleep(0.5)
+
+
+@pytest.mark.long
+def test_the_keyboard_explains_and_the_numbers_are_those_of_the_package(page, tmp_path):
+    upload(page, tmp_path)
+    choose(page, "class", "2")
+    choose(page, "layer", "conv")
+    said, shown = explained(page)
+    known = Session({"classes": classifier()}).look(
+        PHOTO, "classes", ("grad_cam", "gradient"), 2, "conv"
+    )
+    assert known.explanations[0].title() in said.replace("\\", "")
+    for one, agreement in zip(known.explanations, known.agreement, strict=True):
+        cc, nss = shown[one.info["method"]]
+        assert cc == pytest.approx(agreement["cc"], abs=0.006)
+        assert nss == pytest.approx(agreement["nss"], abs=0.006)
+    assert "Left: grad_cam. Right: gradient." in text(page, "#wipe")
+
+
+@pytest.mark.long
+def test_sliders_by_keyboard(page, tmp_path):
+    from selenium.webdriver.common.keys import Keys
+
+    upload(page, tmp_path)
+    explained(page)
+    before = sources(page)
+    find(page, "#opacity input[type=range]").send_keys(Keys.HOME)  # 0: the picture itself
+    wait(lambda: sources(page) != before and len(sources(page)) == len(before))
+    pixels = page.execute_script(
+        """const one = document.querySelector("#people img");
+        const canvas = document.createElement("canvas");
+        canvas.width = one.naturalWidth; canvas.height = one.naturalHeight;
+        canvas.getContext("2d").drawImage(one, 0, 0);
+        return [canvas.width, canvas.height,
+                [...canvas.getContext("2d").getImageData(0, 0, 60, 40).data]];"""
+    )
+    assert pixels[:2] == [60, 40]
+    shown = np.reshape(pixels[2], (40, 60, 4))[..., :3]
+    assert np.abs(shown - PHOTO.astype(int)).mean() < 1
+
+    def line():
+        handle = find(page, "#wipe [role=slider], #wipe .outer, #wipe .inner")
+        return handle.rect["x"]
+
+    middle = line()
+    find(page, "#position input[type=range]").send_keys(Keys.HOME)
+    wait(lambda: line() < middle - 50)
+
+
+@pytest.mark.long
+def test_the_wipe_by_mouse(page, tmp_path):
+    from selenium.webdriver import ActionChains
+
+    upload(page, tmp_path)
+    explained(page)
+    handle = find(page, "#wipe [role=slider], #wipe .outer, #wipe .inner")
+    middle = handle.rect["x"]
+    ActionChains(page).click_and_hold(handle).move_by_offset(-120, 0).release().perform()
+    moved = find(page, "#wipe [role=slider], #wipe .outer, #wipe .inner").rect["x"]
+    assert moved == pytest.approx(middle - 120, abs=15)
+
+
+@pytest.mark.long
+def test_a_click_on_the_picture_explains_a_dense_output(page, tmp_path):
+    from selenium.webdriver import ActionChains
+
+    upload(page, tmp_path)
+    choose(page, "model", "dense")
+    wait(lambda: "click the pixel" in text(page, "#picture"))
+    image = find(page, "#picture img")
+    width, height = image.rect["width"], image.rect["height"]
+    scale = min(width / 60, height / 40)  # the picture fits in
+    ActionChains(page).move_to_element_with_offset(
+        image, int(20 * scale), int(-10 * scale)
+    ).click().perform()
+    wait(lambda: "Explained" in text(page, "#status"))
+    row, column = (
+        int(find(page, f"#{one} input").get_property("value")) for one in ("row", "column")
+    )
+    assert (row, column) == (pytest.approx(10, abs=1), pytest.approx(50, abs=1))
+    session = Session({"dense": dense()})
+    look = session.look(PHOTO, "dense", ("grad_cam", "gradient"), at=(row, column))
+    assert look.explanations[0].title() in text(page, "#status")
+    # The same by the keyboard.
+    find(page, "#row input").send_keys("\ue009a" + "\ue000", "39\t")
+    said, _ = explained(page)
+    look = session.look(PHOTO, "dense", ("grad_cam", "gradient"), at=(39, column))
+    assert look.explanations[0].title() in said
+
+
+@pytest.mark.long
+def test_what_cannot_be_explained_is_said_and_shows_no_old_map(page, tmp_path):
+    upload(page, tmp_path)
+    explained(page)
+    choose(page, "layer", "top")
+    find(page, "#explain").click()
+    wait(lambda: "No map." in text(page, "#status"))
+    assert "top" in text(page, "#status")
+    wait(lambda: sources(page) == [] and not numbers(page))
+    assert DEFAULT == "default"
+
+
+@pytest.mark.long
+def test_the_download_is_a_zip_of_manifests(page, tmp_path):
+    folder = tmp_path / "downloads"
+    page.execute_cdp_cmd(
+        "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(folder)}
+    )
+    upload(page, tmp_path)
+    explained(page)
+    button = wait(lambda: (b := find(page, "#download")) and b.is_enabled() and b)
+    time.sleep(0.5)
+    button.click()
+    (path,) = wait(lambda: folder.is_dir() and list(folder.glob("*.zip")))
+    names = zipfile.ZipFile(io.BytesIO(path.read_bytes())).namelist()
+    assert {"saliency/grad_cam/figure.png", "saliency/people/manifest.json"} <= set(names)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("width", [390, 1300])
+def test_nothing_is_wider_than_the_window(page, tmp_path, width):
+    emulated = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 600}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", emulated)
+    try:
+        upload(page, tmp_path)
+        explained(page)
+        wide = "return [document.documentElement.scrollWidth, innerWidth]"
+        scroll, inner = page.execute_script(wide)
+        assert scroll <= inner == width
+    finally:
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.mark.long
+def test_only_this_machine_is_served(address):
+    port = int(re.search(r":(\d+)", address.removeprefix("http:"))[1])
+    assert address.startswith("http://127.0.0.1:")
+    with socket.socket() as free:  # no other address of this machine listens at the port
+        free.bind(("127.0.0.2", port))
+    with pytest.raises(errors.InputError, match=r"Cannot serve the page on 127\.0\.0\.1"):
+        app.serve({"classes": classifier()}, port=port, block=False)
