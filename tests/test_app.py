@@ -20,7 +20,8 @@ from test_predict_fixations import stand_in
 
 from keras_saliency import app, errors, explain, methods, predict_fixations, targets
 from keras_saliency.app import session as computed
-from keras_saliency.app.session import DEFAULT, PREDICTED, Session
+from keras_saliency.app.session import PREDICTED, Session
+from keras_saliency.cli import main
 
 pytestmark = pytest.mark.any_backend
 
@@ -147,9 +148,9 @@ def test_an_overlay_without_opacity_is_the_picture():
     assert large.shape == (900, 450, 3)
 
 
-def test_the_bundle_holds_figures_and_manifests(session):
+def test_the_bundle_holds_figures_and_manifests(session, tmp_path):
     look = session.look(PHOTO, "classes", ("gradient", "grad_cam"))
-    with zipfile.ZipFile(computed.bundle(look)) as file:
+    with zipfile.ZipFile(computed.bundle(look, tmp_path)) as file:
         names = set(file.namelist())
         numbers = json.loads(file.read("saliency/agreement.json"))
         manifest = json.loads(file.read("saliency/gradient/manifest.json"))
@@ -165,6 +166,27 @@ def test_what_is_not_installed_is_said(monkeypatch):
         app.serve({"mine": classifier()}, block=False)
     with pytest.raises(errors.InputError, match="port=0"):
         app.serve({"mine": classifier()}, port=0)
+
+
+def test_the_command_serves_the_models_that_are_named(monkeypatch, tmp_path, capsys):
+    served = []
+    monkeypatch.setattr(app, "serve", lambda models, **options: served.append((models, options)))
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        classifier().save(tmp_path / folder / "mine.keras")
+    paths = [str(tmp_path / folder / "mine.keras") for folder in ("one", "two")]
+    words = ["app", "--model", paths[0], "--preprocess", "none", "--port", "7999", "--no-browser"]
+    assert main(words) == 0
+    (models, options), *_ = served
+    assert options == {"preprocess": None, "port": 7999, "open_browser": False}
+    assert [(name, model.name) for name, model in models.items()] == [("mine.keras", "classifier")]
+    assert main([*words, "--model", paths[1]]) == 0
+    models = served[-1][0]
+    assert list(models) == paths  # both files are called mine.keras
+    assert Session(models).model(paths[1]).name == "classifier"
+    assert main(["app", "--model", str(tmp_path / "no.keras")]) == 1
+    assert "No such file" in capsys.readouterr().err
+    assert len(served) == 2
 
 
 # ---------------------------------------------------------------------- in a browser
@@ -203,6 +225,7 @@ def browser(tmp_path_factory):
 @pytest.fixture
 def page(browser, address):
     """Open the page; afterwards assert that nothing went wrong and no request left the machine."""
+    browser.get("about:blank")  # what the page before still asked for is given up here
     for kind in ("browser", "performance"):
         browser.get_log(kind)
     browser.get(address)
@@ -347,27 +370,28 @@ def test_the_wipe_by_mouse(page, tmp_path):
 def test_a_click_on_the_picture_explains_a_dense_output(page, tmp_path):
     from selenium.webdriver import ActionChains
 
-    upload(page, tmp_path)
+    photo = np.kron(PHOTO, np.ones((10, 10, 1), np.uint8))  # a small one is shown small
+    upload(page, tmp_path, photo)
     choose(page, "model", "dense")
     wait(lambda: "click the pixel" in text(page, "#picture"))
     image = find(page, "#picture img")
     width, height = image.rect["width"], image.rect["height"]
-    scale = min(width / 60, height / 40)  # the picture fits in
+    scale = min(width / 600, height / 400)  # the picture fits in
     ActionChains(page).move_to_element_with_offset(
-        image, int(20 * scale), int(-10 * scale)
+        image, int(200 * scale), int(-100 * scale)
     ).click().perform()
     wait(lambda: "Explained" in text(page, "#status"))
     row, column = (
         int(find(page, f"#{one} input").get_property("value")) for one in ("row", "column")
     )
-    assert (row, column) == (pytest.approx(10, abs=1), pytest.approx(50, abs=1))
+    assert (row, column) == (pytest.approx(100, abs=5), pytest.approx(500, abs=5))
     session = Session({"dense": dense()})
-    look = session.look(PHOTO, "dense", ("grad_cam", "gradient"), at=(row, column))
+    look = session.look(photo, "dense", ("grad_cam", "gradient"), at=(row, column))
     assert look.explanations[0].title() in text(page, "#status")
     # The same by the keyboard.
-    find(page, "#row input").send_keys("\ue009a" + "\ue000", "39\t")
+    find(page, "#row input").send_keys("\ue009a" + "\ue000", "399\t")
     said, _ = explained(page)
-    look = session.look(PHOTO, "dense", ("grad_cam", "gradient"), at=(39, column))
+    look = session.look(photo, "dense", ("grad_cam", "gradient"), at=(399, column))
     assert look.explanations[0].title() in said
 
 
@@ -380,7 +404,6 @@ def test_what_cannot_be_explained_is_said_and_shows_no_old_map(page, tmp_path):
     wait(lambda: "No map." in text(page, "#status"))
     assert "top" in text(page, "#status")
     wait(lambda: sources(page) == [] and not numbers(page))
-    assert DEFAULT == "default"
 
 
 @pytest.mark.long

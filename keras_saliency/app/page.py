@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -25,7 +27,9 @@ footer { display: none !important; }
 def build(session: Session) -> gr.Blocks:
     """Return the page."""
     methods = computed.of_pictures()
+    made = tempfile.TemporaryDirectory(prefix="saliency-")  # removed when the process ends
     name = session.names[0]
+    shown_only: Any = {"interactive": False, "buttons": ["fullscreen"], "format": "png"}
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600)) as page:
         look: Any = gr.State(None)
         gr.Markdown(f"# {TITLE}")
@@ -56,7 +60,7 @@ def build(session: Session) -> gr.Blocks:
             with gr.Column(scale=2, min_width=300):
                 status = gr.Markdown("Choose, then explain.", elem_id="status")
                 wipe = gr.ImageSlider(label="Two methods: drag the line", elem_id="wipe",
-                                      interactive=False, buttons=["fullscreen"], format="png")  # fmt: skip
+                                      **shown_only)  # fmt: skip
                 with gr.Row():
                     position = gr.Slider(0, 100, 50, step=1, label="Line between the methods, %",
                                          elem_id="position", min_width=200)  # fmt: skip
@@ -64,9 +68,9 @@ def build(session: Session) -> gr.Blocks:
                                         elem_id="opacity", min_width=200)  # fmt: skip
                 with gr.Row():
                     machine = gr.Image(label="Where the model looks", elem_id="machine",
-                                       interactive=False, buttons=["fullscreen"], format="png")  # fmt: skip
+                                       **shown_only)  # fmt: skip
                     people = gr.Image(label="Where people look", elem_id="people",
-                                      interactive=False, buttons=["fullscreen"], format="png")  # fmt: skip
+                                      **shown_only)  # fmt: skip
                 numbers = gr.Markdown(elem_id="agreement")
                 download = gr.DownloadButton("Download figures and manifests (zip)",
                                              interactive=False, elem_id="download")  # fmt: skip
@@ -107,6 +111,11 @@ def build(session: Session) -> gr.Blocks:
             dense = session.shape(model).output is not None
             return explained(rest[0], model, *rest[1:]) if dense else (gr.skip(), gr.skip())
 
+        def file(look: Look | None) -> Any:
+            if look is None:
+                return gr.update(value=None, interactive=False)
+            return gr.update(value=str(computed.bundle(look, Path(made.name))), interactive=True)
+
         inputs = [picture, model, left, right, chosen, layer, row, column]
         opened = [chosen, layer, point, picture]
         shown = [wipe, machine, people, numbers]
@@ -116,10 +125,10 @@ def build(session: Session) -> gr.Blocks:
         # Not at every change of a menu: some methods take minutes.
         run.click(lambda: "Explaining ...", None, status, **hidden).then(
             explained, inputs, [look, status]
-        ).then(_drawn, [look, opacity, position], shown).then(_file, look, download, **hidden)
+        ).then(_drawn, [look, opacity, position], shown).then(file, look, download, **hidden)
         picture.select(clicked, model, [row, column], **hidden).then(
             explained_at, [model, inputs[0], *inputs[2:]], [look, status]
-        ).then(_drawn, [look, opacity, position], shown).then(_file, look, download, **hidden)
+        ).then(_drawn, [look, opacity, position], shown).then(file, look, download, **hidden)
         latest: Any = {**hidden, "trigger_mode": "always_last"}
         opacity.input(_drawn, [look, opacity, position], shown, **latest)
         position.input(lambda at: gr.update(slider_position=at), position, wipe, **latest)
@@ -192,9 +201,3 @@ def _plain(text: str) -> str:
     for mark in "\\`*_{}[]<>#|":
         text = text.replace(mark, "\\" + mark)
     return text
-
-
-def _file(look: Look | None) -> Any:
-    if look is None:
-        return gr.update(value=None, interactive=False)
-    return gr.update(value=str(computed.bundle(look)), interactive=True)

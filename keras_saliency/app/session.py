@@ -241,11 +241,11 @@ def overlay(
     return (255 * (ground * (1 - cover) + colours * cover)).round().astype(np.uint8)
 
 
-def bundle(look: Look) -> Path:
+def bundle(look: Look, folder: Path) -> Path:
     """Write a zip file: each explanation and the prediction as their ``save`` writes them.
 
     Returns:
-        Its path, in a temporary folder.
+        Its path, in a new folder inside ``folder``.
     """
     with tempfile.TemporaryDirectory() as made:
         root = Path(made) / "saliency"
@@ -255,5 +255,5 @@ def bundle(look: Look) -> Path:
         rows = zip(look.explanations, look.agreement, strict=True)
         numbers = {one.info["method"]: numbers for one, numbers in rows}
         (root / "agreement.json").write_text(json.dumps(numbers, indent=2) + "\n")
-        folder = Path(tempfile.mkdtemp(prefix="saliency-"))
-        return Path(shutil.make_archive(str(folder / "saliency"), "zip", made))
+        name = Path(tempfile.mkdtemp(dir=folder)) / "saliency"
+        return Path(shutil.make_archive(str(name), "zip", made))
