@@ -59,7 +59,7 @@ def test_a_photo_is_packaged(run):
     status, stdout, stderr = run("explain", "--out", "maps")
     assert status == 0
     assert stdout.strip() == str(Path("maps", "espresso"))
-    assert f"explaining the packaged one, {sample_photo()}" in stderr
+    assert f"explaining the packaged photo, {sample_photo()}" in stderr
 
 
 def test_json(run, photo):
@@ -257,6 +257,8 @@ def test_methods(capsys):
     assert main(["methods"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[1:]] == methods.names()
+    assert max(map(len, lines)) <= 80
+    assert "occlusion                    windows whose covering lowers the score" in lines
     assert main(["methods", "--json"]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert list(rows) == methods.names()
@@ -267,7 +269,10 @@ def test_methods(capsys):
     assert all(row["reference"] for row in rows.values())
 
 
-@pytest.mark.parametrize("words", [["methods"], ["--help"], ["explain", "--method", "no"]])
+@pytest.mark.parametrize(
+    "words",
+    [["methods"], ["--help"], ["explain", "--method", "no"], ["train", "--data", "nowhere"]],
+)
 def test_what_needs_no_keras_imports_none(words):
     code = (
         "import sys; from keras_saliency.cli import main; main(sys.argv[1:]); "

@@ -87,7 +87,7 @@ def test_a_packaged_photo(run, tiny, here):
     )
     assert status == 0
     assert "espresso.jpg" in stdout
-    assert "comparing methods on the packaged one" in stderr
+    assert "comparing methods on the packaged photo" in stderr
 
 
 def test_methods_that_cannot_work(run, photo, files):

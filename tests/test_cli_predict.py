@@ -50,7 +50,7 @@ def test_a_photo_is_packaged(predict):
     status, stdout, stderr = predict("--out", "gaze")
     assert status == 0
     assert stdout.strip() == str(Path("gaze", "espresso"))
-    assert f"predicting for the packaged one, {sample_photo()}" in stderr
+    assert f"predicting for the packaged photo, {sample_photo()}" in stderr
 
 
 def test_json_and_mirror(predict, photo):

@@ -66,7 +66,7 @@ def test_trained_then_scored(table, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["train", "tinny", "--data", "x"], "Did you mean 'tiny'"),
+        (["train", "tinny", "--data", "TABLE"], "Did you mean 'tiny'"),
         (
             ["train", "tiny", "--data", "TABLE", "--datasets", "lab"],
             "Expected the data sets lab, split 'train'",

@@ -7,43 +7,43 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from keras_saliency.cli import output
-from keras_saliency.cli.output import say
+from keras_saliency.cli import output, parsing
+from keras_saliency.cli.parser import add_verb
 
-_EXAMPLES = """examples:
-  keras-saliency app
-  keras-saliency app --model my_model.keras --model other.keras --preprocess tf
+_EXAMPLES = """
+keras-saliency app
+keras-saliency app --model my_model.keras --model other.keras --preprocess tf
 """
 
 
 def add(verbs: Any) -> None:
     """Add the verb to the command."""
-    verb = verbs.add_parser(
+    verb = add_verb(
+        verbs,
         "app",
-        help="open a live page: drop a picture, see where a model and people look",
-        description="Open a live page: drop a picture, and see where a model looks and where "
-        "people do. It is served to this machine only (127.0.0.1) and asks for nothing outside it. "
-        "Needs the extra app: pip install 'keras-saliency[app]'.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        "[OPTIONS]",
+        "open a live page: drop a picture, see where a model and people look",
+        "Open a live page: drop a picture, and see where a model looks and where people do. It is "
+        "served to this machine only (127.0.0.1) and asks for nothing outside it. Needs the extra "
+        "app: pip install 'keras-saliency[app]'.",
+        _EXAMPLES,
     )
     add = verb.add_argument
-    add("--model", action="append", metavar="MODEL", help="a .keras or .h5 file, or a name of "
-        "keras.applications; repeatable; default: efficientnet_lite0")  # fmt: skip
-    add("--preprocess", choices=("auto", "caffe", "tf", "torch", "none"), default="auto",
-        help="of all these models; default: %(default)s")  # fmt: skip
-    add("--port", type=int, metavar="N", help="default: the first free one from 7860 on")
+    add("-m", "--model", action="append", metavar="MODEL", help="a .keras or .h5 file, or a name "
+        "of keras.applications; repeatable; default: efficientnet_lite0")  # fmt: skip
+    add("-p", "--preprocess", metavar="HOW", choices=("auto", "caffe", "tf", "torch", "none"),
+        default="auto", help="what happens to pixels, for all these models: auto (the default), "
+        "caffe, tf, torch or none")  # fmt: skip
+    add("--port", type=parsing.count, metavar="N", help="of the page; default: the first free one "
+        "from 7860 on")  # fmt: skip
     add("--browser", action=argparse.BooleanOptionalAction, default=True,
         help="open the page in a browser; default: yes")  # fmt: skip
     add("--traceback", action="store_true", help="show Python's traceback of an error")
-    verb.set_defaults(run=_run, parser=verb)
+    verb.set_defaults(run=_run, parser=verb, verb="app")
 
 
 def _run(args: argparse.Namespace) -> int:
-    backend, why = output.start_keras()
-    if why.endswith("not installed"):
-        say(f"{why}: using {backend}")
+    output.announce_backend()
     from keras_saliency.app import serve
     from keras_saliency.cli.loading import load
 

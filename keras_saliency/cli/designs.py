@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_saliency.cli import output
+from keras_saliency.cli import arguments, output
 from keras_saliency.cli.output import printable, quiet, say
+from keras_saliency.cli.parser import add_verb
 from keras_saliency.errors import FixationError, SaveError
 
 if TYPE_CHECKING:
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 _READ = "keras-saliency designs --help"
 _FORM = "NAME=TOP,LEFT,BOTTOM,RIGHT"
-_EXAMPLES = """examples:
-  keras-saliency designs a.png b.png
-  keras-saliency designs a.png b.png --region headline=10,20,60,300 --json
-  keras-saliency designs a.png b.png --region headline=10,20,60,300:200,20,250,300
+_EXAMPLES = """
+keras-saliency designs a.png b.png
+keras-saliency designs a.png b.png --region headline=10,20,60,300 --json
+keras-saliency designs a.png b.png --region headline=10,20,60,300:200,20,250,300
 """
 
 Region = tuple[str, list[list[int]]]  # a name, and a box for each design that has its own
@@ -27,27 +27,28 @@ Region = tuple[str, list[list[int]]]  # a name, and a box for each design that h
 
 def add(verbs: Any) -> None:
     """Add the verb to the command."""
-    verb = verbs.add_parser(
+    verb = add_verb(
+        verbs,
         "designs",
-        help="compare where people look at two designs",
-        description="Compare where people look at two designs in the first seconds. The result is "
-        "a folder with figure.png, designs.npz and manifest.json; its path is printed.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        "DESIGN DESIGN [OPTIONS]",
+        "compare where people look at two designs",
+        "Compare where people look at two designs in the first seconds. The result is a folder "
+        "with figure.png, designs.npz and manifest.json; its path is printed.",
+        _EXAMPLES,
     )
-    add = verb.add_argument
-    add("designs", nargs=2, metavar="DESIGN", help="two pictures of one shape: A, then B")
-    add_region(add, ", or two boxes with a colon between them, for A and for B", most=2)
-    add("--model", default="default", help="default (the one in this package), a folder that "
-        "keras-saliency train wrote, or a .keras file")  # fmt: skip
+    verb.add_argument("designs", nargs=2, metavar="DESIGN", help="two pictures of one shape: A, "
+        "then B")  # fmt: skip
+    add = verb.add_argument_group("the model").add_argument
+    add("-m", "--model", metavar="MODEL", default="default", help="default (the one in this "
+        "package), a folder that keras-saliency train wrote, or a .keras file")  # fmt: skip
     add("--mirror", action=argparse.BooleanOptionalAction, help="average over each design and its "
         "mirror image, in twice the time; default: as the model was made for")  # fmt: skip
-    add("--out", metavar="DIR", type=Path, default=Path("designs_out"),
-        help="the folder of the result; default: %(default)s")  # fmt: skip
-    add("--json", action="store_true", help="print a JSON object instead of the path")
-    add("--traceback", action="store_true", help="show Python's traceback of an error")
-    verb.set_defaults(run=_run, parser=verb)
+    add = arguments.add_results(
+        verb, out="designs_out", what="the folder of the result",
+        json="print a JSON object instead of the path",
+    )  # fmt: skip
+    add_region(add, "; two boxes with a colon between them are for A and for B", most=2)
+    verb.set_defaults(run=_run, parser=verb, verb="designs")
 
 
 def add_region(add: Any, more: str = "", most: int = 1) -> None:
@@ -114,9 +115,7 @@ def _run(args: argparse.Namespace) -> int:
         what = f"Cannot save the result in {str(args.out)!r}."
         raise SaveError(what, "It is a file.", "Name a new folder: --out DIR.", _READ)
     regions = (named(args.region), named(args.region, 1)) if args.region else None
-    backend, why = output.start_keras()
-    if why.endswith("not installed"):
-        say(f"{why}: using {backend}")
+    output.announce_backend()
     from keras_saliency.fixation.designs import compare_designs
 
     one, other = args.designs
