@@ -19,7 +19,7 @@ _FORM = "NAME=TOP,LEFT,BOTTOM,RIGHT"
 _EXAMPLES = """
 keras-saliency designs a.png b.png
 keras-saliency designs a.png b.png --region headline=10,20,60,300 --json
-keras-saliency designs a.png b.png --region headline=10,20,60,300:200,20,250,300
+keras-saliency designs a.png b.png --region logo=0,0,40,40:9,0,49,40
 """
 
 Region = tuple[str, list[list[int]]]  # a name, and a box for each design that has its own

@@ -22,7 +22,7 @@ _EXAMPLES = """
 keras-saliency predict street.jpg poster.png --out gaze
 keras-saliency predict photos/ --batch-size 8 --json > gaze.json
 keras-saliency predict street.jpg --model my_training --mirror
-keras-saliency predict poster.png --region headline=10,20,60,300 --region logo=0,0,40,40
+keras-saliency predict poster.png --region headline=10,20,60,300 --json
 """
 
 
