@@ -397,6 +397,7 @@ def test_a_click_on_the_picture_explains_a_dense_output(page, tmp_path):
     said, _ = explained(page)
     look = session.look(photo, "dense", ("grad_cam", "gradient"), at=(399, column))
     assert look.explanations[0].title() in said
+    assert ", at row 7, column " in said
 
 
 @pytest.mark.long
