@@ -14,7 +14,6 @@ from keras_saliency.app import session as computed
 from keras_saliency.app.session import DEFAULT, PREDICTED, Look, Session
 from keras_saliency.errors import KerasSaliencyError
 from keras_saliency.pretrained import sample_photo
-from keras_saliency.targets import Pixel
 
 TITLE = "Where does the model look, and where do people?"
 _FONTS = ["system-ui", "sans-serif"]  # none is fetched
@@ -194,10 +193,9 @@ def _said(look: Look) -> str:
         for one in look.explanations
         for finding in one.checks[0]["findings"]
     ]
-    target = first.targets[0]
     where = ""
-    if isinstance(target, Pixel):
-        where = f", at row {target.y}, column {target.x} of the output"
+    if look.at is not None:
+        where = f", at row {look.at[0]}, column {look.at[1]} of the output"
     return _plain(". ".join([f"Explained: {first.title()}{where}", *findings]) + ".")
 
 

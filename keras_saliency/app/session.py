@@ -57,11 +57,13 @@ class Look:
         explanations: One or two, of B = 1.
         gaze: Of the same picture.
         agreement: For each explanation ``cc`` and ``nss``, as `agreement` returns them.
+        at: Row and column of a dense output that is explained; None of any other.
     """
 
     explanations: tuple[Explanation, ...]
     gaze: FixationPrediction
     agreement: tuple[dict[str, float], ...]
+    at: tuple[int, int] | None = None
 
 
 class Session:
@@ -150,11 +152,10 @@ class Session:
         """
         with self._lock:
             output = self.shape(model).output
-            if output is None:
-                target: Any = None if chosen == PREDICTED else chosen
-            else:
-                y, x = pixel(at, picture.shape[:2], output)
-                target = targets.Pixel(y, x, None if chosen == PREDICTED else chosen)
+            target: Any = None if chosen == PREDICTED else chosen
+            point = None if output is None else pixel(at, picture.shape[:2], output)
+            if point is not None:
+                target = targets.Pixel(*point, target)
             explanations = tuple(
                 explain(
                     self.model(model),
@@ -166,7 +167,8 @@ class Session:
                 for name in dict.fromkeys(methods)
             )
             gaze = predict_fixations(picture, self._fixation_model)
-        return Look(explanations, gaze, tuple(agreement(one, gaze) for one in explanations))
+        numbers = tuple(agreement(one, gaze) for one in explanations)
+        return Look(explanations, gaze, numbers, point)
 
 
 def of_pictures() -> list[str]:
