@@ -157,8 +157,8 @@ def test_class_names(word, number, monkeypatch):
     from keras_saliency.cli import parsing as words
 
     monkeypatch.setattr(preprocessing, "class_names", lambda model: class_names())
-    found = words.target(words.target_words(word), "probability", None)
-    assert (found.index, found.score) == (number, "probability")
+    result = words.target(words.target_words(word), "probability", None)
+    assert (result.index, result.score) == (number, "probability")
     margin = words.target(words.target_words(f"margin:{word}:3"), "logit", None)
     assert (margin.index, margin.other) == (number, 3)
 
@@ -206,7 +206,7 @@ def test_a_layer_may_be_called_by_a_number():
 # ---------------------------------------------------------------------- stdout, stderr, signals
 
 
-def test_an_unforeseen_error_is_told_without_traceback(run, photo, here, monkeypatch):
+def test_an_unforeseen_error_is_reported_without_traceback(run, photo, here, monkeypatch):
     def broken(*_, **__):
         raise RuntimeError("out of memory")
 
@@ -246,11 +246,11 @@ def test_a_closed_pipe_is_no_error():
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "w") as closed:
-        found = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-m", "keras_saliency", "methods"],
             stdout=closed, stderr=subprocess.PIPE, text=True, check=False,
         )  # fmt: skip
-    assert (found.returncode, found.stderr) == (1, "")
+    assert (result.returncode, result.stderr) == (1, "")
 
 
 def test_methods(capsys):
@@ -278,19 +278,19 @@ def test_what_needs_no_keras_imports_none(words):
         "import sys; from keras_saliency.cli import main; main(sys.argv[1:]); "
         "print(sorted({'keras', 'jax', 'tensorflow', 'torch', 'matplotlib'} & set(sys.modules)))"
     )
-    found = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code, *words], capture_output=True, text=True, check=True
     )
-    assert found.stdout.splitlines()[-1] == "[]"
+    assert result.stdout.splitlines()[-1] == "[]"
 
 
 def test_keras_json_may_name_a_backend_that_is_missing(files, photo, here, tmp_path, command):
     (tmp_path / "keras.json").write_text('{"backend": "theano"}')
-    found = command(
+    result = command(
         "explain", photo, "--model", files / "tiny.keras", "--preprocess", "tf",
         KERAS_HOME=str(tmp_path), KERAS_BACKEND="",
     )  # fmt: skip
-    assert found.returncode == 0, found.stderr
-    assert found.stdout == f"{Path('saliency_out', 'photo')}\n"
-    assert "names 'theano', which is not installed: using " in found.stderr
-    assert found.stderr.count("\n") == 2  # this line and the class: no start-up chatter
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == f"{Path('saliency_out', 'photo')}\n"
+    assert "names 'theano', which is not installed: using " in result.stderr
+    assert result.stderr.count("\n") == 2  # this line and the class: no start-up chatter

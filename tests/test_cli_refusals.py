@@ -172,6 +172,6 @@ def test_usage_error(given, run, photo, here):
 
 
 def test_keras_backend_names_one_that_is_missing(photo, refused, command):
-    found = command("explain", photo, KERAS_BACKEND="theano")
-    result = (found.returncode, found.stdout, found.stderr)
+    process = command("explain", photo, KERAS_BACKEND="theano")
+    result = (process.returncode, process.stdout, process.stderr)
     refused(result, "'theano'", "Installed: ", "export KERAS_BACKEND=")

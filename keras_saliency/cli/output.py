@@ -42,10 +42,7 @@ def start_keras() -> tuple[str, str]:
     Raises:
         BackendError: None is installed, or the configured one is not or is broken.
     """
-    configured, why = _imports.configured_backend()
-    name = _imports.usable_backend()
-    if name != configured:
-        why = f"{why} names {configured!r}, which is not installed"
+    name, why = _imports.choose_backend()
     if "keras" in sys.modules:
         return name, why
     os.environ["KERAS_BACKEND"] = name
