@@ -17,6 +17,8 @@ MODULES = (
     "keras_saliency.methods",
     "keras_saliency.targets",
     "keras_saliency.comparison",
+    "keras_saliency.callbacks",
+    "keras_saliency.app",
     "keras_saliency.fixation",
     "keras_saliency.fixation.data",
     "keras_saliency.fixation.metrics",

@@ -18,6 +18,7 @@ __version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from keras_saliency import (
+        callbacks,
         config,
         errors,
         fixation,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from keras_saliency._results.joint import JointExplanation
     from keras_saliency.comparison import Comparison
     from keras_saliency.comparison.compare import compare
+    from keras_saliency.fixation.designs import compare_designs
     from keras_saliency.fixation.predict import FixationPredictor, predict_fixations
     from keras_saliency.fixation.prediction import FixationPrediction
 
@@ -52,13 +54,14 @@ _NAMES = {
     "JointExplanation": "_results.joint",
     "Preprocess": "_inputs.preprocessing",
     "compare": "comparison.compare",
+    "compare_designs": "fixation.designs",
     "explain": "_explain",
     "layer_tree": "_graph.ends",
     "predict_fixations": "fixation.predict",
 }
 _ROOMS = (
-    "config", "errors", "fixation", "methods", "metrics", "plot", "pretrained", "targets",
-    "testing",
+    "callbacks", "config", "errors", "fixation", "methods", "metrics", "plot", "pretrained",
+    "targets", "testing",
 )  # fmt: skip
 
 __all__ = [
@@ -71,7 +74,9 @@ __all__ = [
     "FixationPredictor",
     "JointExplanation",
     "Preprocess",
+    "callbacks",
     "compare",
+    "compare_designs",
     "config",
     "errors",
     "explain",

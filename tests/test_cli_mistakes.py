@@ -16,8 +16,8 @@ pytestmark = pytest.mark.any_backend
 
 pytest_plugins = ("command_line",)
 
-VERBS = ("explain", "predict", "compare", "report", "layers", "methods", "train", "evaluate",
-         "doctor", "completion")  # fmt: skip
+VERBS = ("explain", "predict", "designs", "compare", "report", "app", "layers", "methods", "train",
+         "evaluate", "doctor", "completion")  # fmt: skip
 
 
 @pytest.mark.parametrize(

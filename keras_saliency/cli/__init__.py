@@ -15,9 +15,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from keras_saliency.cli import (
+    app,
     arguments,
     compare,
     completion,
+    designs,
     explain,
     layers,
     listing,
@@ -90,8 +92,8 @@ def parser() -> Parser:
                         help="print the version")  # fmt: skip
     verbs = result.add_subparsers(title="verbs", metavar="VERB", required=True)
     for add in (  # in the order in which --help lists them
-        explain.add, prediction.add, compare.add, compare.add_report, layers.add, listing.add,
-        training.add, training.add_evaluate, _add_doctor, completion.add,
+        explain.add, prediction.add, designs.add, compare.add, compare.add_report, app.add,
+        layers.add, listing.add, training.add, training.add_evaluate, _add_doctor, completion.add,
     ):  # fmt: skip
         add(verbs)
     result.siblings = verbs.choices

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_saliency.cli import arguments, files, output, parsing
+from keras_saliency.cli import arguments, designs, files, output, parsing
 from keras_saliency.cli.output import printable, quiet, say, tell
 from keras_saliency.cli.parser import add_verb
 from keras_saliency.errors import KerasSaliencyError
@@ -16,11 +16,13 @@ from keras_saliency.errors import KerasSaliencyError
 if TYPE_CHECKING:
     from keras_saliency.fixation.prediction import FixationPrediction
 
-_KEYS = ("picture", "folder", "figure", "peak", "half_area", "model", "side", "mirror", "error")
+_KEYS = ("picture", "folder", "figure", "peak", "half_area", "shares", "overlaps", "model", "side",
+         "mirror", "error")  # fmt: skip
 _EXAMPLES = """
 keras-saliency predict street.jpg poster.png --out gaze
 keras-saliency predict photos/ --batch-size 8 --json > gaze.json
 keras-saliency predict street.jpg --model my_training --mirror
+keras-saliency predict poster.png --region headline=10,20,60,300 --json
 """
 
 
@@ -43,7 +45,7 @@ def add(verbs: Any) -> None:
         "mirror image, in twice the time; default: as the model was made for")  # fmt: skip
     add("-b", "--batch-size", type=parsing.count, default=1, metavar="N", help="pictures that go "
         "through the model at once; more is quicker on a GPU only; default: 1")  # fmt: skip
-    arguments.add_results(verb, out="fixations_out")
+    designs.add_region(arguments.add_results(verb, out="fixations_out"))
     verb.set_defaults(run=_run, parser=verb, verb="predict")
 
 
@@ -102,6 +104,10 @@ def _part(
             continue
         rows[i].update(_as_row(prediction, folder))
         say(prediction.title())
+        try:
+            rows[i].update(designs.row(prediction, args.region))
+        except KerasSaliencyError as error:
+            rows[i]["error"] = tell(error, args, abouts[i])
         if not args.json:
             print(printable(str(folder)), flush=True)
     return rows

@@ -13,6 +13,7 @@ from keras_saliency.config import attach
 
 if TYPE_CHECKING:
     from keras_saliency.fixation import data, metrics
+    from keras_saliency.fixation.designs import DesignComparison, compare_designs
     from keras_saliency.fixation.encoder_decoder import FixationModel
     from keras_saliency.fixation.layers import FixationLoss
     from keras_saliency.fixation.model import load_model, save_model
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
     from keras_saliency.fixation.training import train
 
 __all__ = [
+    "DesignComparison",
     "Evaluation",
     "FixationLoss",
     "FixationModel",
     "FixationPrediction",
     "FixationPredictor",
+    "compare_designs",
     "data",
     "evaluate",
     "load_model",
@@ -37,11 +40,13 @@ __all__ = [
 ]
 
 _NAMES = {
+    "DesignComparison": "designs",
     "Evaluation": "scoring",
     "FixationLoss": "layers",
     "FixationModel": "encoder_decoder",
     "FixationPrediction": "prediction",
     "FixationPredictor": "predict",
+    "compare_designs": "designs",
     "evaluate": "scoring",
     "load_model": "model",
     "predict_fixations": "predict",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -18,6 +19,7 @@ from keras_saliency._io.encoding import decode, encode
 from keras_saliency._io.files import local_path
 from keras_saliency._results import provenance
 from keras_saliency.fixation import maps
+from keras_saliency.fixation import regions as regions_
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -133,6 +135,39 @@ class FixationPrediction:
         weights = maps.weights(region, [picture.shape[:2] for picture in self.pictures])
         rows = zip(self.maps(), weights, strict=True)
         return np.array([number * np.sum(one * weight, dtype=np.float64) for one, weight in rows])
+
+    def shares(self, regions: Mapping[str, Region]) -> dict[str, npt.NDArray[np.float64]]:
+        """Return the share of all expected fixations in each of some named regions.
+
+        Args:
+            regions: By name a box ``(top, left, bottom, right)`` in the picture's pixels, bottom
+                and right exclusive, a `keras_saliency.Box`, a dict with these names, a mask
+                (H0, W0) of truth values; or a list of these, one for each picture. Regions may
+                overlap; a warning says so, since a fixation in both counts in each.
+
+        Returns:
+            (B,) float64 from 0 to 1 by name, in the same order; and under ``"elsewhere"`` the share
+            outside all of them. Without overlaps they sum to 1.
+
+        Raises:
+            FixationError: A region is neither box nor mask, does not lie in the picture, or is
+                called ``"elsewhere"``.
+
+        Example:
+            >>> from keras_saliency import predict_fixations
+            >>> p = predict_fixations(np.zeros((60, 80, 3), "uint8"))
+            >>> shares = p.shares({"top": (0, 0, 30, 80), "corner": (30, 0, 60, 40)})
+            >>> list(shares), round(float(sum(shares.values())[0]), 3)
+            (['top', 'corner', 'elsewhere'], 1.0)
+        """
+        named = regions_.weights(regions, [picture.shape[:2] for picture in self.pictures])
+        rows = []
+        for i, log_map in enumerate(self.log_maps()):
+            its = {name: weights[i] for name, weights in named.items()}
+            if text := regions_.said(regions_.overlaps(its)):
+                warnings.warn(f"picture {i}: {text}", stacklevel=2)
+            rows.append(regions_.shares(np.exp(log_map), its))
+        return {name: np.array([row[name] for row in rows]) for name in (*named, regions_.REST)}
 
     def area(self, share: float = 0.5) -> npt.NDArray[np.float64]:
         """Return how much of each picture the smallest area covers that holds a share of fixations.
