@@ -38,6 +38,21 @@ _TOP_CLASS = targets.TopClass()
 
 
 @overload
+def explain(  # type: ignore[overload-overlap]
+    model: KerasModel,
+    image: ModelInputs,
+    method: str | Method | type[Method] = ...,
+    *,
+    target: targets.Top,
+    preprocess: Preprocessing = ...,
+    batch_size: BatchSize = ...,
+    seed: int = ...,
+    kind: KindName | None = ...,
+    inputs: str | None = ...,
+) -> list[Explanation]: ...
+
+
+@overload
 def explain(
     model: KerasModel,
     image: ModelInputs,
@@ -131,7 +146,8 @@ def explain(  # type: ignore[misc]
         target: What is explained: ``None`` the predicted class, an int a class, a list of ints a
             class for each picture, an object of `keras_saliency.targets`, or a callable
             ``outputs -> (B,)`` scores. The score is the logit unless the target says otherwise. A
-            list of such objects gives a list of explanations, one for each, in the same order.
+            list of such objects gives a list of explanations, one for each, in the same order;
+            ``targets.Top(3)`` one for each of the three highest classes.
         preprocess: ``"auto"`` (a keras_hub task's own; none for models that rescale by themselves;
             that of ``keras.applications`` for its networks, recognised by their layers),
             ``"caffe"``, ``"tf"``, ``"torch"``, ``None`` (pixels 0..255 unchanged), a callable of a
@@ -168,7 +184,7 @@ def explain(  # type: ignore[misc]
     batch = prepare(adapter, image, preprocess, kind, inputs)
     if batch.kind.name not in chosen.kinds:
         raise chosen.not_for(batch.kind)
-    several = targets.several(target) if isinstance(target, list | tuple) else None
+    several = targets.several(target)
     first = _TOP_CLASS if target is None else several[0] if several else targets.get(target)
     engines = [Engine(adapter, first, batch, batch_size)]
     if several is not None:  # all are checked before any is run
