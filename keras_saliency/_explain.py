@@ -43,7 +43,7 @@ def explain(  # type: ignore[overload-overlap]
     image: ModelInputs,
     method: str | Method | type[Method] = ...,
     *,
-    target: targets.Top,
+    target: targets.Top | Sequence[targets.Target | Callable[[Any], Any]],
     preprocess: Preprocessing = ...,
     batch_size: BatchSize = ...,
     seed: int = ...,
@@ -95,21 +95,6 @@ def explain(
     kind: KindName | None = ...,
     inputs: str,
 ) -> Explanation: ...
-
-
-@overload
-def explain(
-    model: KerasModel,
-    image: ModelInputs,
-    method: str | Method | type[Method] = ...,
-    *,
-    target: Sequence[targets.Target | Callable[[Any], Any]],
-    preprocess: Preprocessing = ...,
-    batch_size: BatchSize = ...,
-    seed: int = ...,
-    kind: KindName | None = ...,
-    inputs: str | None = ...,
-) -> list[Explanation]: ...
 
 
 def explain(  # type: ignore[misc]

@@ -78,7 +78,7 @@ def get(target: TargetLike) -> Target:
             READ,
         )
     if hasattr(target, "__len__") and not isinstance(target, str | bytes | dict):
-        return Class(target)
+        return Class(target)  # type: ignore[arg-type]
     raise TargetError(
         "Expected a class number, a list of them, a keras_saliency.targets object, or a callable.",
         f"Got target={target!r}.",
