@@ -278,15 +278,16 @@ def test_render_png_has_the_figure_s_proportions_and_no_pyplot_figure():
     assert pyplot.get_fignums() == before
 
 
-def test_without_a_figure_pyplot_makes_one():
+@pytest.mark.filterwarnings("error")
+def test_figures_are_not_managed_by_pyplot(tmp_path):
     from matplotlib import pyplot
 
-    pyplot.switch_backend("Agg")
-    figure = plot.pair([panel()])
-    try:
-        assert pyplot.gcf() is figure
-    finally:
-        pyplot.close(figure)
+    before = pyplot.get_fignums()
+    figures = [plot.pair([panel(8, 8)]) for _ in range(25)]  # pyplot warns from 21 on
+    assert pyplot.get_fignums() == before
+    assert np.ptp(np.asarray(png(figures[0]._repr_png_()).convert("L"))) > 100
+    figures[0].savefig(tmp_path / "figure.png")
+    assert png((tmp_path / "figure.png").read_bytes()).size[0] > 100
 
 
 def test_importing_does_not_import_matplotlib():

@@ -12,6 +12,7 @@ from PIL import Image
 
 from keras_saliency._results.explanation import Explanation
 from keras_saliency.errors import MethodError
+from keras_saliency.plot.sheet import page
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,16 +45,12 @@ def sheet(
 
     Args:
         rows: The figures of each input.
-        figure: Figure to draw on; it is cleared and resized. None makes one in pyplot.
+        figure: Figure to draw on; it is cleared and resized. None makes one.
         size: Width of each, in inches.
         across: How many stand side by side.
         note: Text under all of them.
     """
-    if figure is None:
-        from matplotlib import pyplot
-
-        figure = pyplot.figure()
-    figure.clear()
+    figure = page(figure)
     lines = [list(row[k : k + across]) for row in rows for k in range(0, len(row), across)]
     images = [[np.asarray(Image.open(io.BytesIO(cell.png))) for cell in line] for line in lines]
     heights = [

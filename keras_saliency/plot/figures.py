@@ -11,16 +11,8 @@ import numpy as np
 from keras_saliency.errors import ImageError, MethodError, _arguments
 from keras_saliency.plot import signals, tables, volumes
 from keras_saliency.plot import words as words_of
-from keras_saliency.plot.panel import (
-    Panel,
-    caption,
-    colormap,
-    label,
-    limits,
-    marks,
-    rgb,
-    scales,
-)
+from keras_saliency.plot.colours import caption, colormap, label, limits, marks, scales
+from keras_saliency.plot.panel import Panel, rgb
 from keras_saliency.plot.sheet import MARGIN, Sheet, width
 from keras_saliency.plot.signals import WIDE
 
@@ -40,7 +32,7 @@ def pair(
 
     Args:
         panels: One or more panels.
-        figure: Figure to draw on; it is cleared and resized to fit. None makes one in pyplot.
+        figure: Figure to draw on; it is cleared and resized to fit. None makes one.
         percentile: End of each map's colour scale, in (0, 100]; see :func:`limits`.
         colorbar: Whether to draw the scale beside each map.
 
@@ -177,7 +169,7 @@ def several(
     Args:
         panels: One or more, each alone or as ``(name, panel)``. Under a name, the
             same title is printed once.
-        figure: Figure to draw on; it is cleared and resized to fit. None makes one in pyplot.
+        figure: Figure to draw on; it is cleared and resized to fit. None makes one.
         percentile: End of each map's colour scale, in (0, 100]; see :func:`limits`.
 
     Raises:
@@ -260,7 +252,7 @@ def gallery(
     Args:
         rows: The panels of a row share one picture, which is drawn first, under the title of the
             first panel; each map is drawn under its ``method``, which may have several lines.
-        figure: Figure to draw on; it is cleared and resized to fit. None makes one in pyplot.
+        figure: Figure to draw on; it is cleared and resized to fit. None makes one.
         percentile: End of each map's colour scale, in (0, 100].
         size: Width of a square picture, in inches.
         across: Number of pictures per line, the first included.

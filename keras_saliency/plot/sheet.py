@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,8 @@ import numpy as np
 
 from keras_saliency._io.files import shown
 from keras_saliency.errors import MethodError
-from keras_saliency.plot.panel import Panel, blend, colormap, grey, marks, shrink
+from keras_saliency.plot.colours import blend, colormap, marks
+from keras_saliency.plot.panel import Panel, grey, shrink
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -94,17 +95,16 @@ MARGIN, _BAR = 0.15, 0.08
 
 
 def page(figure: Any) -> Figure:
-    """Return an empty figure: the one passed, or one of pyplot for None.
+    """Return an empty figure: the one passed, or a new one for None.
 
     Raises:
         MethodError: It is no figure.
     """
     from matplotlib.figure import Figure
 
-    if figure is None:
-        from matplotlib import pyplot
+    from keras_saliency.plot import canvas
 
-        figure = pyplot.figure()
+    figure = canvas.Figure() if figure is None else figure
     if not isinstance(figure, Figure):
         raise MethodError(
             "Expected figure to be a matplotlib.figure.Figure, or None for a new one.",
@@ -113,7 +113,29 @@ def page(figure: Any) -> Figure:
             "help(keras_saliency.plot.several)",
         )
     figure.clear()
+    figure.set_layout_engine("none")
     return figure
+
+
+def render_png(
+    draw: Callable[..., Figure], panels: Any, *, dpi: float = 150, **options: Any
+) -> bytes:
+    """Draw without pyplot and without a display, and return the bytes of a PNG file.
+
+    Args:
+        draw: :func:`pair`, :func:`overlay`, :func:`grid` or :func:`several`.
+        panels: Its first argument.
+        dpi: Pixels per inch; lowered for figures that would exceed 30000 pixels per side.
+        **options: Its further arguments, except ``figure``.
+
+    Example:
+        >>> panel = plot.Panel(np.zeros((8, 8)), np.ones((8, 8)))
+        >>> render_png(plot.pair, [panel], percentile=99.5)[1:4]
+        b'PNG'
+    """
+    from keras_saliency.plot import canvas
+
+    return canvas.png_of(draw(panels, figure=canvas.Figure(), **options), dpi)
 
 
 class Sheet:
@@ -123,7 +145,6 @@ class Sheet:
         self, figure: Figure | None, panels: Sequence[Panel], size: float = 3.0, points: float = 9.5
     ) -> None:
         figure = page(figure)
-        figure.set_layout_engine("none")
         ratios = [p.space[1] / p.space[0] for p in panels if p.kind == "picture"]
         ratio = np.median(ratios) if ratios else 1.0
         self.column, self.tallest = size * float(np.clip(ratio**0.5, 0.72, 1.7)), 1.25 * size

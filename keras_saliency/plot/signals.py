@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_saliency.plot.panel import Panel, limits, paper, shares
+from keras_saliency.plot.colours import limits, paper, shares
+from keras_saliency.plot.panel import Panel
 from keras_saliency.plot.sheet import INK, MARGIN, SMALL, Sheet, cut, width, write
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ import numpy as np
 from keras_saliency.errors import MethodError
 from keras_saliency.errors import _arguments as options
 from keras_saliency.plot import signals
-from keras_saliency.plot.panel import Panel, blend, limits, shrink, stretched
+from keras_saliency.plot.colours import blend, limits
+from keras_saliency.plot.panel import Panel, shrink, stretched
 from keras_saliency.plot.sheet import MARGIN, Sheet, height, width, wrap, write
 
 _SLICES, _FRAMES = 4, 6
