@@ -59,7 +59,7 @@ def in_notebook() -> bool:
 
 
 def png_of(figure: Plain, dpi: float) -> bytes:
-    """Return a figure as the bytes of a PNG file; one that is too large has fewer pixels an inch."""
+    """Return the bytes of a PNG file, of fewer pixels an inch where it would be too large."""
     buffer, own = io.BytesIO(), figure.get_dpi()
     figure.savefig(buffer, format="png", dpi=min(dpi, _WIDEST / max(figure.get_size_inches())))
     figure.set_dpi(own)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_saliency.errors import MethodError, _arguments
+from keras_saliency.errors import MethodError, _arguments, did_you_mean
 from keras_saliency.plot.panel import Panel
 
 if TYPE_CHECKING:
@@ -118,7 +118,20 @@ def label(panel: Panel, scale: tuple[float, float], percentile: float) -> str:
 def caption(panels: Sequence[Panel], percentile: float) -> str:
     """Return the caption on the colour bars of a whole figure."""
     own = ", each map on its own scale" * (len(panels) > 1)
-    return f"Attribution{own}{clipping(percentile) * (percentile < 100)}."
+    said = f"Attribution{own}{clipping(percentile) * (percentile < 100)}."
+    return " ".join(filter(None, [said, changes(panels)]))
+
+
+def changes(panels: Sequence[Panel]) -> str:
+    """Return text on what was done to maps for display, empty where nothing was.
+
+    Example:
+        >>> one = Panel(np.zeros((8, 8)), np.zeros((8, 8)), drawn="bicubic from 2 × 2")
+        >>> changes([one, one])
+        'For display: bicubic from 2 × 2.'
+    """
+    said = dict.fromkeys(panel.drawn for panel in panels if panel.drawn)
+    return f"For display: {'; '.join(said)}." if said else ""
 
 
 def clipping(percentile: float) -> str:
@@ -127,9 +140,43 @@ def clipping(percentile: float) -> str:
     return f", clipped at the {percentile:g}{endings.get(percentile % 10, 'th')} percentile"
 
 
-def blend(gray: np.ndarray, share: np.ndarray, signed: bool, alpha: float) -> np.ndarray:
-    """Return RGB in [0, 1]: the colours of ``share`` in [-1, 1] over gray in [0, 1]."""
+def blend(
+    ground: np.ndarray, share: np.ndarray, signed: bool, alpha: float, cmap: Colormap | None = None
+) -> np.ndarray:
+    """Return RGB in [0, 1]: the colours of a map over a picture, more opaque where it is larger.
+
+    Args:
+        ground: The picture, gray (h, w) or RGB (h, w, 3), in [0, 1].
+        share: (h, w) shares of the scale's end, in [-1, 1].
+        signed: Whether the sign has meaning.
+        alpha: Opacity at the scale's end.
+        cmap: The map's colours; None takes those of `colormap`.
+    """
+    ground = ground if ground.ndim > share.ndim else ground[..., None]
     opacity = alpha * np.nan_to_num(np.abs(share))[..., None] ** 0.6
-    colours = colormap(signed)((share + 1) / 2 if signed else share)[..., :3]
-    ground = 0.35 + 0.65 * gray if signed else 0.7 * gray  # away from the colours' strong end
-    return ground[..., None] * (1 - opacity) + colours * opacity
+    colours = (cmap or colormap(signed))((share + 1) / 2 if signed else share)[..., :3]
+    # Away from the colours' strong end.
+    return (0.35 + 0.65 * ground if signed else 0.7 * ground) * (1 - opacity) + colours * opacity
+
+
+def chosen(cmap: Any, signed: bool) -> Colormap:
+    """Return a colormap by its name in matplotlib, or as it is; None takes that of `colormap`.
+
+    Raises:
+        MethodError: matplotlib has none of this name.
+    """
+    import matplotlib
+    from matplotlib.colors import Colormap
+
+    if cmap is None:
+        return colormap(signed)
+    if isinstance(cmap, Colormap):
+        return cmap
+    if isinstance(cmap, str) and cmap in matplotlib.colormaps:
+        return matplotlib.colormaps[cmap]
+    raise MethodError(
+        "Expected cmap to be a colormap of matplotlib, or the name of one.",
+        f"Got cmap={cmap!r}.",
+        did_you_mean(str(cmap), list(matplotlib.colormaps)) or "Pass a name such as 'viridis'.",
+        "help(keras_saliency.plot.overlay)",
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -154,9 +154,17 @@ def rgb(picture: np.ndarray) -> np.ndarray:
     Of two channels the first is shown grey, of four and more the first three as colours;
     `keras_saliency.plot.panel.channels` returns text on that.
     """
-    picture = np.asarray(picture)
+    return _coloured(np.asarray(picture), shrink)
+
+
+def rgb_whole(picture: np.ndarray) -> np.ndarray:
+    """Return a picture as `rgb` does, in its own size (H, W, 3)."""
+    return _coloured(np.asarray(picture), lambda array: array.astype(np.float64))
+
+
+def _coloured(picture: np.ndarray, sized: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     whole = picture.reshape(*picture.shape[:2], -1)
-    small = shrink(whole[..., : 3 if whole.shape[-1] >= 3 else 1])
+    small = sized(whole[..., : 3 if whole.shape[-1] >= 3 else 1])
     if picture.dtype != np.uint8:
         small = stretched(small)
     return np.broadcast_to(np.round(small).astype(np.uint8), (*small.shape[:2], 3))
@@ -172,4 +180,9 @@ def stretched(values: np.ndarray) -> np.ndarray:
 
 def grey(picture: np.ndarray) -> np.ndarray:
     """Return a picture's luma (ITU-R BT.601), (h, w) in [0, 1]."""
-    return rgb(picture) @ np.array([0.299, 0.587, 0.114]) / 255
+    return luma(rgb(picture))
+
+
+def luma(colours: np.ndarray) -> np.ndarray:
+    """Return the luma of (H, W, 3) uint8, (H, W) in [0, 1]."""
+    return colours @ np.array([0.299, 0.587, 0.114]) / 255

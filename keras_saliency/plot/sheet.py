@@ -11,8 +11,9 @@ import numpy as np
 
 from keras_saliency._io.files import shown
 from keras_saliency.errors import MethodError
-from keras_saliency.plot.colours import blend, colormap, marks
-from keras_saliency.plot.panel import Panel, grey, shrink
+from keras_saliency.plot.colours import marks
+from keras_saliency.plot.panel import Panel
+from keras_saliency.plot.views import View, frame, outline
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -91,7 +92,7 @@ def write(axes: Axes, text: str, at: tuple, offset: tuple = (0, 0), **style: Any
     )
 
 
-MARGIN, _BAR = 0.15, 0.08
+MARGIN, GAP, _BAR = 0.15, 0.12, 0.08
 
 
 def page(figure: Any) -> Figure:
@@ -175,22 +176,20 @@ class Sheet:
 
     def image(self, x, panel: Panel, pixels: np.ndarray, words=(), **options: Any) -> None:
         """Draw in a panel's frame: pixels stay sharp when enlarged, and are averaged otherwise."""
-        axes, (h, w) = self.axes(x, self.y, *self._fit(panel)), np.shape(panel.map)
-        box = (-0.5, w - 0.5, h - 0.5, -0.5)
-        axes.imshow(pixels, extent=box, interpolation="antialiased", **options)
+        axes = self.axes(x, self.y, *self._fit(panel))
+        axes.imshow(pixels, extent=frame(panel), interpolation="antialiased", **options)
         self.right = max([self.right, *(x + width(line, self.points) for line in words)])
         write(axes, "\n".join(words), (0, 1), (0, 4), size=self.points, va="bottom", ha="left")
 
-    def map(self, x, panel: Panel, scale: tuple[float, float], words=()) -> None:
-        """Draw a map in colour between its limits; non-finite values stay blank."""
-        options = {"cmap": colormap(panel.signed), "vmin": scale[0], "vmax": scale[1]}
-        pixels = shrink(np.clip(panel.map, *scale))  # averaging values would cancel signed noise:
-        self.image(x, panel, pixels, words, interpolation_stage="rgba", **options)
+    def view(self, x, panel: Panel, view: View, words: Sequence[str] = ()) -> None:
+        """Draw a view of a panel in its frame."""
+        self.image(x, panel, view.pixels, words, **view.options)
+        outline(self.boxes[-1][0], view, panel)
 
-    def tall_bar(self, x, panel: Panel, scale, text: str, ticks: float) -> None:
+    def tall_bar(self, x, panel: Panel, scale, cmap: Colormap, text: str, ticks: float) -> None:
         """Add a colour bar on the right of a map, as tall as the map, with its label."""
         (w, h), ramp, reach = self._fit(panel), np.linspace(1, 0, 256)[:, None], _BAR + ticks + 0.1
-        axes = self._bar(x := x + w + 0.07, self.y, _BAR, h, ramp, colormap(panel.signed))
+        axes = self._bar(x := x + w + 0.07, self.y, _BAR, h, ramp, cmap)
         ticks_at = zip(marks(scale), (0, 0.5, 1), ("bottom", "center", "top"), strict=True)
         for value, at, align in ticks_at:
             if at != 0.5 or h > 0.5:
@@ -199,18 +198,6 @@ class Sheet:
         write(axes, "\n".join(lines), (reach / _BAR, 0.5), rotation=90, ha="left", va="center")
         self.right = max(self.right, x + reach + height(len(lines)))
         self.bottom = max(self.bottom, self.y + 0.5)
-
-    def over(
-        self, x, panel: Panel, scale: tuple[float, float], alpha: float, words: Sequence[str]
-    ) -> Colormap:
-        """Draw a map over its picture, shown gray; return the colours of the scale's bar."""
-        from matplotlib.colors import ListedColormap
-
-        low, high = scale
-        share = shrink(np.clip(panel.map, low, high)) / high
-        self.image(x, panel, blend(grey(panel.picture), share, panel.signed, alpha), words)
-        ramp = np.linspace(low / high, 1, 256)
-        return ListedColormap(blend(np.full(256, 0.6), ramp, panel.signed, alpha))
 
     def flat_bar(self, x, panel: Panel, scale, cmap: Colormap) -> None:
         """Add a colour bar under a map, as wide as the map."""
