@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import functools
 import sys
 import time
@@ -28,7 +27,8 @@ from keras_saliency._inputs.preprocessing import Preprocessing
 from keras_saliency._io.encoding import plain
 from keras_saliency._results import checks, provenance
 from keras_saliency._results.explanation import Explanation
-from keras_saliency._results.joint import JointExplanation
+from keras_saliency._results.joint import JointExplanation, by_input
+from keras_saliency._results.side_by_side import Explanations
 from keras_saliency.errors import MethodError, _arguments
 from keras_saliency.methods import Attribution, Method
 from keras_saliency.targets.base import TargetLike
@@ -49,7 +49,7 @@ def explain(  # type: ignore[overload-overlap]
     seed: int = ...,
     kind: KindName | None = ...,
     inputs: str | None = ...,
-) -> list[Explanation]: ...
+) -> Explanations[Explanation]: ...
 
 
 @overload
@@ -97,10 +97,16 @@ def explain(
 ) -> Explanation: ...
 
 
+@overload
+def explain(
+    model: KerasModel, image: ModelInputs, method: list[Any] | tuple[Any, ...], **options: Any
+) -> Explanations[Explanation]: ...
+
+
 def explain(  # type: ignore[misc]
     model: KerasModel,
     image: ModelInputs,
-    method: str | Method | type[Method] = "gradient",
+    method: str | Method | type[Method] | Sequence[str | Method | type[Method]] = "gradient",
     *,
     target: TargetLike = None,
     preprocess: Preprocessing = "auto",
@@ -108,7 +114,7 @@ def explain(  # type: ignore[misc]
     seed: int = 0,
     kind: KindName | None = None,
     inputs: str | Sequence[str] | None = None,
-) -> Explanation | JointExplanation | list[Explanation] | list[JointExplanation]:
+) -> Explanation | JointExplanation | Explanations[Explanation] | Explanations[JointExplanation]:
     """Show where a Keras model looks.
 
     The model is left unchanged. The first call on a model compiles; later calls with other
@@ -127,11 +133,12 @@ def explain(  # type: ignore[misc]
             by input name: the first entry that takes pictures is explained, the others are held
             fixed.
         method: A name from ``keras-saliency methods``, or a method with options such as
-            ``methods.IntegratedGradients(steps=100)``.
+            ``methods.IntegratedGradients(steps=100)``. A list of them, such as Grad-CAM at several
+            layers, gives an `Explanations`, a list that is drawn in one figure.
         target: What is explained: ``None`` the predicted class, an int a class, a list of ints a
             class for each picture, an object of `keras_saliency.targets`, or a callable
             ``outputs -> (B,)`` scores. The score is the logit unless the target says otherwise. A
-            list of such objects gives a list of explanations, one for each, in the same order;
+            list of such objects gives an `Explanations`, one for each, in the same order;
             ``targets.Top(3)`` one for each of the three highest classes.
         preprocess: ``"auto"`` (a keras_hub task's own; none for models that rescale by themselves;
             that of ``keras.applications`` for its networks, recognised by their layers),
@@ -162,9 +169,14 @@ def explain(  # type: ignore[misc]
         >>> e.labels
         ('espresso',)
     """
+    if isinstance(method, list | tuple) and method:
+        rest: Any = {"target": target, "preprocess": preprocess, "batch_size": batch_size}
+        rest |= {"seed": seed, "kind": kind, "inputs": inputs}
+        found = [explain(model, image, one, **rest) for one in method]
+        return Explanations(e for one in found for e in (one if isinstance(one, list) else [one]))
     started = time.perf_counter()
     batch_size, seed = check_batch_size(batch_size), check_seed(seed)
-    chosen, options = _named(method) if type(method) is str else (methods.get(method), None)
+    chosen, options = _named(method) if type(method) is str else (methods.get(method), None)  # type: ignore[arg-type]
     adapter = adapted(model, chosen, preprocess)
     batch = prepare(adapter, image, preprocess, kind, inputs)
     if batch.kind.name not in chosen.kinds:
@@ -182,7 +194,7 @@ def explain(  # type: ignore[misc]
                 warnings.warn(f"picture {row}: {finding}", stacklevel=2)
         results.append(by_input(whole, batch, chosen) if batch.parts else whole)
         started = time.perf_counter()
-    return results[0] if several is None else results
+    return results[0] if several is None else Explanations(results)
 
 
 @functools.lru_cache
@@ -255,7 +267,10 @@ def attributed(
     model = adapter.model
     (engine, result), digest = weights.consistently(model, run, hashed=True)
     checks.check_info(method, result.info)
+    grid = {}
     if engine.is_grid(result.values):
+        if result.values.shape[1:] != batch.images.shape[1:-1]:
+            grid["grid"] = list(result.values.shape[1:])  # cells, before they were enlarged
         attributions, values = None, resampling.resize(result.values, batch.images.shape[1:-1])
     else:
         attributions = result.values.astype(np.float32, copy=False)
@@ -289,6 +304,7 @@ def attributed(
             "seed": seed,
             "preprocess": batch.preprocessed,
             "batch_size": batch_size,
+            **grid,
             **_plain(result.info),
             "model": model.name,
             **provenance.of_backend(),
@@ -296,22 +312,6 @@ def attributed(
         },
         model_sha256=digest,
     )
-
-
-def by_input(whole: Explanation, batch: Batch, method: Method) -> JointExplanation:
-    """Return the explanation of several inputs together as one of each."""
-    parts: dict[str, Explanation] = {}
-    for name, its in batch.apart(np.asarray(whole.attributions)[..., None]).items():
-        part = (batch.parts or {})[name]
-        parts[name] = dataclasses.replace(
-            whole,
-            values=method.to_map(its).astype(np.float32, copy=False),
-            attributions=part.kind.as_given(its.astype(np.float32, copy=False)),
-            pictures=part.originals,
-            geometries=part.geometries,
-            info={**whole.info, "kind": part.kind.name, **part.facts},
-        )
-    return JointExplanation(parts)
 
 
 def check_batch_size(batch_size: Any) -> BatchSize:

@@ -18,9 +18,9 @@ from keras_saliency.methods import Attribution, Method
 from keras_saliency.methods.base import ZERO, why_map_is_zero
 
 _RESERVED = {
-    "backend", "batch_size", "checksums", "kind", "method", "model", "model_sha256",
+    "backend", "batch_size", "checksums", "grid", "kind", "method", "model", "model_sha256",
     "parameters", "pictures", "preprocess", "schema_version", "score", "seconds", "seed", "signed",
-    "versions", }  # fmt: skip
+    "upsampling", "versions", }  # fmt: skip
 _LARGE_ERROR = 0.1  # of the score gap
 _LARGE_ON_PADDING = 0.01  # of the map's sum of absolute values
 

@@ -186,3 +186,8 @@ def grey(picture: np.ndarray) -> np.ndarray:
 def luma(colours: np.ndarray) -> np.ndarray:
     """Return the luma of (H, W, 3) uint8, (H, W) in [0, 1]."""
     return colours @ np.array([0.299, 0.587, 0.114]) / 255
+
+
+def grey_whole(picture: np.ndarray) -> np.ndarray:
+    """Return a picture's luma as `grey` does, in its own size (H, W)."""
+    return luma(rgb_whole(picture))
