@@ -81,7 +81,7 @@ def figure_of(comparison: Any, kind: str, drawn: int) -> tuple[Any, Any]:
             raise MethodError(
                 "Expected a comparison with a map to draw.", "Got none.", "Print it.", _READ
             )
-        return partial(sheet, note=under_maps(comparison, drawn)), comparison._drawn()
+        return partial(sheet, note=under_maps(comparison, drawn)), _drawn(comparison, drawn)
     if kind == "maps":
         return partial(plot.gallery, note=under_maps(comparison, drawn)), comparison.panels()
     if kind == "scores":
@@ -97,6 +97,17 @@ def figure_of(comparison: Any, kind: str, drawn: int) -> tuple[Any, Any]:
         "Take one of these.",
         _READ,
     )
+
+
+def _drawn(comparison: Any, count: int) -> list[list[Drawn]]:
+    """Return the first inputs that are no pictures with a figure of each of their maps."""
+    return [
+        [
+            Drawn(figure(result[i]), f"{name}\n{comparison._lines(method, i)}")
+            for method, result in comparison.explanations.items()
+        ]
+        for i, name in enumerate(comparison.names[:count])
+    ]
 
 
 def under_maps(comparison: Any, drawn: int) -> str:

@@ -18,7 +18,7 @@ from keras_saliency._io.files import bytes_of, regular
 from keras_saliency.comparison import drawing
 from keras_saliency.comparison.page import MARK, Layer, Photo, page
 from keras_saliency.comparison.table import of_picture, scores_of
-from keras_saliency.errors import UNREADABLE, SaveError
+from keras_saliency.errors import UNREADABLE, MetricError, SaveError
 
 if TYPE_CHECKING:
     from keras_saliency.comparison.result import Comparison
@@ -40,6 +40,32 @@ def csv_text(comparison: Comparison) -> str:
             error = comparison.errors.get(method, "")
             write([encoding.cell(method), encoding.cell(picture), *shown, encoding.cell(error)])
     return buffer.getvalue()
+
+
+def dataframe(comparison: Comparison) -> Any:
+    """Return a pandas DataFrame with a row for each method and picture.
+
+    Raises:
+        MetricError: pandas is not installed.
+    """
+    try:
+        import pandas
+    except ImportError as error:
+        raise MetricError(
+            "Expected pandas to be installed for a DataFrame.",
+            f"Got {type(error).__name__}: {error}.",
+            "Install it: pip install pandas; or take to_csv(path), which needs nothing.",
+            "help(keras_saliency.Comparison.to_dataframe)",
+        ) from error
+    methods, metrics, pictures = comparison.values.shape
+    columns = {
+        "method": np.repeat(np.array(comparison.methods, object), pictures),
+        "picture": list(comparison.names) * methods,
+    }
+    for k in range(metrics):
+        columns[comparison.metrics[k]] = comparison.values[:, k].reshape(-1)
+    columns["seconds"] = np.repeat(comparison.seconds, pictures)
+    return pandas.DataFrame(columns)
 
 
 def json_text(comparison: Comparison, sums: Mapping[str, str] | None = None) -> str:

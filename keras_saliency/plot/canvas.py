@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
-import sys
 from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Plain
+
+from keras_saliency._io.progress import in_notebook
 
 _WIDEST = 30000  # pixels per side that PNG files take
 _NOTEBOOK = 110  # pixels per inch
@@ -50,12 +51,6 @@ class Figure(Plain):
         manager.canvas.figure = self
         self.set_canvas(manager.canvas)
         pyplot.show()
-
-
-def in_notebook() -> bool:
-    """Whether a Jupyter kernel runs this code."""
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    return getattr(shell, "kernel", None) is not None
 
 
 def png_of(figure: Plain, dpi: float) -> bytes:

@@ -130,8 +130,11 @@ def changes(panels: Sequence[Panel]) -> str:
         >>> changes([one, one])
         'For display: bicubic from 2 × 2.'
     """
-    said = dict.fromkeys(panel.drawn for panel in panels if panel.drawn)
-    return f"For display: {'; '.join(said)}." if said else ""
+    said: dict[str, dict[str, None]] = {}
+    for what, _, grid in (panel.drawn.partition(" from ") for panel in panels if panel.drawn):
+        said.setdefault(what, {})[grid] = None
+    texts = (" from ".join(filter(None, [what, ", ".join(some)])) for what, some in said.items())
+    return f"For display: {'; '.join(texts)}." if said else ""
 
 
 def clipping(percentile: float) -> str:

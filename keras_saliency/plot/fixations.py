@@ -131,8 +131,9 @@ def _heat(sheet: Sheet, x: float, panel: Panel, words: Any, percentile: float) -
     times = times / times.mean()
     _, top = limits(times, False, percentile)
     share = np.minimum(times / top, 1.0)
-    sheet.image(x, panel, blend(grey(panel.picture), share, False, _ALPHA), words)
-    bar = blend(np.full(256, 0.6), np.linspace(0, 1, 256), False, _ALPHA)
+    ground = grey(panel.picture)
+    sheet.image(x, panel, blend(ground, share, False, _ALPHA), words)
+    bar = blend(np.full(256, ground.mean()), np.linspace(0, 1, 256), False, _ALPHA)
     sheet.flat_bar(x, panel, (0.0, top), ListedColormap(bar))
 
 

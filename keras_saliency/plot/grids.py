@@ -30,7 +30,8 @@ def _rows(rows: Sequence[Any]) -> Sequence[Sequence[Panel]]:
             "Pass explanations of equally many pictures.",
             "help(keras_saliency.plot.grid)",
         )
-    layers = [str(one.info.get("layer", "")) for one in rows]
+    named = (one.info.get("layer") for one in rows)
+    layers = [f"layer {name}" if name else "" for name in named]
     return [_headed(row, layers) for row in zip(*columns, strict=True)]
 
 
@@ -40,7 +41,7 @@ def _headed(row: Sequence[Panel], layers: Sequence[str]) -> list[Panel]:
     What is compared are methods, layers or classes; where all are one, it is the methods.
     """
     parts = [(p.title, p.method, layer) for p, layer in zip(row, layers, strict=True)]
-    differs = [len(set(column)) > 1 for column in zip(*parts, strict=True)]
+    differs = [len(set(filter(None, column))) > 1 for column in zip(*parts, strict=True)]
     if not any(differs):
         differs[1] = True
     over_picture = [text for text, own in zip(parts[0], differs, strict=True) if not own]

@@ -134,18 +134,20 @@ def in_axes(ax: Any, panels: Sequence[Panel], view: View, scale: Scale, colorbar
     ax.imshow(view.pixels, **style)
     outline(ax, view, panel)
     ax.set(xticks=[], yticks=[])
-    title = "\n".join(filter(None, [panel.heading, panel.method]))
+    said = changes([panel]).removeprefix("For display: ").rstrip(".")
+    title = "\n".join(filter(None, [panel.heading, panel.method, said]))
     ax.set_title(title, loc="left", fontsize="small", parse_math=False)
-    if said := changes([panel]):
-        ax.set_xlabel(said, fontsize=SMALL, loc="left", parse_math=False)
-    if colorbar:
-        bar = ax.inset_axes((1.02, 0.0, 0.035, 1.0))
+    if colorbar:  # below: numbers beside it would lie on the next axes
+        below = ax.inset_axes((0.0, -0.06, 1.0, 0.03))
         mappable = ScalarMappable(Normalize(*scale), view.bar)
-        ax.figure.colorbar(mappable, cax=bar, ticks=[scale[0], sum(scale) / 2, scale[1]])
-        bar.set_yticklabels(marks(scale))
-        bar.tick_params(labelsize=SMALL, length=2)
-        bar.yaxis.get_ticklabels()[0].set_va("bottom")
-        bar.yaxis.get_ticklabels()[-1].set_va("top")
+        bar = ax.figure.colorbar(mappable, cax=below, orientation="horizontal")
+        ticks = dict(zip(scale, marks(scale)[::2], strict=True))
+        if scale[0] < 0:
+            ticks[0.0] = marks(scale)[1]
+        bar.set_ticks(list(ticks), labels=list(ticks.values()))
+        bar.ax.tick_params(labelsize=SMALL, length=0, pad=2)
+        bar.ax.xaxis.get_ticklabels()[0].set_ha("left")
+        bar.ax.xaxis.get_ticklabels()[1].set_ha("right")
     return ax
 
 
