@@ -175,8 +175,8 @@ class Explanation(Drawn):
         alone.
 
         Args:
-            how: ``"bicubic"``, clipped to the grid's range; ``"guided"``, then filtered by the
-                edges of the picture (He, Sun and Tang, 2010).
+            how: ``"bicubic"``, nowhere negative where the grid is not; ``"guided"``, then filtered
+                by the edges of the picture (He, Sun and Tang, 2010).
 
         Raises:
             MethodError: No such name, or maps without a grid.
