@@ -67,8 +67,7 @@ def pair(
         sheet.image(MARGIN, panel, rgb(panel.picture), title)
         sheet.view(x, panel, view := heat(panel, scale, cmap), method)
         if colorbar:
-            text = label(panel, scale, percentile)
-            sheet.tall_bar(x, panel, scale, view.bar, text, ticks)
+            sheet.bar(x, panel, scale, view.bar, label(panel, scale, percentile), ticks)
     return sheet.finish(changes(panels))
 
 

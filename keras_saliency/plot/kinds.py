@@ -88,7 +88,7 @@ def _beside(sheet: Sheet, panel: Panel, percentile: float) -> None:
     sheet.image(MARGIN, panel, rgb(panel.picture))
     sheet.view(x, panel, view)
     text, ticks = label(panel, scale, percentile), max(map(width, marks(scale)))
-    sheet.tall_bar(x, panel, scale, view.bar, text, ticks)
+    sheet.bar(x, panel, scale, view.bar, text, ticks)
 
 
 _DRAW: dict[str, Callable[[Sheet, Panel, float], None]] = {

@@ -93,6 +93,7 @@ def write(axes: Axes, text: str, at: tuple, offset: tuple = (0, 0), **style: Any
 
 
 MARGIN, GAP, _BAR = 0.15, 0.12, 0.08
+_FLAT = 0.4  # inches, in which the numbers of a tall bar overlap
 
 
 def page(figure: Any) -> Figure:
@@ -186,8 +187,14 @@ class Sheet:
         self.image(x, panel, view.pixels, words, **view.options)
         outline(self.boxes[-1][0], view, panel)
 
-    def tall_bar(self, x, panel: Panel, scale, cmap: Colormap, text: str, ticks: float) -> None:
-        """Add a colour bar on the right of a map, as tall as the map, with its label."""
+    def bar(self, x, panel: Panel, scale, cmap: Colormap, text: str, ticks: float) -> None:
+        """Add a colour bar with its label: as tall as the map, or below a map that is very flat."""
+        if self._fit(panel)[1] >= _FLAT:
+            return self._tall_bar(x, panel, scale, cmap, text, ticks)
+        self.flat_bar(x, panel, scale, cmap)
+        return self.text(x, self.bottom + 0.02, wrap(text, self.column))
+
+    def _tall_bar(self, x, panel: Panel, scale, cmap: Colormap, text: str, ticks: float) -> None:
         (w, h), ramp, reach = self._fit(panel), np.linspace(1, 0, 256)[:, None], _BAR + ticks + 0.1
         axes = self._bar(x := x + w + 0.07, self.y, _BAR, h, ramp, cmap)
         ticks_at = zip(marks(scale), (0, 0.5, 1), ("bottom", "center", "top"), strict=True)
