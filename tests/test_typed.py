@@ -13,7 +13,8 @@ from typing import get_overloads
 
 import pytest
 
-from keras_saliency import Comparison, Explanation, FixationPrediction, plot
+from keras_saliency import Comparison, FixationPrediction, plot
+from keras_saliency._results import drawing
 
 pytestmark = pytest.mark.no_model
 
@@ -79,8 +80,6 @@ def test_every_planted_mistake_is_flagged_and_nothing_else(check):
 # ------------------------------------------------------------------ options of figures
 
 FIGURES = [
-    (Explanation.plot, "pair", plot.pair),
-    (Explanation.plot, "overlay", plot.overlay),
     (Comparison.plot, "maps", plot.gallery),
     (Comparison.plot, "scores", plot.scores),
 ]
@@ -100,6 +99,20 @@ def _options(function) -> dict[str, object]:
 def test_plot_takes_the_options_of_its_figure(method, kind, draw):
     forms = {one.__annotations__["kind"]: one for one in get_overloads(method)}
     assert _options(forms[f"Literal['{kind}']"]) == _options(draw)
+
+
+@pytest.mark.parametrize(
+    ("options", "draw"),
+    [
+        (drawing.Common, plot.pair),
+        (drawing.Common, plot.heatmap),
+        (drawing.OfOverlays, plot.overlay),
+        (drawing.OfContours, plot.contours),
+    ],
+)
+def test_an_explanation_takes_the_options_of_its_figure(options, draw):
+    own = {*options.__annotations__} - {"upsampling"}  # which only an explanation can do
+    assert own == {*inspect.signature(draw).parameters} - {"panels", "figure", "ax"}
 
 
 def test_a_prediction_takes_the_options_of_its_figure():
