@@ -178,3 +178,12 @@ def test_a_model_without_classes():
     for target in (None, 0, targets.Margin(0, 1)):
         with pytest.raises(errors.TargetError):
             explain(model, np.zeros((1, 12, 12, 3), "float32"), target=target)
+
+
+@pytest.mark.parametrize("inputs", [3, 2.5, True, []], ids=repr)
+def test_inputs_that_name_none(inputs):
+    one, other = keras.Input((4,), name="one"), keras.Input((4,), name="other")
+    model = keras.Model([one, other], layers.Add()([one, other]))
+    rows = np.ones((1, 4), "float32")
+    with pytest.raises(errors.InputError, match=r"one.*other"):
+        explain(model, {"one": rows, "other": rows}, "gradient", inputs=inputs)

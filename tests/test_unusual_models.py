@@ -305,3 +305,26 @@ def test_a_graph_with_a_fixed_batch(net, method):
     np.testing.assert_allclose(
         explain(fixed, X, method).values, explain(net, X, method).values, atol=1e-5
     )
+
+
+@pytest.mark.parametrize("axes", [1, 3])
+@pytest.mark.parametrize("method", ["gradient", "grad_cam", "lrp", "occlusion"])
+def test_signals_and_volumes_channels_first(axes, method):
+    if keras.config.backend() == "tensorflow":
+        pytest.skip("no CPU kernel")
+    conv, pool = (getattr(layers, f"{one}{axes}D") for one in ("Conv", "GlobalAveragePooling"))
+
+    def network(shape, layout):
+        conv_ = conv(3, 3, activation="relu", data_format=layout)
+        ends = [pool(data_format=layout), layers.Dense(3)]
+        return keras.Sequential([keras.Input(shape), conv_, *ends])
+
+    x = np.random.default_rng(0).normal(size=(2, *(9, 8, 7)[:axes], 2)).astype("float32")
+    last = network(x.shape[1:], "channels_last")
+    turned = np.moveaxis(x, -1, 1)
+    first = network(turned.shape[1:], "channels_first")
+    first.set_weights(last.get_weights())
+    for given in (turned, x, list(turned)):
+        ours = explain(first, given, method, target=1).values
+        theirs = explain(last, x, method, target=1).values
+        np.testing.assert_allclose(ours, theirs, atol=1e-5 * np.abs(theirs).max())

@@ -1,4 +1,4 @@
-"""Every method on every kind of input: is what was planted found, or why is it refused?
+"""Every method on every kind of input: does it locate what was planted, or why does it refuse?
 
     KERAS_BACKEND=jax python -m benchmarks.studies.kinds --out benchmarks/results/kinds.jsonl \\
         --docs docs/kinds_coverage.md
@@ -10,7 +10,6 @@ the table of all rows in the file.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
@@ -22,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import BACKENDS
+from benchmarks import BACKENDS, make_parser
+from benchmarks.measuring import Row, read_lines
 
 NAMES = {
     "picture": "picture (H, W)", "signal": "signal (T, C)", "lone_signal": "signal (T,)",
@@ -30,8 +30,6 @@ NAMES = {
 }  # fmt: skip
 _REACH = 3
 _SIGNS = {"ok": "ok", "elsewhere": "~", "refused": "–", "crash": "**!**"}
-
-Row = dict[str, Any]
 
 
 def _options(method: str) -> dict[str, Any]:
@@ -99,9 +97,9 @@ def table(rows: list[Row]) -> str:
                 if row["verdict"] in ("refused", "crash"):
                     reasons[_short(row)].add(method)
         lines.append(f"| `{method}` | {' | '.join(shown)} |")
-    said = [f"- {why}: {', '.join(f'`{one}`' for one in sorted(who))}"
-            for why, who in sorted(reasons.items())]  # fmt: skip
-    return "\n".join([*lines, "", "What is refused, and why:", "", *said])
+    refusals = [f"- {why}: {', '.join(f'`{one}`' for one in sorted(refused))}"
+                for why, refused in sorted(reasons.items())]  # fmt: skip
+    return "\n".join([*lines, "", "What is refused, and why:", "", *refusals])
 
 
 def _short(row: Row) -> str:
@@ -128,17 +126,14 @@ def main(argv: list[str] | None = None) -> int:
     from keras_saliency import methods
     from keras_saliency.testing import inputs
 
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.studies.kinds", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    parser = make_parser(".studies.kinds", __doc__)
     add = parser.add_argument
     add("--out", type=Path, default=Path("benchmarks/results/kinds.jsonl"), metavar="FILE")
     add("--docs", type=Path, metavar="PAGE")
     args = parser.parse_args(argv)
     backend = os.environ.get("KERAS_BACKEND", "jax")
-    old = args.out.read_text(encoding="utf-8").splitlines() if args.out.exists() else []
-    rows = [row for row in map(json.loads, old) if row["backend"] != backend]
+    old = read_lines(args.out) if args.out.exists() else []
+    rows = [row for row in old if row["backend"] != backend]
     for name in inputs.INPUTS:
         for method in methods.names():
             verdict, why = cell(name, method)

@@ -211,13 +211,18 @@ def _joint(given: Given, made: list[Ready]) -> Batch:
         InputError: There is none, or they have not the same number of rows.
     """
     counts = {given.inputs[one.part.explained].name: len(one.images) for one in made}
-    if not made or len(set(counts.values())) > 1:
+    if not made:
         raise InputError(
-            "Expected inputs to explain together, of as many rows each.",
-            f"Got {', '.join(f'{n} of {name!r}' for name, n in counts.items())}."
-            if made
-            else "No input takes pictures, signals, volumes, videos, texts or tables.",
-            "Pass one row for each.",
+            f"Expected inputs to explain together, among {[one.name for one in given.inputs]}.",
+            "Got none that holds pictures, signals, volumes, videos, texts or tables.",
+            'Pass inputs="all", or a list of names.',
+            _READ,
+        )
+    if len(set(counts.values())) > 1:
+        raise InputError(
+            "Expected as many rows of each input that is explained.",
+            f"Got {', '.join(f'{n} of {name!r}' for name, n in counts.items())}.",
+            "Pass one row of each for every example.",
             _READ,
         )
     parts = tuple(replace(one.part, shape=one.images.shape[1:]) for one in made)
