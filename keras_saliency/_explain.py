@@ -106,7 +106,7 @@ def explain(
 def explain(  # type: ignore[misc]
     model: KerasModel,
     image: ModelInputs,
-    method: str | Method | type[Method] | Sequence[str | Method | type[Method]] = "gradient",
+    method: str | Method | type[Method] = "gradient",
     *,
     target: TargetLike = None,
     preprocess: Preprocessing = "auto",
@@ -176,7 +176,7 @@ def explain(  # type: ignore[misc]
         return Explanations(e for one in found for e in (one if isinstance(one, list) else [one]))
     started = time.perf_counter()
     batch_size, seed = check_batch_size(batch_size), check_seed(seed)
-    chosen, options = _named(method) if type(method) is str else (methods.get(method), None)  # type: ignore[arg-type]
+    chosen, options = _named(method) if type(method) is str else (methods.get(method), None)
     adapter = adapted(model, chosen, preprocess)
     batch = prepare(adapter, image, preprocess, kind, inputs)
     if batch.kind.name not in chosen.kinds:

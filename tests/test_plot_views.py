@@ -162,3 +162,16 @@ def test_a_guided_map_ends_at_the_picture_s_edge():
     flat = upsampling.guided(ramp, np.zeros((64, 64)), radius=2)
     np.testing.assert_allclose(flat[32, 8:-8], ramp[32, 8:-8], atol=1e-6)  # no edge, no change
     assert 0 <= result.min() <= result.max() <= 1
+
+
+def test_show_opens_a_window_where_there_is_one(monkeypatch):
+    from matplotlib import pyplot
+
+    figure, shown = plot.pair([ONES]), []
+    with pytest.warns(UserWarning, match="no window"):
+        figure.show()
+    monkeypatch.setattr(pyplot, "get_backend", lambda: "windows")
+    monkeypatch.setattr(pyplot, "show", lambda: shown.append(pyplot.gcf().canvas.manager))
+    figure.show()
+    assert shown[0].canvas.figure is figure
+    pyplot.close("all")

@@ -182,7 +182,7 @@ class Drawn:
         ax: Axes | None = None,
         upsampling: Upsampling = "bicubic",
         **options: Any,
-    ) -> Any:
+    ) -> Figure | Axes:
         """Draw picture and map side by side, the map over the picture, or its outlines.
 
         Inputs of another kind have one figure each, see `keras_saliency.plot.several`.

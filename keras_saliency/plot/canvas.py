@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -42,14 +43,15 @@ class Figure(Plain):
             return
         from matplotlib import pyplot
 
-        if pyplot.get_backend().lower() == "agg":  # no window; pyplot's own words for it
+        if pyplot.get_backend().lower() == "agg":
             if warn:
-                pyplot.show()
+                text = "there is no window to show a figure in: write it with figure.savefig(path)"
+                warnings.warn(text, stacklevel=2)
             return
-        manager = pyplot.figure().canvas.manager  # a window of whichever toolkit there is
-        assert manager is not None
-        manager.canvas.figure = self
-        self.set_canvas(manager.canvas)
+        manager = pyplot.figure(figsize=self.get_size_inches()).canvas.manager  # with its window
+        if manager is not None:
+            manager.canvas.figure = self
+            self.set_canvas(manager.canvas)
         pyplot.show()
 
 

@@ -1,4 +1,4 @@
-"""A comparison as a pandas DataFrame, and without pandas."""
+"""Tables in notebooks: comparisons and evaluations as HTML, and as a pandas DataFrame."""
 
 from __future__ import annotations
 
@@ -38,3 +38,15 @@ def test_without_pandas_the_error_says_how_to_install_it(compared, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(errors.MetricError, match="pip install pandas"):
         compared.to_dataframe()
+
+
+def test_tables_are_html(compared):
+    from keras_saliency.fixation.scoring import METRICS, Evaluation
+
+    assert compared._repr_html_().count("<tr>") == 1 + len(compared.methods)
+    scores = dict.fromkeys(METRICS, 0.5)
+    row = {"dataset": "<b>", "category": "", "picture": "a", "predictor": "own", **scores}
+    html = Evaluation("own", ({**row, "fixations": 3},), {})._repr_html_()
+    assert "&lt;b&gt;" in html
+    assert html.count("<tr>") == 2
+    assert html.count("<td>0.500</td>") == len(METRICS)
