@@ -149,6 +149,8 @@ def test_a_grid_is_recovered_and_enlarged_without_facets(size):
         cell = slice(16, None, 32)  # at the cells' centres both are the grid
         np.testing.assert_allclose(smooth[cell, cell], grid, atol=0.05)
     assert upsampling.cells(RNG.random((224, 224)).astype("float32"), (7, 7)) is None
+    assert upsampling.cells(np.where(np.eye(*size), np.nan, linear), (7, 7)) is None
+    assert upsampling.cells(linear, (7, 1000)) is None
 
 
 def test_a_guided_map_ends_at_the_picture_s_edge():

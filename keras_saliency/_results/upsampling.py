@@ -6,6 +6,7 @@ interpolation; `guided` lets edges of the picture decide where a map ends.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,16 +35,20 @@ def cells(values: np.ndarray, grid: Sequence[int]) -> np.ndarray | None:
         >>> cells(large, (2, 2)).round(3).tolist()
         [[1.0, 2.0], [3.0, 5.0]]
     """
-    if any(few > many for few, many in zip(grid, values.shape, strict=True)):
+    too_many = any(few > many for few, many in zip(grid, values.shape, strict=True))
+    if too_many or not np.isfinite(values).all():
         return None
-    down, across = (
-        np.linalg.pinv(resampling.triangle(many, few))
-        for many, few in zip(values.shape, grid, strict=True)
-    )
+    down, across = (_inverse(*both) for both in zip(values.shape, grid, strict=True))
     found = down @ values.astype(np.float64) @ across.T
     back = resampling.resize(found[None].astype(np.float32), values.shape)[0]
     alike = np.abs(back - values).max() <= _ALIKE * np.abs(values).max()
     return found if alike else None
+
+
+@functools.lru_cache(16)
+def _inverse(many: int, few: int) -> np.ndarray:
+    """Return what takes an axis of ``many`` pixels back to its ``few`` cells."""
+    return np.linalg.pinv(resampling.triangle(many, few))
 
 
 def bicubic(values: np.ndarray, grid: Sequence[int]) -> np.ndarray | None:
