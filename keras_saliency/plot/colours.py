@@ -143,6 +143,9 @@ def clipping(percentile: float) -> str:
     return f", clipped at the {percentile:g}{endings.get(percentile % 10, 'th')} percentile"
 
 
+_TINT = 0.15  # of a diverging colormap, from its middle
+
+
 def blend(
     ground: np.ndarray, share: np.ndarray, signed: bool, alpha: float, cmap: Colormap | None = None
 ) -> np.ndarray:
@@ -156,8 +159,10 @@ def blend(
         cmap: The map's colours; None takes those of `colormap`.
     """
     ground = ground if ground.ndim > share.ndim else ground[..., None]
-    opacity = alpha * np.nan_to_num(np.abs(share))[..., None] ** 0.6
-    colours = (cmap or colormap(signed))((share + 1) / 2 if signed else share)[..., :3]
+    opacity = alpha * np.nan_to_num(np.abs(share))[..., None] ** (0.85 if signed else 0.6)
+    # Signed colours begin with a tint: white would show a small value as light, without a sign.
+    tinted = 0.5 + np.sign(share) * (_TINT + (0.5 - _TINT) * np.abs(share))
+    colours = (cmap or colormap(signed))(tinted if signed else share)[..., :3]
     # Away from the colours' strong end.
     return (0.35 + 0.65 * ground if signed else 0.7 * ground) * (1 - opacity) + colours * opacity
 
