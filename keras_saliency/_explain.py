@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import copy
 import functools
-import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypedDict, Unpack, overload
 
 import numpy as np
 
 from keras_saliency import methods, targets
 from keras_saliency._engine import weights
 from keras_saliency._engine.engine import Engine
-from keras_saliency._engine.micro_batches import BatchSize
+from keras_saliency._engine.micro_batches import BatchSize, check_batch_size
+from keras_saliency._engine.together import sharing
 from keras_saliency._graph.adapter import Adapter
 from keras_saliency._graph.configuration import KerasModel
 from keras_saliency._graph.model_cache import ModelCache
@@ -31,32 +31,31 @@ from keras_saliency._results.joint import JointExplanation, by_input
 from keras_saliency._results.side_by_side import Explanations
 from keras_saliency.errors import MethodError, _arguments
 from keras_saliency.methods import Attribution, Method
+from keras_saliency.targets import Target
 from keras_saliency.targets.base import TargetLike
 
 _READ = "help(keras_saliency.explain)"
 _TOP_CLASS = targets.TopClass()
 
 
-@overload
-def explain(  # type: ignore[overload-overlap]
-    model: KerasModel,
-    image: ModelInputs,
-    method: str | Method | type[Method] = ...,
-    *,
-    target: targets.Top | Sequence[targets.Target | Callable[[Any], Any]],
-    preprocess: Preprocessing = ...,
-    batch_size: BatchSize = ...,
-    seed: int = ...,
-    kind: KindName | None = ...,
-    inputs: str | None = ...,
-) -> Explanations[Explanation]: ...
+class Options(TypedDict, total=False):
+    """The options of every explanation, which `explain` documents."""
+
+    preprocess: Preprocessing
+    batch_size: BatchSize
+    seed: int
+    kind: KindName | None
 
 
-@overload
+Joint = list[str] | tuple[str, ...] | Literal["all"]  # several inputs, explained together
+MethodLike = str | Method | type[Method]
+
+
+@overload  # in full, for editors that complete by the first form and read no TypedDict (Jedi)
 def explain(
     model: KerasModel,
     image: ModelInputs,
-    method: str | Method | type[Method] = ...,
+    method: MethodLike = ...,
     *,
     target: TargetLike = ...,
     preprocess: Preprocessing = ...,
@@ -71,14 +70,11 @@ def explain(
 def explain(  # type: ignore[overload-overlap]
     model: KerasModel,
     image: ModelInputs,
-    method: str | Method | type[Method] = ...,
+    method: MethodLike = ...,
     *,
     target: TargetLike = ...,
-    preprocess: Preprocessing = ...,
-    batch_size: BatchSize = ...,
-    seed: int = ...,
-    kind: KindName | None = ...,
-    inputs: list[str] | tuple[str, ...] | Literal["all"],
+    inputs: Joint,
+    **options: Unpack[Options],
 ) -> JointExplanation: ...
 
 
@@ -86,27 +82,42 @@ def explain(  # type: ignore[overload-overlap]
 def explain(
     model: KerasModel,
     image: ModelInputs,
-    method: str | Method | type[Method] = ...,
+    method: MethodLike = ...,
     *,
     target: TargetLike = ...,
-    preprocess: Preprocessing = ...,
-    batch_size: BatchSize = ...,
-    seed: int = ...,
-    kind: KindName | None = ...,
     inputs: str,
+    **options: Unpack[Options],
 ) -> Explanation: ...
 
 
 @overload
 def explain(
-    model: KerasModel, image: ModelInputs, method: list[Any] | tuple[Any, ...], **options: Any
+    model: KerasModel,
+    image: ModelInputs,
+    method: MethodLike = ...,
+    *,
+    target: targets.Top | Sequence[Target | Callable[[Any], Any]],
+    inputs: str | None = ...,
+    **options: Unpack[Options],
+) -> Explanations[Explanation]: ...
+
+
+@overload
+def explain(
+    model: KerasModel,
+    image: ModelInputs,
+    method: list[Any] | tuple[Any, ...],
+    *,
+    target: Any = ...,
+    inputs: str | None = ...,
+    **options: Unpack[Options],
 ) -> Explanations[Explanation]: ...
 
 
 def explain(  # type: ignore[misc]
     model: KerasModel,
     image: ModelInputs,
-    method: str | Method | type[Method] = "gradient",
+    method: MethodLike = "gradient",
     *,
     target: TargetLike = None,
     preprocess: Preprocessing = "auto",
@@ -133,8 +144,7 @@ def explain(  # type: ignore[misc]
             by input name: the first entry that takes pictures is explained, the others are held
             fixed.
         method: A name from ``keras-saliency methods``, or a method with options such as
-            ``methods.IntegratedGradients(steps=100)``. A list of them, such as Grad-CAM at several
-            layers, gives an `Explanations`, a list that is drawn in one figure.
+            ``methods.IntegratedGradients(steps=100)``; a list of them gives an `Explanations`.
         target: What is explained: ``None`` the predicted class, an int a class, a list of ints a
             class for each picture, an object of `keras_saliency.targets`, or a callable
             ``outputs -> (B,)`` scores. The score is the logit unless the target says otherwise. A
@@ -175,26 +185,56 @@ def explain(  # type: ignore[misc]
         found = [explain(model, image, one, **rest) for one in method]
         return Explanations(e for one in found for e in (one if isinstance(one, list) else [one]))
     started = time.perf_counter()
-    batch_size, seed = check_batch_size(batch_size), check_seed(seed)
+    batch_size = check_batch_size(batch_size)
+    seed = _arguments.seed(seed, MethodError, _READ)
     chosen, options = _named(method) if type(method) is str else (methods.get(method), None)
     adapter = adapted(model, chosen, preprocess)
-    batch = prepare(adapter, image, preprocess, kind, inputs)
-    if batch.kind.name not in chosen.kinds:
-        raise chosen.not_for(batch.kind)
     several = targets.several(target)
     first = _TOP_CLASS if target is None else several[0] if several else targets.get(target)
-    engines = [Engine(adapter, first, batch, batch_size)]
-    if several is not None:  # all are checked before any is run
-        engines += [engines[0].with_target(one) for one in several[1:]]
+
+    def made(attempt: int) -> tuple[Batch, list[Explanation]]:
+        if attempt:  # another thread changes the model
+            adapter.cache.forget()
+        adapter.state = weights.held(adapter.model)
+        batch = prepare(adapter, image, preprocess, kind, inputs)
+        if batch.kind.name not in chosen.kinds:
+            raise chosen.not_for(batch.kind)
+        engine = Engine(adapter, first, batch, batch_size)
+        run = functools.partial(
+            attributed, adapter, batch, method=chosen, seed=seed, batch_size=batch_size
+        )
+        if several is None:
+            return batch, [run(engine, started=started, options=options)]
+        return batch, _of_several(adapter, several, engine, chosen, run)
+
+    if adapter.embeds and _is_own(chosen):  # its vectors are made of the weights as well
+        batch, wholes = weights.consistently(adapter.model, made)[0]
+    else:
+        batch, wholes = made(0)
     results: list[Any] = []
-    for engine in engines:
-        whole = attributed(adapter, batch, engine, chosen, seed, batch_size, started, options)
+    for whole in wholes:
         for row, check in enumerate(whole.checks):
             for finding in check["findings"]:
                 warnings.warn(f"picture {row}: {finding}", stacklevel=2)
         results.append(by_input(whole, batch, chosen) if batch.parts else whole)
-        started = time.perf_counter()
     return results[0] if several is None else Explanations(results)
+
+
+def _of_several(
+    adapter: Adapter, several: list[Target], engine: Engine, method: Method, run: Any
+) -> list[Explanation]:
+    """Return the explanation of each target, all on one state of the model's weights."""
+
+    def each(attempt: int) -> list[Explanation]:
+        if attempt:  # another thread changes the model
+            adapter.cache.forget()
+        # A method of the user's may change the model between two targets. All targets are checked
+        # before any is explained.
+        own = _is_own(method)
+        engines = sharing(engine, several) if own else [*map(engine.with_target, several)]
+        return [run(one, started=time.perf_counter()) for one in engines]
+
+    return weights.consistently(adapter.model, each)[0]
 
 
 @functools.lru_cache
@@ -267,10 +307,7 @@ def attributed(
     model = adapter.model
     (engine, result), digest = weights.consistently(model, run, hashed=True)
     checks.check_info(method, result.info)
-    grid = {}
     if engine.is_grid(result.values):
-        if result.values.shape[1:] != batch.images.shape[1:-1]:
-            grid["grid"] = list(result.values.shape[1:])  # cells, before they were enlarged
         attributions, values = None, resampling.resize(result.values, batch.images.shape[1:-1])
     else:
         attributions = result.values.astype(np.float32, copy=False)
@@ -304,42 +341,10 @@ def attributed(
             "seed": seed,
             "preprocess": batch.preprocessed,
             "batch_size": batch_size,
-            **grid,
-            **_plain(result.info),
+            **checks.own_info(result, engine),
             "model": model.name,
             **provenance.of_backend(),
             "seconds": round(time.perf_counter() - started, 4),
         },
         model_sha256=digest,
     )
-
-
-def check_batch_size(batch_size: Any) -> BatchSize:
-    """Return a number of pictures as Python's int, or ``"auto"``.
-
-    Raises:
-        MethodError: It is neither ``"auto"`` nor a whole number above 0.
-    """
-    if type(batch_size) is int and 0 < batch_size <= sys.maxsize:
-        return batch_size
-    if isinstance(batch_size, str) and batch_size == "auto":
-        return "auto"
-    fix = "Leave it at 8, or pass 'auto'."
-    whole = _arguments.integer(batch_size, "batch_size", MethodError, _READ, fix=fix)
-    return min(whole, sys.maxsize)  # all at once
-
-
-def check_seed(seed: Any) -> int:
-    """Return a seed as Python's int.
-
-    Raises:
-        MethodError: It is not a whole number of 0 or more.
-    """
-    return seed if type(seed) is int and seed >= 0 else _arguments.seed(seed, MethodError, _READ)
-
-
-def _plain(info: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a method's own entries of the manifest as plain data."""
-    if all(type(one) in (bool, int, float, str) for one in (*info, *info.values())):
-        return dict(info)
-    return plain(dict(info))

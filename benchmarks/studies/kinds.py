@@ -17,7 +17,6 @@ import sys
 import warnings
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -32,28 +31,6 @@ _REACH = 3
 _SIGNS = {"ok": "ok", "elsewhere": "~", "refused": "–", "crash": "**!**"}
 
 
-def _options(method: str) -> dict[str, Any]:
-    from keras_saliency import methods
-
-    along = methods.IntegratedGradients(steps=8, baseline=0.0)
-    options: dict[str, dict[str, Any]] = {
-        "blur_integrated_gradients": {"steps": 12, "max_sigma": 3},
-        "expected_gradients": {"samples": 6},
-        "finer_cam": {"similar": 1},
-        "guided_integrated_gradients": {"steps": 8},
-        "idgi": {"base": along},
-        "integrated_gradients": {"steps": 24, "baseline": 0.0},
-        "kernel_shap": {"fill": 0.0, "segments": "grid", "samples": 200},
-        "lime": {"fill": 0.0, "segments": "grid", "samples": 150, "ridge": 0.01},
-        "occlusion": {"fill": 0.0},
-        "rise": {"masks": 400, "fill": 0.0},
-        "shapley_sampling": {"fill": 0.0, "segments": "grid", "samples": 2},
-        "smooth_grad": {"samples": 3},
-        "xrai": {"base": along, "min_area": 4},
-    }
-    return options.get(method, {})
-
-
 def cell(name: str, method: str) -> tuple[str, str]:
     """Return the verdict on a method for a kind of input, and its reason."""
     from keras_saliency import errors, explain
@@ -61,7 +38,7 @@ def cell(name: str, method: str) -> tuple[str, str]:
     from keras_saliency.testing import inputs
 
     model, x, block = inputs.planted(name)
-    options = _options(method)
+    options = inputs.options(method)
     if method == "expected_gradients":
         depth = (model.layers[0].output_dim,) if name == "tokens" else ()
         options["references"] = np.zeros((2, *x.shape[1:], *depth))

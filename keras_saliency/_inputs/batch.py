@@ -174,6 +174,26 @@ def prepare(
     return _joint(given, made)
 
 
+def joined(batches: Sequence[Batch]) -> Batch:
+    """Return batches that can go through a model together as one batch."""
+    if len(batches) == 1:
+        return batches[0]
+    extra_inputs = zip(*(batch.extra_inputs for batch in batches), strict=True)
+    parts = batches[0].parts and {
+        name: joined([(batch.parts or {})[name] for batch in batches]) for name in batches[0].parts
+    }
+    return replace(
+        batches[0],
+        images=np.concatenate([batch.images for batch in batches]),
+        extra_inputs=tuple(np.concatenate(one) for one in extra_inputs),
+        originals=sum((batch.originals for batch in batches), ()),
+        geometries=sum((batch.geometries for batch in batches), ()),
+        findings=sum((batch.findings for batch in batches), ()),
+        words=sum((batch.words for batch in batches), ()),
+        parts=parts,
+    )
+
+
 def _batch(given: Given, one: Ready) -> Batch:
     several = len(given.inputs) > 1
     return Batch(

@@ -17,10 +17,10 @@ from keras_saliency import targets
 from keras_saliency._engine import weights
 from keras_saliency._engine.engine import Engine
 from keras_saliency._engine.micro_batches import BatchSize
-from keras_saliency._explain import adapted, attributed, check_batch_size, check_seed
+from keras_saliency._explain import adapted, attributed, check_batch_size
 from keras_saliency._graph.adapter import Adapter
 from keras_saliency._graph.configuration import KerasModel
-from keras_saliency._inputs import pictures
+from keras_saliency._inputs import pictures, text
 from keras_saliency._inputs.batch import Batch, prepare
 from keras_saliency._inputs.geometry import BoxLike
 from keras_saliency._inputs.kinds import Kind, KindName
@@ -118,12 +118,13 @@ def compare(
         >>> result.values.shape
         (2, 1, 1)
     """
-    batch_size, seed = check_batch_size(batch_size), check_seed(seed)
+    batch_size = check_batch_size(batch_size)
+    seed = _arguments.seed(seed, MethodError, _READ)
     chosen = labelled(_methods(methods))
     located = boxes is not None or masks is not None
     wanted = _METRICS + _LOCATING * located if metrics is None else _listed(metrics, MetricError)
     scored: dict[str, Metric] = labelled([get_metric(one) for one in wanted])
-    adapter = Adapter(model)
+    adapter = text.adapter(model)
     batch = prepare(adapter, images, preprocess, kind)
     named = methods is not None and not _arguments.is_word(methods, ("all",))
     errors = _without_meaning(chosen, batch.kind, named)

@@ -64,7 +64,7 @@ def get(target: TargetLike) -> Target:
     """
     if target is None:
         return TopClass()
-    if isinstance(target, Target) and several(target) is None:
+    if isinstance(target, Target):
         return target
     if callable(target):
         return Function(target)
@@ -78,7 +78,7 @@ def get(target: TargetLike) -> Target:
             READ,
         )
     if hasattr(target, "__len__") and not isinstance(target, str | bytes | dict):
-        return Class(target)  # type: ignore[arg-type]
+        return Class(target)
     raise TargetError(
         "Expected a class number, a list of them, a keras_saliency.targets object, or a callable.",
         f"Got target={target!r}.",
@@ -93,7 +93,7 @@ def several(target: Any) -> list[Target] | None:
     Raises:
         TargetError: One of them is no target.
     """
-    if type(target) is Top:
+    if isinstance(target, Top):
         return target.each()
     if not isinstance(target, list | tuple):
         return None

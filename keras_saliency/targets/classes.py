@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -100,7 +100,7 @@ class TopClass(OfClasses):
 
 
 @dataclass(frozen=True)
-class Top(OfClasses):
+class Top:
     """The k classes with the highest scores on each picture, one explanation for each.
 
     `keras_saliency.explain` returns a list of k explanations, as for a list of targets: the first
@@ -119,10 +119,12 @@ class Top(OfClasses):
     """
 
     k: int = 3
+    _: KW_ONLY
+    score: Score = "logit"
+    output: str | int | None = None
 
     def __post_init__(self) -> None:
-        """Check ``k``."""
-        super().__post_init__()
+        """Check ``k``, ``score`` and ``output``."""
         if not _arguments.is_count(self.k):
             raise TargetError(
                 "Expected k, how many classes, to be a whole number above 0.",
@@ -130,19 +132,27 @@ class Top(OfClasses):
                 "Pass one such as 3.",
                 "help(keras_saliency.targets.Top)",
             )
+        TopClass(score=self.score, output=self.output)
 
     def each(self) -> list[Target]:
         """Return a target for each of the k classes, the highest first."""
-        return [
-            _Ranked(self.k, rank, score=self.score, output=self.output) for rank in range(self.k)
-        ]
+        its: Any = {"score": self.score, "output": self.output}
+        return [_Ranked(self.k, rank, **its) for rank in range(self.k)]
+
+
+@dataclass(frozen=True)
+class _Ranked(OfClasses):
+    """One of the k highest classes: of rank 0 the highest."""
+
+    k: int
+    rank: int
 
     @property
     def static(self) -> tuple[Any, ...]:
         return ("top", self.score, self.output)
 
     def rows(self, count: int) -> dict[str, np.ndarray]:
-        return {"rank": np.zeros(count, np.int32)}
+        return {"rank": np.full(count, self.rank, np.int32)}
 
     def check(self, shape: tuple[int | None, ...]) -> None:
         check_classes(shape, "the highest classes")
@@ -163,19 +173,6 @@ class Top(OfClasses):
         if logits.shape[-1] == 1:  # no class 1, which check_aux() says
             return _class_scores(output, self.score, rows["rank"])
         return _class_scores(output, self.score, take(ops.argsort(-logits, axis=-1), rows["rank"]))
-
-
-@dataclass(frozen=True)
-class _Ranked(Top):
-    """One of the k highest classes: of rank 0 the highest."""
-
-    rank: int = 0
-
-    def each(self) -> list[Target]:
-        return [self]
-
-    def rows(self, count: int) -> dict[str, np.ndarray]:
-        return {"rank": np.full(count, self.rank, np.int32)}
 
     def resolved(self, aux: dict[str, np.ndarray]) -> Target:
         kind = Class if self.rank else _Predicted
