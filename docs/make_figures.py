@@ -13,7 +13,7 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from keras_saliency import explain, methods, plot, predict_fixations
+from keras_saliency import explain, methods, plot, predict_fixations, targets
 from keras_saliency.pretrained import efficientnet_lite0, sample_photo
 
 FOLDER = Path(__file__).parent / "figures"
@@ -26,6 +26,7 @@ METHODS = (
     methods.GradCam(),
     methods.Occlusion(window=48, stride=12),
 )
+LAYERS = ("block3b_add", "block4c_add", "block5c_add", "block6d_add", "head_relu")
 
 
 def main() -> None:
@@ -39,7 +40,25 @@ def main() -> None:
     predict_fixations(sample_photo()).plot(figure=Figure()).savefig(
         FOLDER / "fixations.png", dpi=110
     )
+    draw_howto(
+        explain(model, sample_photo(), "grad_cam", target=targets.Top(3)),
+        explain(model, sample_photo(), [methods.GradCam(layer=name) for name in LAYERS]),
+        cam,
+        explain(model, sample_photo(), "integrated_gradients"),
+    )
     draw_kinds(cam)
+
+
+def draw_howto(classes: Any, layers: Any, cam: Any, signed: Any) -> None:
+    """Draw the figures of the page on figures."""
+    for name, figure in (
+        ("classes", classes.plot("overlay", photo="color")),
+        ("layers", layers.plot()),
+        ("contours", cam.plot("contours")),
+        ("guided", cam.plot("overlay", upsampling="guided")),
+        ("signed", signed.plot("overlay", smooth=True)),
+    ):
+        figure.savefig(FOLDER / "howto" / f"{name}.png", dpi=90)
 
 
 def draw_kinds(cam: Any) -> None:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from keras_saliency._results.archive import Archive
     from keras_saliency._results.explanation import Explanation
     from keras_saliency._results.joint import JointExplanation
+    from keras_saliency._results.side_by_side import Explanations
     from keras_saliency.comparison import Comparison
     from keras_saliency.comparison.compare import compare
     from keras_saliency.fixation.designs import compare_designs
@@ -49,6 +50,7 @@ _NAMES = {
     "Comparison": "comparison",
     "Explainer": "_explainer",
     "Explanation": "_results.explanation",
+    "Explanations": "_results.side_by_side",
     "FixationPrediction": "fixation.prediction",
     "FixationPredictor": "fixation.predict",
     "JointExplanation": "_results.joint",
@@ -70,6 +72,7 @@ __all__ = [
     "Comparison",
     "Explainer",
     "Explanation",
+    "Explanations",
     "FixationPrediction",
     "FixationPredictor",
     "JointExplanation",

@@ -27,6 +27,7 @@ from keras_saliency._io.encoding import plain
 from keras_saliency._results import checks, provenance
 from keras_saliency._results.explanation import Explanation
 from keras_saliency._results.joint import JointExplanation, by_input
+from keras_saliency._results.side_by_side import Explanations
 from keras_saliency.errors import MethodError, _arguments
 from keras_saliency.methods import Attribution, Method
 from keras_saliency.targets import Target
@@ -94,10 +95,22 @@ def explain(
     image: ModelInputs,
     method: MethodLike = ...,
     *,
-    target: Sequence[Target | Callable[[Any], Any]],
+    target: targets.Top | Sequence[Target | Callable[[Any], Any]],
     inputs: str | None = ...,
     **options: Unpack[Options],
-) -> list[Explanation]: ...
+) -> Explanations[Explanation]: ...
+
+
+@overload
+def explain(
+    model: KerasModel,
+    image: ModelInputs,
+    method: list[Any] | tuple[Any, ...],
+    *,
+    target: Any = ...,
+    inputs: str | None = ...,
+    **options: Unpack[Options],
+) -> Explanations[Explanation]: ...
 
 
 def explain(  # type: ignore[misc]
@@ -111,7 +124,7 @@ def explain(  # type: ignore[misc]
     seed: int = 0,
     kind: KindName | None = None,
     inputs: str | Sequence[str] | None = None,
-) -> Explanation | JointExplanation | list[Explanation] | list[JointExplanation]:
+) -> Explanation | JointExplanation | Explanations[Explanation] | Explanations[JointExplanation]:
     """Show where a Keras model looks.
 
     The model is left unchanged. The first call on a model compiles; later calls with other
@@ -130,11 +143,12 @@ def explain(  # type: ignore[misc]
             by input name: the first entry that takes pictures is explained, the others are held
             fixed.
         method: A name from ``keras-saliency methods``, or a method with options such as
-            ``methods.IntegratedGradients(steps=100)``.
+            ``methods.IntegratedGradients(steps=100)``; a list of them gives an `Explanations`.
         target: What is explained: ``None`` the predicted class, an int a class, a list of ints a
             class for each picture, an object of `keras_saliency.targets`, or a callable
             ``outputs -> (B,)`` scores. The score is the logit unless the target says otherwise. A
-            list of such objects gives a list of explanations, one for each, in the same order.
+            list of such objects gives an `Explanations`, one for each, in the same order;
+            ``targets.Top(3)`` one for each of the three highest classes.
         preprocess: ``"auto"`` (a keras_hub task's own; none for models that rescale by themselves;
             that of ``keras.applications`` for its networks, recognised by their layers),
             ``"caffe"``, ``"tf"``, ``"torch"``, ``None`` (pixels 0..255 unchanged), a callable of a
@@ -164,11 +178,17 @@ def explain(  # type: ignore[misc]
         >>> e.labels
         ('espresso',)
     """
+    if isinstance(method, list | tuple) and method:
+        rest: Any = {"target": target, "preprocess": preprocess, "batch_size": batch_size}
+        rest |= {"seed": seed, "kind": kind, "inputs": inputs}
+        found = [explain(model, image, one, **rest) for one in method]
+        return Explanations(e for one in found for e in (one if isinstance(one, list) else [one]))
     started = time.perf_counter()
-    batch_size, seed = _arguments.batch_size(batch_size), check_seed(seed)
+    batch_size = _arguments.batch_size(batch_size)
+    seed = _arguments.seed(seed, MethodError, _READ)
     chosen, options = _named(method) if type(method) is str else (methods.get(method), None)
     adapter = adapted(model, chosen, preprocess)
-    several = targets.several(target) if isinstance(target, list | tuple) else None
+    several = targets.several(target)
     first = _TOP_CLASS if target is None else several[0] if several else targets.get(target)
 
     def made(attempt: int) -> tuple[Batch, list[Explanation]]:
@@ -196,7 +216,7 @@ def explain(  # type: ignore[misc]
             for finding in check["findings"]:
                 warnings.warn(f"picture {row}: {finding}", stacklevel=2)
         results.append(by_input(whole, batch, chosen) if batch.parts else whole)
-    return results[0] if several is None else results
+    return results[0] if several is None else Explanations(results)
 
 
 def _of_several(
@@ -320,26 +340,10 @@ def attributed(
             "seed": seed,
             "preprocess": batch.preprocessed,
             "batch_size": batch_size,
-            **_plain(result.info),
+            **checks.own_info(result, engine),
             "model": model.name,
             **provenance.of_backend(),
             "seconds": round(time.perf_counter() - started, 4),
         },
         model_sha256=digest,
     )
-
-
-def check_seed(seed: Any) -> int:
-    """Return a seed as Python's int.
-
-    Raises:
-        MethodError: It is not a whole number of 0 or more.
-    """
-    return seed if type(seed) is int and seed >= 0 else _arguments.seed(seed, MethodError, _READ)
-
-
-def _plain(info: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a method's own entries of the manifest as plain data."""
-    if all(type(one) in (bool, int, float, str) for one in (*info, *info.values())):
-        return dict(info)
-    return plain(dict(info))

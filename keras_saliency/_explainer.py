@@ -14,15 +14,7 @@ import numpy as np
 from keras_saliency import methods, targets
 from keras_saliency._engine.engine import Engine
 from keras_saliency._engine.plan import BatchSize
-from keras_saliency._explain import (
-    Joint,
-    MethodLike,
-    Options,
-    adapted,
-    attributed,
-    check_seed,
-    explain,
-)
+from keras_saliency._explain import Joint, MethodLike, Options, adapted, attributed, explain
 from keras_saliency._graph.adapter import Adapter
 from keras_saliency._graph.model_cache import KerasModel
 from keras_saliency._inputs import KindName, preprocessing, text
@@ -35,7 +27,14 @@ from keras_saliency._results import archive, provenance
 from keras_saliency._results.archive import Archive, Record
 from keras_saliency._results.explanation import Explanation
 from keras_saliency._results.joint import JointExplanation, by_input
-from keras_saliency.errors import ImageError, ModelError, SaveError, TargetError, _arguments
+from keras_saliency.errors import (
+    ImageError,
+    MethodError,
+    ModelError,
+    SaveError,
+    TargetError,
+    _arguments,
+)
 from keras_saliency.methods import Method
 from keras_saliency.targets import Class, Target
 from keras_saliency.targets.base import TargetLike, check_any_count
@@ -123,7 +122,7 @@ class Explainer(Generic[R]):
     def __post_init__(self) -> None:
         """Check the arguments before the first picture."""
         object.__setattr__(self, "batch_size", _arguments.batch_size(self.batch_size))
-        object.__setattr__(self, "seed", check_seed(self.seed))
+        object.__setattr__(self, "seed", _arguments.seed(self.seed, MethodError, _READ))
         check_any_count(self._target, _READ)
         _ = self._adapter.cache, self._method, self._preprocess
 

@@ -22,15 +22,15 @@ import numpy as np
 from keras_saliency import methods as known_methods
 from keras_saliency import targets
 from keras_saliency._engine.micro_batches import BatchSize
-from keras_saliency._explain import check_batch_size, check_seed, explain
-from keras_saliency._imports import require_keras
-from keras_saliency._inputs.kinds import KindName
+from keras_saliency._explain import explain
+from keras_saliency._inputs import KindName
 from keras_saliency._inputs.pictures import ModelInputs
 from keras_saliency._inputs.preprocessing import Preprocessing
 from keras_saliency._io.event_file import EventFile
 from keras_saliency._io.files import local_path
 from keras_saliency._results.explanation import Explanation
 from keras_saliency.comparison.labels import labelled
+from keras_saliency.config import require_keras
 from keras_saliency.errors import KerasSaliencyError, MethodError, SaveError, _arguments
 from keras_saliency.methods import Method
 from keras_saliency.metrics.agreement import rank_correlation
@@ -115,8 +115,8 @@ class SaliencyCallback(_Callback):
         self._options: dict[str, Any] = {
             "target": target,
             "preprocess": preprocess,
-            "batch_size": check_batch_size(batch_size),
-            "seed": check_seed(seed),
+            "batch_size": _arguments.batch_size(batch_size),
+            "seed": _arguments.seed(seed, MethodError, _READ),
             "kind": kind,
         }
 

@@ -33,6 +33,8 @@ BLOCKS = re.compile(r"```python\n(.*?)```(?:\s*```\n(.*?)```)?", re.S)
         ("docs/many.md", 3, "jax"),
         ("docs/fixations.md", 4, "jax"),
         ("docs/training.md", 3, "torch"),
+        ("docs/howto/figures.md", 6, "torch"),
+        ("docs/howto/notebook.md", 2, "torch"),
         ("CONTRIBUTING.md", 1, "torch"),
     ],
 )
@@ -58,7 +60,7 @@ def test_the_readme_names_every_method():
 
 
 def test_links_lead_somewhere():
-    for file in [ROOT / "README.md", *ROOT.glob("docs/*.md")]:
+    for file in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")]:
         for link in re.findall(r"\]\(([^)#]+)\)", file.read_text()):
             if not link.startswith("http"):
                 assert (file.parent / link).exists(), f"{file.name}: {link}"

@@ -54,31 +54,6 @@ def test_info_tells_the_whole_story(explained):
     assert info["seconds"] > 0
 
 
-def test_plot_and_notebook(explained):
-    pytest.importorskip("matplotlib").use("Agg")
-    for kind in ("pair", "overlay"):
-        figure = explained.plot(kind)
-        assert len(figure.axes) >= 3
-        import matplotlib.pyplot as plt
-
-        plt.close(figure)
-    assert explained._repr_png_().startswith(b"\x89PNG")
-    with pytest.raises(ValueError, match=r"No plot is called 'pear'\. Known: 'pair', 'overlay'"):
-        explained.plot("pear")
-
-
-def test_several_explanations_in_one_grid(explained):
-    from matplotlib.figure import Figure
-
-    from keras_saliency import plot
-
-    other = explain(models.flat(), models.pictures(3), "grad_cam")
-    figure = plot.grid([explained, other], Figure())
-    assert len([a for a in figure.axes if a.images]) == 3 * (1 + 2 + 2)  # picture, maps, bars
-    with pytest.raises(errors.ImageError, match=r"of \[1, 3\] pictures"):
-        plot.grid([explained, other[0]], Figure())
-
-
 def test_manifest(explained, tmp_path):
     folder = explained.save(tmp_path / "deep" / "out")
     assert {path.name for path in folder.iterdir()} == {

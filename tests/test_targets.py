@@ -33,6 +33,35 @@ def test_top_class_is_the_predicted_one():
     np.testing.assert_allclose(same.values, e.values, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("score", ["logit", "probability"])
+def test_top_is_an_explanation_for_each_of_the_highest_classes(score):
+    x = models.pictures(4)
+    order = outputs(models.flat(), x).argsort(-1)[:, ::-1]
+    results = explain(models.flat(), x, target=targets.Top(3, score=score))
+    assert len(results) == 3
+    for rank, e in enumerate(results):
+        assert list(e.targets) == order[:, rank].tolist()
+        same = explain(models.flat(), x, target=targets.Class(order[:, rank], score=score))
+        np.testing.assert_allclose(e.values, same.values, rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(e.scores, same.scores, rtol=1e-5)
+    alone = explain(models.flat(), x[1], target=targets.Top(3, score=score))
+    assert [e.targets[0] for e in alone] == order[1, :3].tolist()
+
+
+def test_top_of_a_single_output():
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Flatten()(inputs)
+    picture = np.ones((8, 8, 3), "float32")
+    sigmoid = keras.Model(inputs, layers.Dense(1, activation="sigmoid")(x))
+    one, other = explain(sigmoid, picture, target=targets.Top(2))
+    assert {one.targets[0], other.targets[0]} == {0, 1}
+    np.testing.assert_allclose(one.scores, -other.scores, rtol=1e-5)
+    linear = keras.Model(inputs, layers.Dense(1)(x))
+    assert explain(linear, picture, target=targets.Top(1))[0].targets == (0,)
+    with pytest.raises(errors.TargetError, match="no class 1"):
+        explain(linear, picture, target=targets.Top(2))
+
+
 @pytest.mark.parametrize("target", [2, np.int64(2), [2, 2], np.array([2, 2]), targets.Class(2)])
 def test_ways_to_name_a_class(target):
     x = models.pictures(2)
@@ -140,6 +169,8 @@ def test_callable_gets_the_outputs_as_the_model_returns_them():
         ("dog", r"Got target='dog'"),
         ([0.5, 1.0], r"Expected the class to be a whole number"),
         (targets.Margin(0, 9), r"no class 9"),
+        (targets.Top(6), r"up to 5, .*Got k=6"),
+        ([targets.Top(2), targets.Class(0)], r"one target here.*Got Top\(k=2"),
         (targets.Pixel(1, 1), r"Expected a dense output.*shape \(None, 5\)"),
         (targets.Region((0, 0, 2, 2)), r"Expected a dense output"),
         (lambda y: keras.ops.sum(y), r"one score per picture.*shape \(\) for 2"),
@@ -180,6 +211,7 @@ def test_refused_on_a_dense_output(dense, target, message):
             lambda: targets.Class(1, score="logits"),
             r"No score is called 'logits'.*Did you mean 'logit'",
         ),
+        (lambda: targets.Top(0), r"Got k=0"),
         (lambda: targets.Region(), r"Got neither box= nor mask="),
         (lambda: targets.Region((0, 0, 1, 1), mask=np.ones((2, 2))), r"both box= and mask="),
         (lambda: targets.Region((2, 2, 2, 4)), r"is empty"),

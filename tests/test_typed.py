@@ -13,8 +13,9 @@ from typing import get_overloads
 
 import pytest
 
-from keras_saliency import Comparison, Explainer, Explanation, FixationPrediction, explain, plot
+from keras_saliency import Comparison, Explainer, FixationPrediction, explain, plot
 from keras_saliency._explain import Options
+from keras_saliency._results import drawing
 
 pytestmark = pytest.mark.no_model
 
@@ -94,8 +95,6 @@ def test_every_form_has_the_options_of_the_function_itself(function):
 # ------------------------------------------------------------------ options of figures
 
 FIGURES = [
-    (Explanation.plot, "pair", plot.pair),
-    (Explanation.plot, "overlay", plot.overlay),
     (Comparison.plot, "maps", plot.gallery),
     (Comparison.plot, "scores", plot.scores),
 ]
@@ -115,6 +114,20 @@ def _options(function) -> dict[str, object]:
 def test_plot_takes_the_options_of_its_figure(method, kind, draw):
     forms = {one.__annotations__["kind"]: one for one in get_overloads(method)}
     assert _options(forms[f"Literal['{kind}']"]) == _options(draw)
+
+
+@pytest.mark.parametrize(
+    ("options", "draw"),
+    [
+        (drawing.Common, plot.pair),
+        (drawing.Common, plot.heatmap),
+        (drawing.OfOverlays, plot.overlay),
+        (drawing.OfContours, plot.contours),
+    ],
+)
+def test_an_explanation_takes_the_options_of_its_figure(options, draw):
+    own = {*options.__annotations__} - {"upsampling"}  # which only an explanation can do
+    assert own == {*inspect.signature(draw).parameters} - {"panels", "figure", "ax"}
 
 
 def test_a_prediction_takes_the_options_of_its_figure():

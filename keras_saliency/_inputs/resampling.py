@@ -55,7 +55,7 @@ def resize(maps: np.ndarray, size: tuple[int, ...], part: Part | None = None) ->
     if maps.shape[1:] == tuple(size) and part is None:
         return maps.astype(np.float32, copy=False)
     if len(size) != 2:
-        weights = [_triangle(*lengths) for lengths in zip(size, maps.shape[1:], strict=True)]
+        weights = [triangle(*lengths) for lengths in zip(size, maps.shape[1:], strict=True)]
         return along_axes(maps, weights).astype(np.float32)
     return np.stack([_resize_one(one, size, part) for one in maps])
 
@@ -67,7 +67,7 @@ def along_axes(maps: np.ndarray, weights: Sequence[np.ndarray]) -> np.ndarray:
     return maps
 
 
-def _triangle(length: int, cells: int) -> np.ndarray:
+def triangle(length: int, cells: int) -> np.ndarray:
     """Return the weights (length, cells) of a triangle filter, as Pillow's bilinear one."""
     step = cells / length
     centres = (np.arange(length) + 0.5) * step

@@ -13,14 +13,15 @@ from keras_saliency._graph import Head
 from keras_saliency._graph.adapter import Adapter
 from keras_saliency._inputs import preprocessing
 from keras_saliency._inputs.batch import Batch
+from keras_saliency._io.encoding import plain
 from keras_saliency.errors import MethodError
 from keras_saliency.methods import Attribution, Method
 from keras_saliency.methods.base import ZERO, why_map_is_zero
 
 _RESERVED = {
-    "backend", "batch_size", "checksums", "kind", "method", "model", "model_sha256",
+    "backend", "batch_size", "checksums", "grid", "kind", "method", "model", "model_sha256",
     "parameters", "pictures", "preprocess", "schema_version", "score", "seconds", "seed", "signed",
-    "versions", }  # fmt: skip
+    "upsampling", "versions", }  # fmt: skip
 _LARGE_ERROR = 0.1  # of the score gap
 _LARGE_ON_PADDING = 0.01  # of the map's sum of absolute values
 
@@ -146,3 +147,12 @@ def check_info(method: Method, info: Mapping[str, Any]) -> None:
             f"Rename it, such as {f'{method.name}_{taken[0]}'!r}.",
             "help(keras_saliency.methods.Attribution)",
         )
+
+
+def own_info(result: Attribution, engine: Engine) -> dict[str, Any]:
+    """Return a method's own entries of the manifest as plain data, and the cells of its grid."""
+    cells, info = result.values.shape[1:], result.info
+    enlarged = engine.is_grid(result.values) and cells != engine.images.shape[1:-1]
+    grid: dict[str, Any] = {"grid": list(cells)} if enlarged else {}
+    simple = all(type(one) in (bool, int, float, str) for one in (*info, *info.values()))
+    return {**grid, **(info if simple else plain(dict(info)))}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,16 +14,13 @@ import numpy.typing as npt
 from keras_saliency._inputs.geometry import Geometry
 from keras_saliency._io.files import local_path
 from keras_saliency._results import provenance
-from keras_saliency.errors import MethodError, SaveError, _arguments
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from keras_saliency.plot import Panel
+from keras_saliency._results.drawing import Drawn, has_rows
+from keras_saliency._results.upsampling import EPSILON, bicubic, check, guided, without_grid
+from keras_saliency.errors import MethodError, SaveError
 
 
 @dataclass(frozen=True, eq=False)
-class Explanation:
+class Explanation(Drawn):
     """Maps of B pictures, or of B inputs of another kind, and their provenance.
 
     Plain data: it can be pickled and copied, and holds no model. The kind is ``info["kind"]``.
@@ -46,10 +43,10 @@ class Explanation:
         signed: Whether the sign of the map has a meaning.
         checks: For each picture a dict: numbers such as ``completeness_error``, and ``findings``,
             sentences about what looks wrong.
-        info: Kind, method, parameters, layer, seed, backend, versions, seconds. Plain data: a
-            function among the parameters is stored by name. Figures name tokens by ``"words"``,
-            the tokens of each text without padding, and columns of tables by ``"features"``,
-            where these are there.
+        info: Kind, method, parameters, layer, seed, backend, versions, seconds; ``"grid"``, the
+            cells of a map before it was enlarged. Plain data: a function among the parameters is
+            stored by name. Figures name tokens by ``"words"``, the tokens of each text without
+            padding, and columns of tables by ``"features"``, where these are there.
         model_sha256: SHA-256 of the model's weights at that time; None if unknown.
     """
 
@@ -81,7 +78,7 @@ class Explanation:
         }
         rows = ("values", "scores", "targets", "labels", "pictures", "geometries", "checks")
         info = dict(self.info)
-        if _has_rows(info.get("words"), len(self)):
+        if has_rows(info.get("words"), len(self)):
             info["words"] = self.info["words"][index]
         some = {name: getattr(self, name)[index] for name in rows}
         return replace(self, **optional, **some, info=info)
@@ -114,136 +111,6 @@ class Explanation:
         """
         both = zip(self.geometries, self.values, strict=True)
         return [geometry.undo(value) for geometry, value in both]
-
-    def panels(self) -> list[Panel]:
-        """Return originals and maps as `keras_saliency.plot.Panel`, for drawing.
-
-        Panels of signals hold the attribution of each channel, (T0, C), where there is one; those
-        of tokens and tables names, where ``info["words"]`` or ``info["features"]`` has them.
-        """
-        from keras_saliency.plot import Panel
-
-        kind = self.info.get("kind", "picture")
-        return [
-            Panel(
-                picture,
-                grid,
-                self.title(i),
-                self.info["method"],
-                self.signed,
-                kind,
-                self._by_channel(i, kind),
-                self._names(i, kind),
-            )
-            for i, (picture, grid) in enumerate(zip(self.pictures, self.maps(), strict=True))
-        ]
-
-    def _by_channel(self, index: int, kind: str) -> np.ndarray | None:
-        """Return the attribution of each channel of a signal, cut to its length."""
-        if kind != "signal" or self.attributions is None:
-            return None
-        one, length = self.attributions[index], len(self.pictures[index])
-        return one[:length].reshape(length, -1)
-
-    def _names(self, index: int, kind: str) -> tuple[str, ...]:
-        """Return names of tokens or features; () where they are unknown or too few."""
-        words, names = self.info.get("words", ()), self.info.get("features")
-        if kind == "tokens":
-            names = words[index] if _has_rows(words, len(self)) else None
-        elif kind != "table":
-            names = None
-        count = len(self.pictures[index])
-        if not isinstance(names, list | tuple) or len(names) < count:
-            return ()
-        return tuple(map(str, names[:count]))
-
-    @overload
-    def plot(
-        self,
-        kind: Literal["pair"] = "pair",
-        *,
-        percentile: float = 99.0,
-        figure: Figure | None = None,
-        colorbar: bool = True,
-    ) -> Figure: ...
-
-    @overload
-    def plot(
-        self,
-        kind: Literal["overlay"],
-        *,
-        percentile: float = 99.0,
-        figure: Figure | None = None,
-        alpha: float = 0.6,
-    ) -> Figure: ...
-
-    def plot(
-        self, kind: Literal["pair", "overlay"] = "pair", *, percentile: float = 99.0, **options: Any
-    ) -> Figure:
-        """Draw picture and map side by side, or the map over the picture.
-
-        Inputs of another kind have one figure each, see `keras_saliency.plot.several`.
-
-        Args:
-            kind: ``"pair"`` or ``"overlay"``: which figure of pictures. It is not the kind of
-                input, which is known.
-            percentile: End of the map's colour scale, a percentile of its (absolute) values.
-            **options: See `keras_saliency.plot.pair` and `keras_saliency.plot.overlay`; of other
-                kinds than pictures only ``figure``.
-
-        Returns:
-            A ``matplotlib.figure.Figure``.
-
-        Raises:
-            MethodError: No such figure, or an option out of range.
-
-        Example:
-            >>> layers = [keras.Input((50, 2)), keras.layers.Flatten(), keras.layers.Dense(3)]
-            >>> e = explain(keras.Sequential(layers), np.ones((50, 2), "float32"), kind="signal")
-            >>> figure = e.plot(percentile=99.5)
-        """
-        from keras_saliency import plot
-
-        draw: dict[str, Callable[..., Figure]] = {"pair": plot.pair, "overlay": plot.overlay}
-        if not _arguments.is_word(kind, draw):
-            raise MethodError(
-                f"No plot is called {kind!r}.",
-                f"Known: {', '.join(map(repr, draw))}.",
-                "Take one of these.",
-                _PLOT,
-            )
-        if self._is_of_pictures:
-            return draw[kind](self.panels(), percentile=percentile, **options)
-        wrong = [repr(name) for name in options if name != "figure"]
-        if kind != "pair" or wrong:
-            raise MethodError(
-                f"Expected no option of pictures, since this explains a {self.info['kind']} input.",
-                f"Got {', '.join(wrong) or f'kind={kind!r}'}.",
-                "Leave it out: plot() draws each kind of input in its own way.",
-                _PLOT,
-            )
-        return plot.several(self.panels(), percentile=percentile, **options)
-
-    @property
-    def _is_of_pictures(self) -> bool:
-        return self.info.get("kind", "picture") == "picture"
-
-    def _png(self) -> bytes:
-        """Return the figure of all as PNG."""
-        from keras_saliency import plot
-
-        draw = plot.pair if self._is_of_pictures else plot.several
-        return plot.render_png(draw, self.panels())
-
-    def _repr_png_(self) -> bytes:
-        """Return a PNG of picture and map, which notebooks show."""
-        return self[:8]._png()
-
-    def _repr_html_(self) -> str | None:
-        """Return shaded words, which notebooks show instead of the PNG; None of other kinds."""
-        from keras_saliency import plot
-
-        return plot.html(self[:8].panels()) if self.info.get("kind") == "tokens" else None
 
     def animate(
         self, path: str | PathLike[str], *, percentile: float = 99.0, fps: float = 8.0
@@ -299,6 +166,48 @@ class Explanation:
             ) from error
         return target
 
+    def upsampled(self, how: Literal["bicubic", "guided"] = "bicubic") -> Explanation:
+        """Return this explanation with its maps enlarged anew, which changes ``values``.
+
+        A grid such as a CAM's 7 × 7 cells is enlarged linearly by `keras_saliency.explain`, and
+        anew only for display by figures. This stores what is displayed: ``info["upsampling"]``,
+        and so the manifest, says how, since scores of these maps are no longer those of the method
+        alone.
+
+        Args:
+            how: ``"bicubic"``, nowhere negative where the grid is not; ``"guided"``, then filtered
+                by the edges of the picture (He, Sun and Tang, 2010).
+
+        Raises:
+            MethodError: No such name, or maps without a grid.
+
+        Example:
+            >>> explain(model, img, "grad_cam").upsampled().info["upsampling"]
+            'bicubic from 11 × 11'
+        """
+        check(how, ("bicubic", "guided"))
+        grid: Any = self.info.get("grid")
+        text = self.info.get("upsampling", "")
+        large = [bicubic(value, grid) for value in self.values] if grid and not text else []
+        if not large or any(one is None for one in large):
+            raise without_grid(self.info["method"], text)
+        text = f"bicubic from {' × '.join(map(str, grid))}"
+        values = np.stack([one for one in large if one is not None])
+        if how == "guided":
+            cell = min(n / few for n, few in zip(values.shape[1:], grid, strict=True))
+            radius = max(1, round(cell / 2))
+            text += f", guided by the picture (radius {radius} pixels, epsilon {EPSILON:g})"
+            values = np.stack([
+                guided(value, self._guide(i), radius) for i, value in enumerate(values)
+            ])  # fmt: skip
+        return replace(self, values=values, info={**self.info, "upsampling": text})
+
+    def _guide(self, index: int) -> np.ndarray:
+        """Return a picture in gray as the model sees it, (H, W) in [0, 1]."""
+        from keras_saliency.plot.panel import grey_whole
+
+        return grey_whole(self.geometries[index].apply(self.pictures[index]))
+
     def save(self, folder: str | PathLike[str]) -> Path:
         """Write ``figure.png``, ``explanation.npz`` and ``manifest.json`` into a folder.
 
@@ -325,10 +234,4 @@ class Explanation:
         return cls(**provenance.read(local_path(folder, provenance.READ)))
 
 
-def _has_rows(words: Any, count: int) -> bool:
-    """Whether words come as a list for each of the texts."""
-    return isinstance(words, list | tuple) and len(words) == count
-
-
-_PLOT = "help(keras_saliency.Explanation.plot)"
 _ANIMATE = "help(keras_saliency.Explanation.animate)"

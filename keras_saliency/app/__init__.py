@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from keras_saliency._imports import attach
+from keras_saliency.config import attach
 from keras_saliency.errors import InputError, _arguments
 
 __all__ = ["serve"]

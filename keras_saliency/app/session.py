@@ -17,7 +17,7 @@ from PIL import Image
 from keras_saliency import methods as known_methods
 from keras_saliency import targets
 from keras_saliency._explain import explain
-from keras_saliency._graph.paths import layer_tree
+from keras_saliency._graph.ends import layer_tree
 from keras_saliency._inputs.preprocessing import class_names
 from keras_saliency._results.explanation import Explanation
 from keras_saliency.errors import InputError

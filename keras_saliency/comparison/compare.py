@@ -17,7 +17,7 @@ from keras_saliency import targets
 from keras_saliency._engine import weights
 from keras_saliency._engine.engine import Engine
 from keras_saliency._engine.plan import BatchSize
-from keras_saliency._explain import adapted, attributed, check_seed
+from keras_saliency._explain import adapted, attributed
 from keras_saliency._graph.adapter import Adapter
 from keras_saliency._graph.model_cache import KerasModel
 from keras_saliency._inputs import Kind, KindName, pictures, text
@@ -117,7 +117,8 @@ def compare(
         >>> result.values.shape
         (2, 1, 1)
     """
-    batch_size, seed = _arguments.batch_size(batch_size), check_seed(seed)
+    batch_size = _arguments.batch_size(batch_size)
+    seed = _arguments.seed(seed, MethodError, _READ)
     chosen = labelled(_methods(methods))
     located = boxes is not None or masks is not None
     wanted = _METRICS + _LOCATING * located if metrics is None else _listed(metrics, MetricError)

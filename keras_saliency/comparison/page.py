@@ -21,7 +21,8 @@ from PIL import Image
 
 from keras_saliency._inputs import resampling
 from keras_saliency.comparison.table import NONE, Table, number
-from keras_saliency.plot.panel import channels, colormap, limits, rgb
+from keras_saliency.plot.colours import colormap, limits
+from keras_saliency.plot.panel import channels, rgb
 
 MARK = "<!doctype html>\n<!-- made by keras-saliency report -->"  # the first lines of such a page
 _HERE = Path(__file__).parent

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from keras_saliency._inputs import KINDS, Kind
 from keras_saliency._io import folders
 from keras_saliency._io.files import local_path, shown
-from keras_saliency.comparison import writing
+from keras_saliency.comparison import drawing, writing
 from keras_saliency.comparison.table import (
     Cell,
     Table,
@@ -31,6 +31,7 @@ from keras_saliency.metrics.registry import Interval, bootstrap
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from pandas import DataFrame
 
     from keras_saliency._results.explanation import Explanation
     from keras_saliency.plot import Column, Panel
@@ -202,16 +203,6 @@ class Comparison:
         took = seconds(self.seconds[self.methods.index(method)])
         return "\n".join([method, *scores_of(self, method, index), f"{took} s"])
 
-    def _drawn(self, count: int = _DRAWN) -> list[list[writing.Drawn]]:
-        """Return the first inputs that are no pictures with a figure of each of their maps."""
-        return [
-            [
-                writing.Drawn(writing.png_of(result[i]), f"{name}\n{self._lines(method, i)}")
-                for method, result in self.explanations.items()
-            ]
-            for i, name in enumerate(self.names[:count])
-        ]
-
     @overload
     def plot(
         self,
@@ -245,7 +236,7 @@ class Comparison:
         Raises:
             MethodError: No such kind, or no map or metric to draw.
         """
-        draw, content = writing.figure_of(self, kind, _DRAWN)
+        draw, content = drawing.figure_of(self, kind, _DRAWN)
         return draw(content, **options)
 
     def columns(self) -> list[Column]:
@@ -275,6 +266,22 @@ class Comparison:
             SaveError: It cannot be written.
         """
         return folders.write_text(local_path(path, _READ), writing.csv_text(self), _READ)
+
+    def to_dataframe(self) -> DataFrame:
+        """Return a pandas DataFrame with a row for each method and picture, in their order.
+
+        Its columns are ``method``, ``picture``, one for each metric (float64, NaN where there is
+        no number) and ``seconds``, those of the method for all pictures.
+
+        Raises:
+            MetricError: pandas is not installed.
+
+        Example:
+            >>> result = keras_saliency.compare(model, img, ["gradient"], metrics=["sparseness"])
+            >>> list(result.to_dataframe().columns)
+            ['method', 'picture', 'sparseness', 'seconds']
+        """
+        return writing.dataframe(self)
 
     def to_json(self, path: str | PathLike[str]) -> Path:
         """Write all numbers, intervals, errors, options and versions as JSON.
@@ -323,7 +330,7 @@ class Comparison:
 
         wanted = {"figure.png": ("maps", self.explanations), "scores.png": ("scores", self.metrics)}
         drawn = {
-            name: plot.render_png(*writing.figure_of(self, kind, _DRAWN))
+            name: plot.render_png(*drawing.figure_of(self, kind, _DRAWN))
             for name, (kind, anything) in wanted.items()
             if anything
         }

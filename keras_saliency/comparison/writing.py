@@ -1,4 +1,4 @@
-"""A comparison as CSV, as JSON, as an HTML page; figures of inputs that are no pictures."""
+"""A comparison as CSV, as JSON and as an HTML page."""
 
 from __future__ import annotations
 
@@ -7,20 +7,18 @@ import io
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from keras_saliency._io import encoding, files, folders
 from keras_saliency._io.files import bytes_of, regular
-from keras_saliency._results.explanation import Explanation
+from keras_saliency.comparison import drawing
 from keras_saliency.comparison.page import MARK, Layer, Photo, page
 from keras_saliency.comparison.table import of_picture, scores_of
-from keras_saliency.errors import UNREADABLE, MethodError, SaveError
+from keras_saliency.errors import UNREADABLE, MetricError, SaveError
 
 if TYPE_CHECKING:
     from keras_saliency.comparison.result import Comparison
@@ -42,6 +40,32 @@ def csv_text(comparison: Comparison) -> str:
             error = comparison.errors.get(method, "")
             write([encoding.cell(method), encoding.cell(picture), *shown, encoding.cell(error)])
     return buffer.getvalue()
+
+
+def dataframe(comparison: Comparison) -> Any:
+    """Return a pandas DataFrame with a row for each method and picture.
+
+    Raises:
+        MetricError: pandas is not installed.
+    """
+    try:
+        import pandas
+    except ImportError as error:
+        raise MetricError(
+            "Expected pandas to be installed for a DataFrame.",
+            f"Got {type(error).__name__}: {error}.",
+            "Install it: pip install pandas; or take to_csv(path), which needs nothing.",
+            "help(keras_saliency.Comparison.to_dataframe)",
+        ) from error
+    methods, metrics, pictures = comparison.values.shape
+    columns = {
+        "method": np.repeat(np.array(comparison.methods, object), pictures),
+        "picture": list(comparison.names) * methods,
+    }
+    for k in range(metrics):
+        columns[comparison.metrics[k]] = comparison.values[:, k].reshape(-1)
+    columns["seconds"] = np.repeat(comparison.seconds, pictures)
+    return pandas.DataFrame(columns)
 
 
 def json_text(comparison: Comparison, sums: Mapping[str, str] | None = None) -> str:
@@ -165,7 +189,7 @@ def _photo(comparison: Comparison, i: int) -> Photo:
         one, title = result[i], result.title(i)
         checks = {key: value for key, value in one.checks[0].items() if key != "findings"}
         scores = scores_of(comparison, name, i)
-        figure = None if comparison.are_flat else png_of(one)
+        figure = None if comparison.are_flat else drawing.figure(one)
         findings = one.checks[0]["findings"]
         layers.append(Layer(name, one.maps()[0], one.signed, scores, checks, findings, figure))
     several = len(comparison) > 1  # the summary then has intervals and notes
@@ -190,106 +214,3 @@ def plain(value: Any) -> Any:
     if value is None or isinstance(value, str | int | float | bool):
         return value
     return getattr(value, "name", None) or repr(value)
-
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-
-_READ = "help(keras_saliency.Comparison)"
-
-
-def png_of(one: Explanation) -> bytes:
-    """Return a PNG of one input and its map: what a notebook shows of the explanation."""
-    return one._repr_png_()
-
-
-class Drawn(NamedTuple):
-    """A figure as a PNG, and the text above it."""
-
-    png: bytes
-    text: str
-
-
-def sheet(
-    rows: Sequence[Sequence[Drawn]],
-    figure: Figure | None = None,
-    *,
-    size: float = 4.4,
-    across: int = 3,
-    note: str = "",
-) -> Figure:
-    """Draw figures beside each other, each below its text.
-
-    Args:
-        rows: The figures of each input.
-        figure: Figure to draw on; it is cleared and resized. None makes one in pyplot.
-        size: Width of each, in inches.
-        across: How many stand side by side.
-        note: Text under all of them.
-    """
-    if figure is None:
-        from matplotlib import pyplot
-
-        figure = pyplot.figure()
-    figure.clear()
-    lines = [list(row[k : k + across]) for row in rows for k in range(0, len(row), across)]
-    images = [[np.asarray(Image.open(io.BytesIO(cell.png))) for cell in line] for line in lines]
-    heights = [
-        max(size * image.shape[0] / image.shape[1] for image in some)
-        + 0.17 * max(2 + cell.text.count("\n") for cell in line)
-        for some, line in zip(images, lines, strict=True)
-    ]
-    columns = max(map(len, lines))
-    figure.set_size_inches(columns * size, sum(heights) + 0.3)
-    figure.set_layout_engine("constrained")
-    axes = figure.subplots(len(lines), columns, squeeze=False, height_ratios=heights)
-    for place in axes.flat:
-        place.set_axis_off()
-    for line, some, places in zip(lines, images, axes, strict=True):
-        for cell, image, place in zip(line, some, places, strict=False):
-            place.imshow(image)
-            place.set_title(cell.text, size=7.5, loc="left")
-    figure.supxlabel(note, size=7.5)
-    return figure
-
-
-def figure_of(comparison: Any, kind: str, drawn: int) -> tuple[Any, Any]:
-    """Return a function that draws one of a comparison's figures, and its first argument."""
-    from keras_saliency import plot
-
-    if kind == "maps" and not comparison.are_flat:
-        if not comparison.explanations:
-            raise MethodError(
-                "Expected a comparison with a map to draw.", "Got none.", "Print it.", _READ
-            )
-        return partial(sheet, note=under_maps(comparison, drawn)), comparison._drawn()
-    if kind == "maps":
-        return partial(plot.gallery, note=under_maps(comparison, drawn)), comparison.panels()
-    if kind == "scores":
-        note = "Filled: best."
-        if len(comparison) > 1:
-            several = f"{len(comparison)} {comparison.nouns}"
-            what = f"Blue: mean over {several} and its 95% bootstrap interval"
-            note = f"{what}; grey: single {comparison.nouns}. {note}"
-        return partial(plot.scores, comparison.methods, note=note), comparison.columns()
-    raise MethodError(
-        f"No plot is called {kind!r}.",
-        "Known: 'maps', 'scores'.",
-        "Take one of these.",
-        _READ,
-    )
-
-
-def under_maps(comparison: Any, drawn: int) -> str:
-    """Return the note under the figure of all maps, of which so many are drawn."""
-    said = []
-    if comparison.metrics:
-        said.append("Scores: ↑ higher is better, ↓ lower is better, * best.")
-    if len(comparison) > 1:
-        said.append(f"Seconds are those for all {len(comparison)} {comparison.nouns}.")
-    if len(comparison) > drawn:
-        said.append(f"The first {drawn} {comparison.nouns} are shown.")
-    if comparison.errors:
-        said.append(f"Without a map: {', '.join(comparison.errors)}.")
-    return " ".join(said)

@@ -85,7 +85,7 @@ class DesignComparison:
 
         Args:
             percentile: End of the colour scales, in (0, 100].
-            figure: Figure to draw on; it is cleared and resized to fit. None makes one in pyplot.
+            figure: Figure to draw on; it is cleared and resized to fit. None makes one.
 
         Returns:
             A ``matplotlib.figure.Figure``.

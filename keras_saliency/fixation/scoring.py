@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -235,8 +236,14 @@ class Evaluation:
 
     def table(self, by: Literal["dataset", "category"] = "dataset") -> str:
         """Return the means as a Markdown table."""
+        head, *lines = self._cells(by)
+        lines = [head, ["---"] * len(head), *lines]
+        return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+    def _cells(self, by: Literal["dataset", "category"]) -> list[list[str]]:
+        """Return the texts of the table: its head, and a line for each predictor."""
         head = ["data set", *(["category"] if by == "category" else []), "predictor", "n", *METRICS]
-        lines = [head, ["---"] * len(head)]
+        lines = [head]
         for row in self.means(by):
             names = [row["dataset"], *([row["category"] or "-"] if by == "category" else [])]
             lines.append([*names, row["predictor"], str(row["pictures"]),
@@ -245,7 +252,14 @@ class Evaluation:
                 shares = row["share"]
                 share = (f"{100 * shares[key]:.0f} %" if key in shares else "-" for key in METRICS)
                 lines.append([*names, "share of the way to humans", str(row["pictures"]), *share])
-        return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        return lines
+
+    def _repr_html_(self) -> str:
+        """Return the HTML table that notebooks show; all text is escaped."""
+        head, *lines = (map(html.escape, line) for line in self._cells("dataset"))
+        top = "".join(f'<th scope="col">{text}</th>' for text in head)
+        body = "".join(f"<tr>{''.join(f'<td>{text}</td>' for text in line)}</tr>" for line in lines)
+        return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
 
     def __str__(self) -> str:
         """Return the table by data set."""

@@ -8,10 +8,14 @@ starts.
 
 from __future__ import annotations
 
-from keras_saliency.plot.figures import gallery, grid, overlay, pair, several
+from keras_saliency.plot.colours import colormap, limits
+from keras_saliency.plot.figures import contours, heatmap, overlay, pair
 from keras_saliency.plot.fixations import comparison, density, losses
+from keras_saliency.plot.grids import gallery, grid
+from keras_saliency.plot.kinds import several
 from keras_saliency.plot.metric_scores import Column, scores
-from keras_saliency.plot.panel import Panel, colormap, limits, render_png
+from keras_saliency.plot.panel import Panel
+from keras_saliency.plot.sheet import render_png
 from keras_saliency.plot.volumes import animation
 from keras_saliency.plot.words import html
 
@@ -21,9 +25,11 @@ __all__ = [
     "animation",
     "colormap",
     "comparison",
+    "contours",
     "density",
     "gallery",
     "grid",
+    "heatmap",
     "html",
     "limits",
     "losses",

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_saliency._io.files import shown
-from keras_saliency.plot.panel import blend, colormap, grey, limits, shrink
+from keras_saliency.plot.colours import blend, colormap, limits
+from keras_saliency.plot.panel import grey, shrink
+from keras_saliency.plot.sheet import page
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,7 +49,7 @@ def compared(designs: Designs, figure: Figure | None = None, percentile: float =
 
     Args:
         designs: What is drawn.
-        figure: Figure to draw on; it is cleared and resized to fit. None makes one in pyplot.
+        figure: Figure to draw on; it is cleared and resized to fit. None makes one.
         percentile: End of the colour scales, in (0, 100].
 
     Raises:
@@ -66,11 +68,7 @@ def compared(designs: Designs, figure: Figure | None = None, percentile: float =
     # In units of the uniform density, as the other two.
     change = shrink(designs.difference) * np.size(designs.difference)
     end = limits(change, True, percentile)[1]
-    if figure is None:
-        from matplotlib import pyplot
-
-        figure = pyplot.figure()
-    figure.clear()
+    figure = page(figure)
     ratio = float(np.clip(np.divide(*designs.difference.shape), 0.3, 2.2))
     bars = len(designs.shares)
     heights = [_WIDE * ratio + 0.65, 0.55 + _BAR * bars if bars else 0.0]

@@ -1,33 +1,32 @@
-"""Figures of attributions: layouts of pictures, maps and colour bars; methods' scores."""
+"""Figures of one map of each picture: beside it, alone, over it, and as outlines."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
-import numpy as np
-
-from keras_saliency.errors import ImageError, MethodError, _arguments
-from keras_saliency.plot import signals, tables, volumes
-from keras_saliency.plot import words as words_of
-from keras_saliency.plot.panel import (
-    Panel,
-    caption,
-    colormap,
-    label,
-    limits,
-    marks,
-    rgb,
-    scales,
+from keras_saliency.plot.colours import caption, changes, chosen, label, marks, scales
+from keras_saliency.plot.panel import Panel, rgb
+from keras_saliency.plot.sheet import GAP, MARGIN, Sheet, width
+from keras_saliency.plot.views import (
+    Photo,
+    Scale,
+    View,
+    check_alpha,
+    check_axes,
+    check_levels,
+    check_photo,
+    heat,
+    in_axes,
+    outlined,
+    over,
+    smoothed,
 )
-from keras_saliency.plot.sheet import MARGIN, Sheet, width
-from keras_saliency.plot.signals import WIDE
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-_GAP = 0.12
 
 
 def pair(
@@ -35,270 +34,225 @@ def pair(
     figure: Figure | None = None,
     percentile: float = 99.0,
     colorbar: bool = True,
+    *,
+    cmap: Any = None,
+    smooth: float | bool = 0.0,
 ) -> Figure:
     """Draw each picture beside its map, a row per panel.
 
     Args:
         panels: One or more panels.
-        figure: Figure to draw on; it is cleared and resized to fit. None makes one in pyplot.
+        figure: Figure to draw on; it is cleared and resized to fit. None makes one.
         percentile: End of each map's colour scale, in (0, 100]; see :func:`limits`.
         colorbar: Whether to draw the scale beside each map.
+        cmap: A colormap of matplotlib, or its name; None takes that of :func:`colormap`.
+        smooth: Standard deviation of a Gaussian that blurs each map, in pixels of its picture;
+            True takes 1% of the longer side. The figure says so.
 
     Raises:
-        MethodError: No panels, or a percentile out of range.
+        MethodError: No panels, or an option out of range.
 
     Example:
         >>> figure = pair([Panel(np.zeros((8, 8)), np.ones((8, 8)), "espresso", "gradient")])
     """
+    scales(panels, percentile)  # checks what is drawn
+    panels = smoothed(panels, smooth)
     ends = scales(panels, percentile)
+    chosen(cmap, signed=False)
     ticks = max(width(text) for scale in ends for text in marks(scale))
     sheet = Sheet(figure, panels)
-    x = MARGIN + sheet.column + _GAP
+    x = MARGIN + sheet.column + GAP
     for panel, scale in zip(panels, ends, strict=True):
         title, method = sheet.row(0.2, panel.heading, panel.method)
         sheet.image(MARGIN, panel, rgb(panel.picture), title)
-        sheet.map(x, panel, scale, method)
+        sheet.view(x, panel, view := heat(panel, scale, cmap), method)
         if colorbar:
-            sheet.tall_bar(x, panel, scale, label(panel, scale, percentile), ticks)
-    return sheet.finish()
+            sheet.bar(x, panel, scale, view.bar, label(panel, scale, percentile), ticks)
+    return sheet.finish(changes(panels))
 
 
+@overload
+def heatmap(
+    panels: Sequence[Panel],
+    figure: Figure | None = ...,
+    percentile: float = ...,
+    *,
+    ax: None = ...,
+    cmap: Any = ...,
+    smooth: float | bool = ...,
+    colorbar: bool = ...,
+) -> Figure: ...
+@overload
+def heatmap(
+    panels: Sequence[Panel], figure: None = ..., percentile: float = ...,
+    *, ax: Axes, cmap: Any = ..., smooth: float | bool = ..., colorbar: bool = ...,
+) -> Axes: ...  # fmt: skip
+def heatmap(
+    panels: Sequence[Panel],
+    figure: Figure | None = None,
+    percentile: float = 99.0,
+    *,
+    ax: Axes | None = None,
+    cmap: Any = None,
+    smooth: float | bool = 0.0,
+    colorbar: bool = True,
+) -> Figure | Axes:
+    """Draw each map alone.
+
+    Args:
+        panels: One or more; with ``ax`` one.
+        figure, percentile, cmap, smooth: As in :func:`pair`.
+        ax: Axes of your own to draw into, which are returned.
+        colorbar: Whether to draw the scale.
+
+    Raises:
+        MethodError: No panels, several for one ``ax``, or an option out of range.
+    """
+    return _each(panels, figure, percentile, ax, smooth, colorbar, lambda panel, scale: heat(
+        panel, scale, cmap))  # fmt: skip
+
+
+@overload
+def overlay(
+    panels: Sequence[Panel],
+    figure: Figure | None = ...,
+    percentile: float = ...,
+    alpha: float = ...,
+    *,
+    ax: None = ...,
+    photo: Photo = ...,
+    cmap: Any = ...,
+    smooth: float | bool = ...,
+    colorbar: bool = ...,
+) -> Figure: ...
+@overload
+def overlay(
+    panels: Sequence[Panel], figure: None = ..., percentile: float = ..., alpha: float = ...,
+    *, ax: Axes, photo: Photo = ..., cmap: Any = ..., smooth: float | bool = ...,
+    colorbar: bool = ...,
+) -> Axes: ...  # fmt: skip
 def overlay(
     panels: Sequence[Panel],
     figure: Figure | None = None,
     percentile: float = 99.0,
     alpha: float = 0.6,
-) -> Figure:
-    """Draw each map over its picture, shown gray; opacity grows with the map's magnitude.
+    *,
+    ax: Axes | None = None,
+    photo: Photo = "gray",
+    cmap: Any = None,
+    smooth: float | bool = 0.0,
+    colorbar: bool = True,
+) -> Figure | Axes:
+    """Draw each map over its picture; opacity grows with the map's magnitude.
+
+    The colour bar shows the map's colours as they are seen on the picture's mean brightness.
 
     Args:
-        panels, figure, percentile: As in :func:`pair`.
+        panels: One or more; with ``ax`` one.
+        figure, percentile, cmap, smooth: As in :func:`pair`.
         alpha: Opacity at the end of the scale, in (0, 1].
+        ax: Axes of your own to draw into, which are returned.
+        photo: The picture in ``"gray"``, on which colours are the map's alone, or in ``"color"``.
+        colorbar: Whether to draw the scale.
 
     Raises:
-        MethodError: No panels, or a percentile or an opacity out of range.
+        MethodError: No panels, several for one ``ax``, or an option out of range.
+
+    Example:
+        >>> panel = Panel(np.zeros((8, 8, 3), "uint8"), np.ones((8, 8)))
+        >>> figure = overlay([panel], photo="color", cmap="viridis", alpha=0.8)
     """
+    check_alpha(alpha)
+    check_photo(photo)
+    return _each(panels, figure, percentile, ax, smooth, colorbar, lambda panel, scale: over(
+        panel, scale, alpha, photo, cmap))  # fmt: skip
+
+
+@overload
+def contours(
+    panels: Sequence[Panel],
+    figure: Figure | None = ...,
+    percentile: float = ...,
+    levels: Sequence[float] = ...,
+    *,
+    ax: None = ...,
+    photo: Photo = ...,
+    cmap: Any = ...,
+    smooth: float | bool | None = ...,
+    colorbar: bool = ...,
+) -> Figure: ...
+@overload
+def contours(
+    panels: Sequence[Panel], figure: None = ..., percentile: float = ...,
+    levels: Sequence[float] = ..., *, ax: Axes, photo: Photo = ..., cmap: Any = ...,
+    smooth: float | bool | None = ..., colorbar: bool = ...,
+) -> Axes: ...  # fmt: skip
+def contours(
+    panels: Sequence[Panel],
+    figure: Figure | None = None,
+    percentile: float = 99.0,
+    levels: Sequence[float] = (0.25, 0.5, 0.75),
+    *,
+    ax: Axes | None = None,
+    photo: Photo = "color",
+    cmap: Any = None,
+    smooth: float | bool | None = None,
+    colorbar: bool = True,
+) -> Figure | Axes:
+    """Draw each picture with outlines of its map; dashed where a signed map is negative.
+
+    Args:
+        panels: One or more; with ``ax`` one.
+        figure, percentile, cmap: As in :func:`pair`.
+        levels: Where the lines are, as shares of the scale's end, each in (0, 1].
+        ax: Axes of your own to draw into, which are returned.
+        photo: The picture in ``"gray"`` or in ``"color"``.
+        smooth: As in :func:`pair`; None takes 1% of the longer side, since lines around single
+            pixels say nothing, but 0 for a map that was enlarged for display, such as a CAM.
+        colorbar: Whether to draw the scale, with the lines' colours.
+
+    Raises:
+        MethodError: No panels, several for one ``ax``, or an option out of range.
+
+    Example:
+        >>> heap = np.exp(-np.hypot(*np.mgrid[-8:9, -8:9]) / 4)
+        >>> figure = contours([Panel(np.zeros((17, 17)), heap)], levels=(0.5,))
+    """
+    levels = check_levels(levels)
+    check_photo(photo)
+    if smooth is None:
+        scales(panels, percentile)
+        panels = [smoothed([panel], not panel.drawn)[0] for panel in panels]
+    return _each(panels, figure, percentile, ax, smooth or 0.0, colorbar, lambda panel, scale:
+        outlined(panel, scale, levels, photo, cmap))  # fmt: skip
+
+
+def _each(
+    panels: Sequence[Panel],
+    figure: Figure | None,
+    percentile: float,
+    ax: Axes | None,
+    smooth: float | bool,
+    colorbar: bool,
+    view: Callable[[Panel, Scale], View],
+) -> Any:
+    """Draw one view of each panel, in lines, over its scale; or of one panel into axes."""
+    scales(panels, percentile)  # checks what is drawn
+    if ax is not None:
+        check_axes(ax, panels, figure)
+    panels = smoothed(panels, smooth)
     ends = scales(panels, percentile)
-    if not 0 < alpha <= 1:
-        raise MethodError(
-            "Expected alpha, the opacity at the end of the colour scale, above 0 and up to 1.",
-            f"Got alpha={alpha!r}.",
-            "Pass a number above 0 and up to 1, such as 0.6.",
-            "help(keras_saliency.plot.overlay)",
-        )
+    views = [view(panel, scale) for panel, scale in zip(panels, ends, strict=True)]
+    if ax is not None:
+        return in_axes(ax, panels, views[0], ends[0], colorbar)
     across = len(panels) if len(panels) <= 3 else math.ceil(math.sqrt(len(panels)))
     sheet = Sheet(figure, panels)
-    for k, (panel, scale) in enumerate(zip(panels, ends, strict=True)):
+    for k, (panel, scale, one) in enumerate(zip(panels, ends, views, strict=True)):
         if k % across == 0:
             row = panels[k : k + across]
             words = sheet.row(0.16, *(f"{each.heading}\n{each.method}" for each in row))
         x = MARGIN + k % across * (sheet.column + 0.2)
-        sheet.flat_bar(x, panel, scale, sheet.over(x, panel, scale, alpha, words[k % across]))
+        sheet.view(x, panel, one, words[k % across])
+        if colorbar:
+            sheet.flat_bar(x, panel, scale, one.bar)
     return sheet.finish(caption(panels, percentile))
-
-
-def _rows(rows: Sequence[Any]) -> Sequence[Sequence[Panel]]:
-    """Return explanations, a column each, as rows of panels; rows of panels as they are."""
-    if not rows or not all(hasattr(one, "panels") for one in rows):
-        return rows
-    columns = [one.panels() for one in rows]
-    if len(counts := {len(column) for column in columns}) > 1:
-        raise ImageError(
-            "Expected explanations of the same pictures in a grid.",
-            f"Got explanations of {sorted(counts)} pictures.",
-            "Pass explanations of equally many pictures.",
-            "help(keras_saliency.plot.grid)",
-        )
-    return [list(row) for row in zip(*columns, strict=True)]
-
-
-def grid(
-    rows: Sequence[Any],
-    figure: Figure | None = None,
-    percentile: float = 99.0,
-    size: float = 1.6,
-) -> Figure:
-    """Compare explanations of the same pictures: a row per picture, a column per explanation.
-
-    The first column shows each row's picture under the title of its first panel. Methods are
-    named over the first row, and again wherever a row departs from the one above.
-
-    Args:
-        rows: Explanations of the same pictures (objects with ``panels()``), a column each; or
-            rows of panels, where the panels of a row share one picture.
-        figure, percentile: As in :func:`pair`.
-        size: Width of a square picture, in inches.
-
-    Raises:
-        ImageError: The panels of one row have different frames.
-        MethodError: No rows, an empty row, or a percentile out of range.
-
-    Example:
-        >>> figure = grid([explain(model, img, name) for name in ("gradient", "grad_cam")])
-    """
-    rows = _rows(rows)
-    ends = [scales(row, percentile) for row in rows or [()]]
-    for row in rows:
-        if len(frames := {np.shape(panel.map) for panel in row}) > 1:
-            raise ImageError(
-                "Expected maps of one frame in a row of a grid, since they share a picture.",
-                f"Got frames {sorted(frames)} in one row.",
-                "Put maps of different pictures in different rows.",
-                "help(keras_saliency.plot.grid)",
-            )
-    panels = [panel for row in rows for panel in row]
-    sheet = Sheet(figure, panels, size, points=8.5)
-    above: list[str] = []
-    for row, row_ends in zip(rows, ends, strict=True):
-        names = [panel.method for panel in row]
-        new = ["" if [name] == above[k : k + 1] else name for k, name in enumerate(names)]
-        title, *heads = sheet.row(0.11, row[0].heading, *new)
-        sheet.image(MARGIN, row[0], rgb(row[0].picture), title)
-        for k, (panel, scale) in enumerate(zip(row, row_ends, strict=True)):
-            x = MARGIN + (k + 1) * (sheet.column + _GAP)
-            sheet.map(x, panel, scale, heads[k])
-            sheet.flat_bar(x, panel, scale, colormap(panel.signed))
-        above = names
-    return sheet.finish(caption(panels, percentile))
-
-
-def several(
-    panels: Sequence[Panel | tuple[str, Panel]],
-    figure: Figure | None = None,
-    percentile: float = 99.0,
-) -> Figure:
-    """Draw inputs of any kind below each other, such as all inputs of one model.
-
-    A picture is drawn beside its map. A signal is drawn over its attribution as colour, with an
-    axis of attribution below; of a volume the slices with the most attribution and the maximum
-    along each axis; of a video frames and the attribution of each; of tokens shaded words; of a
-    table bars.
-
-    Args:
-        panels: One or more, each alone or as ``(name, panel)``. Under a name, the
-            same title is printed once.
-        figure: Figure to draw on; it is cleared and resized to fit. None makes one in pyplot.
-        percentile: End of each map's colour scale, in (0, 100]; see :func:`limits`.
-
-    Raises:
-        MethodError: No panels, something else among them, no figure, or a percentile out of range.
-
-    Example:
-        >>> age = Panel(np.array([41.0]), np.array([0.3]), kind="table", names=("age",))
-        >>> photo = Panel(np.zeros((8, 8)), np.ones((8, 8)))
-        >>> figure = several([("photo", photo), ("patient", age)])
-    """
-    items = _named(panels)
-    for _, panel in items:
-        limits(panel.map, panel.signed, percentile)  # checks the percentile before a figure opens
-    sheet, above = Sheet(figure, [panel for _, panel in items], size=2.6), ""
-    for name, panel in items:
-        texts = "\n".join(filter(None, [panel.heading, panel.method]))
-        head = "" if name and texts == above else texts
-        for k, text in enumerate([one for one in (head, name) if one] or [""]):
-            sheet.heading(0.06 if k else 0.24, text, WIDE)
-        _DRAW[panel.kind](sheet, panel, percentile)
-        above = texts
-    coloured = [panel for _, panel in items if panel.kind != "table"]
-    return sheet.finish(caption(coloured, percentile) if coloured else "")
-
-
-def _named(panels: Any) -> list[tuple[str, Panel]]:
-    """Return panels with their names, ``""`` where they have none.
-
-    Raises:
-        MethodError: There is none, or something else among them.
-    """
-    items = list(panels) if isinstance(panels, list | tuple) else []
-    pairs = [("", one) if isinstance(one, Panel) else one for one in items]
-    if pairs and all(
-        isinstance(one, tuple) and len(one) == 2 and isinstance(one[0], str)
-        and isinstance(one[1], Panel) for one in pairs
-    ):  # fmt: skip
-        return pairs
-    got = "an empty list" if isinstance(panels, list | tuple) and not items else repr(panels)[:80]
-    raise MethodError(
-        "Expected a list of one or more panels, each alone or as (name, panel).",
-        f"Got {'a single Panel' if isinstance(panels, Panel) else got}.",
-        "Pass a list such as [('photo', Panel(picture, map))], or explanation.panels().",
-        "help(keras_saliency.plot.several)",
-    )
-
-
-def _beside(sheet: Sheet, panel: Panel, percentile: float) -> None:
-    """Draw a picture and its map side by side."""
-    scale = limits(panel.map, panel.signed, percentile)
-    x = MARGIN + sheet.column + _GAP
-    sheet.image(MARGIN, panel, rgb(panel.picture))
-    sheet.map(x, panel, scale)
-    text, ticks = label(panel, scale, percentile), max(map(width, marks(scale)))
-    sheet.tall_bar(x, panel, scale, text, ticks)
-
-
-_DRAW: dict[str, Callable[[Sheet, Panel, float], None]] = {
-    "picture": _beside,
-    "signal": signals.draw,
-    "volume": volumes.slices,
-    "video": volumes.frames,
-    "tokens": words_of.draw,
-    "table": tables.draw,
-}
-
-_BETWEEN, _ALPHA = 0.18, 0.7
-
-
-def gallery(
-    rows: Sequence[Sequence[Panel]],
-    figure: Figure | None = None,
-    percentile: float = 99.0,
-    size: float = 1.9,
-    across: int = 6,
-    note: str = "",
-) -> Figure:
-    """Draw maps over their picture, shown grey, in as many lines as they need.
-
-    Args:
-        rows: The panels of a row share one picture, which is drawn first, under the title of the
-            first panel; each map is drawn under its ``method``, which may have several lines.
-        figure: Figure to draw on; it is cleared and resized to fit. None makes one in pyplot.
-        percentile: End of each map's colour scale, in (0, 100].
-        size: Width of a square picture, in inches.
-        across: Number of pictures per line, the first included.
-        note: Text added to the caption under the figure.
-
-    Raises:
-        MethodError: No rows, an empty row, or a percentile or a number out of range.
-
-    Example:
-        >>> panels = explain(model, img).panels() * 3
-        >>> figure = gallery([panels])
-    """
-    if not (_arguments.is_count(across)):
-        raise MethodError(
-            "Expected across to be a whole number above 0.",
-            f"Got across={across!r}.",
-            "Take such a value.",
-            "help(keras_saliency.plot.figures)",
-        )
-    ends = [scales(row, percentile) for row in rows or [()]]
-    panels = [panel for row in rows for panel in row]
-    across = min(across, _even(1 + max(map(len, rows)), across))
-    sheet = Sheet(figure, panels, size, points=8.5)
-    for row, row_ends in zip(rows, ends, strict=True):
-        texts = [row[0].heading, *(panel.method for panel in row)]
-        for k in range(len(texts)):
-            if k % across == 0:
-                words = sheet.row(0.16, *texts[k : k + across])
-            lines, x = words[k % across], MARGIN + k % across * (sheet.column + _BETWEEN)
-            if k == 0:
-                sheet.image(x, row[0], rgb(row[0].picture), lines)
-            else:
-                bar = sheet.over(x, row[k - 1], row_ends[k - 1], _ALPHA, lines)
-                sheet.flat_bar(x, row[k - 1], row_ends[k - 1], bar)
-    return sheet.finish(" ".join(filter(None, [caption(panels, percentile), note])))
-
-
-def _even(count: int, most: int) -> int:
-    """Return the number per line that makes the last line about as long as the others."""
-    lines = -(-count // most)
-    return -(-count // lines)

@@ -9,18 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_saliency.errors import MethodError
-from keras_saliency.plot.panel import (
-    Panel,
-    blend,
-    clipping,
-    colormap,
-    grey,
-    limits,
-    rgb,
-    scales,
-    shrink,
-)
-from keras_saliency.plot.sheet import MARGIN, Sheet, height, width, write
+from keras_saliency.plot.colours import blend, clipping, colormap, limits, scales
+from keras_saliency.plot.panel import Panel, grey, rgb, shrink
+from keras_saliency.plot.sheet import MARGIN, Sheet, height, page, width, write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,7 +34,7 @@ def density(
 
     Args:
         panels: One or more, whose maps are densities: at least 0, any sum above 0.
-        figure: Figure to draw on; it is cleared and resized to fit. None makes one in pyplot.
+        figure: Figure to draw on; it is cleared and resized to fit. None makes one.
         percentile: End of each colour scale, in (0, 100]; see :func:`limits`.
         shares: Share of the fixations in each outlined area, increasing, each in (0, 1).
 
@@ -86,7 +77,7 @@ def comparison(
     Args:
         rows: The panels of a row share one picture; the first's title goes over it, and each
             one's method over its density.
-        figure: Figure to draw on; it is cleared and resized to fit. None makes one in pyplot.
+        figure: Figure to draw on; it is cleared and resized to fit. None makes one.
         percentile: End of a row's colour scale, in (0, 100].
 
     Raises:
@@ -140,8 +131,9 @@ def _heat(sheet: Sheet, x: float, panel: Panel, words: Any, percentile: float) -
     times = times / times.mean()
     _, top = limits(times, False, percentile)
     share = np.minimum(times / top, 1.0)
-    sheet.image(x, panel, blend(grey(panel.picture), share, False, _ALPHA), words)
-    bar = blend(np.full(256, 0.6), np.linspace(0, 1, 256), False, _ALPHA)
+    ground = grey(panel.picture)
+    sheet.image(x, panel, blend(ground, share, False, _ALPHA), words)
+    bar = blend(np.full(256, ground.mean()), np.linspace(0, 1, 256), False, _ALPHA)
     sheet.flat_bar(x, panel, (0.0, top), ListedColormap(bar))
 
 
@@ -223,7 +215,7 @@ def losses(rows: Sequence[Mapping[str, Any]], figure: Figure | None = None) -> F
 
     Args:
         rows: One for each epoch, with ``stage``, ``loss`` and ``validation_loss``.
-        figure: Figure to draw on; it is cleared. None makes one in pyplot.
+        figure: Figure to draw on; it is cleared. None makes one.
 
     Example:
         >>> row = {"stage": "readout", "loss": 0.9, "validation_loss": 0.8}
@@ -231,11 +223,7 @@ def losses(rows: Sequence[Mapping[str, Any]], figure: Figure | None = None) -> F
     """
     from matplotlib.ticker import MaxNLocator
 
-    if figure is None:
-        from matplotlib import pyplot
-
-        figure = pyplot.figure()
-    figure.clear()
+    figure = page(figure)
     figure.set_size_inches(6.0, 3.4)
     figure.set_layout_engine("constrained")
     axes = figure.subplots()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_saliency.errors import MethodError
-from keras_saliency.plot.sheet import INK, SMALL, height, width, wrap, write
+from keras_saliency.plot.sheet import INK, SMALL, height, page, width, wrap, write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,7 +45,7 @@ def scores(
     Args:
         methods: Names, one per line, from top to bottom.
         columns: One or more metrics.
-        figure: Figure to draw on; it is cleared and resized to fit. None makes one in pyplot.
+        figure: Figure to draw on; it is cleared and resized to fit. None makes one.
         note: Text under the figure.
 
     Raises:
@@ -63,12 +63,7 @@ def scores(
             "Compare with at least one of each.",
             "help(keras_saliency.plot.scores)",
         )
-    if figure is None:
-        from matplotlib import pyplot
-
-        figure = pyplot.figure()
-    figure.clear()
-    figure.set_layout_engine("none")
+    figure = page(figure)
     left = _MARGIN + max(width(name, _POINTS) for name in methods) + 0.12
     across = left + len(columns) * (_AXIS + _APART) - _APART + _MARGIN + 0.1
     lines = wrap(note, across - 2 * _MARGIN)

@@ -1,20 +1,13 @@
-"""One input and its map; colours of maps, and figures as files."""
+"""One input and its map, and the pixels of a picture."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_saliency.errors import ImageError, InputError, MethodError, _arguments, did_you_mean
-
-if TYPE_CHECKING:
-    from matplotlib.colors import Colormap
-    from matplotlib.figure import Figure
-
 
 # The axes of each kind, without channels; the room that reads inputs stands above this one.
 AXES: dict[str, tuple[str, ...]] = {
@@ -45,6 +38,8 @@ class Panel:
         kind: ``"picture"``, ``"signal"``, ``"volume"``, ``"video"``, ``"tokens"``, ``"table"``.
         attributions: (T, C) of a signal, the attribution of each channel; None colours every
             channel by the map.
+        drawn: What was done to the map for display only, such as ``"bicubic from 7 × 7"``; the
+            figure says it. Empty where it is drawn as it is.
         names: Words of tokens, features of a table, or channels of a signal, as many as there are;
             empty where they are unknown.
 
@@ -66,6 +61,7 @@ class Panel:
     kind: str = "picture"
     attributions: np.ndarray | None = None
     names: Sequence[str] = ()
+    drawn: str = ""
 
     def __post_init__(self) -> None:
         """Check that the shapes fit."""
@@ -140,119 +136,6 @@ def channels(shape: tuple[int, ...]) -> str:
     return "channel 1 of 2 drawn" if count == 2 else f"channels 1-3 of {count} drawn"
 
 
-def limits(map: np.ndarray, signed: bool, percentile: float = 99.0) -> tuple[float, float]:
-    """Return the two ends of a map's colour scale: ``(0, q)``, or ``(-q, q)`` when signed.
-
-    Gradient maps are heavy-tailed: a few pixels would leave everything else black, so ``q`` is a
-    percentile. Where that is 0 (a sparse map) it is the maximum; for a map of zeros, 1.
-
-    Args:
-        map: Attribution of any shape; non-finite values are ignored.
-        signed: Whether the sign has meaning; the scale then covers magnitudes.
-        percentile: Share of the values that the scale covers, in (0, 100].
-
-    Raises:
-        MethodError: The percentile is out of range.
-
-    Example:
-        >>> limits(np.arange(101.0), signed=False, percentile=90)
-        (0.0, 90.0)
-    """
-    if not (_arguments.is_number(percentile) and 0 < percentile <= 100):
-        raise MethodError(
-            "Expected percentile, the end of the colour scale, above 0 and up to 100.",
-            f"Got percentile={percentile!r}.",
-            "Pass a number above 0 and up to 100; 100 clips nothing.",
-            "help(keras_saliency.plot.limits)",
-        )
-    values = np.asarray(map, np.float64)
-    values = values[np.isfinite(values)]
-    values = np.abs(values) if signed else values
-    ends = (float(np.percentile(values, q)) for q in (percentile, 100) if values.size)
-    top = next((end for end in ends if end > 0), 1.0)
-    return (-top if signed else 0.0), top
-
-
-def colormap(signed: bool) -> Colormap:
-    """Return the colormap of maps: inferno; for signed maps red (for) and blue (against).
-
-    RdBu is white at 0 and equally dark at both ends, which stay distinct under the three
-    colour-vision deficiencies.
-    """
-    import matplotlib
-
-    return matplotlib.colormaps["RdBu_r" if signed else "inferno"]
-
-
-def paper(signed: bool) -> Colormap:
-    """Return the colormap of what stands on a white ground: pale where the map is 0.
-
-    Signed maps are as in `colormap`; others are darker orange where they are larger. The darkest
-    colours, on which no text and no line is seen, are left out.
-    """
-    import matplotlib
-    from matplotlib.colors import ListedColormap
-
-    whole = matplotlib.colormaps["RdBu_r" if signed else "Oranges"]
-    return ListedColormap(whole(np.linspace(0.08 if signed else 0.0, 0.92, 511)))
-
-
-def shares(values: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
-    """Return values as shares of a scale's end, in [-1, 1], float64; 0 where they are not finite.
-
-    Example:
-        >>> shares(np.array([1.0, -8.0, np.nan]), (-2.0, 2.0)).tolist()
-        [0.5, -1.0, 0.0]
-    """
-    values = np.asarray(values, np.float64)
-    return np.where(np.isfinite(values), values.clip(*scale), 0.0) / scale[1]
-
-
-def scales(panels: Sequence[Panel], percentile: float) -> list[tuple[float, float]]:
-    """Return the limits of every panel, after checking that there are any, all of pictures."""
-    if (bare := isinstance(panels, Panel)) or len(panels) == 0:
-        raise MethodError(
-            "Expected a list of one or more panels.",
-            "Got a single Panel." if bare else "Got an empty list (or an empty row of it).",
-            "Pass a list such as [Panel(picture, map)].",
-            "help(keras_saliency.plot.pair)",
-        )
-    if other := next((panel.kind for panel in panels if panel.kind != "picture"), None):
-        raise MethodError(
-            "Expected panels of pictures.",
-            f"Got one of kind {other!r}.",
-            "Draw it with keras_saliency.plot.several, which takes any kind.",
-            "help(keras_saliency.plot.several)",
-        )
-    return [limits(panel.map, panel.signed, percentile) for panel in panels]
-
-
-def marks(scale: tuple[float, float]) -> list[str]:
-    """Return the two ends of a scale and its middle, in order, to two digits."""
-    texts = (f"{value:.2g}" for value in (scale[0], sum(scale) / 2, scale[1]))
-    return [t.replace("e-0", "e-").replace("e+0", "e").replace("-", "\u2212") for t in texts]
-
-
-def label(panel: Panel, scale: tuple[float, float], percentile: float) -> str:
-    """Return the label of one map's colour bar."""
-    values = np.asarray(panel.map)[np.isfinite(panel.map)]
-    if not values.any():
-        return "attribution, zero everywhere"
-    return "attribution" + clipping(percentile) * bool((values != values.clip(*scale)).any())
-
-
-def caption(panels: Sequence[Panel], percentile: float) -> str:
-    """Return the caption on the colour bars of a whole figure."""
-    own = ", each map on its own scale" * (len(panels) > 1)
-    return f"Attribution{own}{clipping(percentile) * (percentile < 100)}."
-
-
-def clipping(percentile: float) -> str:
-    """Return text for a caption on the percentile at which colour bars end."""
-    endings = {} if percentile in (11, 12, 13) else {1.0: "st", 2.0: "nd", 3.0: "rd"}
-    return f", clipped at the {percentile:g}{endings.get(percentile % 10, 'th')} percentile"
-
-
 _MOST = 1200  # pixels per side
 
 
@@ -271,9 +154,17 @@ def rgb(picture: np.ndarray) -> np.ndarray:
     Of two channels the first is shown grey, of four and more the first three as colours;
     `keras_saliency.plot.panel.channels` returns text on that.
     """
-    picture = np.asarray(picture)
+    return _coloured(np.asarray(picture), shrink)
+
+
+def rgb_whole(picture: np.ndarray) -> np.ndarray:
+    """Return a picture as `rgb` does, in its own size (H, W, 3)."""
+    return _coloured(np.asarray(picture), lambda array: array.astype(np.float64))
+
+
+def _coloured(picture: np.ndarray, sized: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     whole = picture.reshape(*picture.shape[:2], -1)
-    small = shrink(whole[..., : 3 if whole.shape[-1] >= 3 else 1])
+    small = sized(whole[..., : 3 if whole.shape[-1] >= 3 else 1])
     if picture.dtype != np.uint8:
         small = stretched(small)
     return np.broadcast_to(np.round(small).astype(np.uint8), (*small.shape[:2], 3))
@@ -289,38 +180,14 @@ def stretched(values: np.ndarray) -> np.ndarray:
 
 def grey(picture: np.ndarray) -> np.ndarray:
     """Return a picture's luma (ITU-R BT.601), (h, w) in [0, 1]."""
-    return rgb(picture) @ np.array([0.299, 0.587, 0.114]) / 255
+    return luma(rgb(picture))
 
 
-def blend(gray: np.ndarray, share: np.ndarray, signed: bool, alpha: float) -> np.ndarray:
-    """Return RGB in [0, 1]: the colours of ``share`` in [-1, 1] over gray in [0, 1]."""
-    opacity = alpha * np.nan_to_num(np.abs(share))[..., None] ** 0.6
-    colours = colormap(signed)((share + 1) / 2 if signed else share)[..., :3]
-    ground = 0.35 + 0.65 * gray if signed else 0.7 * gray  # away from the colours' strong end
-    return ground[..., None] * (1 - opacity) + colours * opacity
+def luma(colours: np.ndarray) -> np.ndarray:
+    """Return the luma of (H, W, 3) uint8, (H, W) in [0, 1]."""
+    return colours @ np.array([0.299, 0.587, 0.114]) / 255
 
 
-def render_png(
-    draw: Callable[..., Figure], panels: Any, *, dpi: float = 150, **options: Any
-) -> bytes:
-    """Draw without pyplot and without a display, and return the bytes of a PNG file.
-
-    Args:
-        draw: :func:`pair`, :func:`overlay`, :func:`grid` or :func:`several`.
-        panels: Its first argument.
-        dpi: Pixels per inch; lowered for figures that would exceed 30000 pixels per side.
-        **options: Its further arguments, except ``figure``.
-
-    Example:
-        >>> panel = plot.Panel(np.zeros((8, 8)), np.ones((8, 8)))
-        >>> render_png(plot.pair, [panel], percentile=99.5)[1:4]
-        b'PNG'
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure, buffer = Figure(), io.BytesIO()
-    draw(panels, figure=figure, **options)
-    figure.set_dpi(min(dpi, 30000 / max(figure.get_size_inches())))
-    FigureCanvasAgg(figure).print_png(buffer)
-    return buffer.getvalue()
+def grey_whole(picture: np.ndarray) -> np.ndarray:
+    """Return a picture's luma as `grey` does, in its own size (H, W)."""
+    return luma(rgb_whole(picture))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,9 @@ import numpy as np
 
 from keras_saliency._io.files import shown
 from keras_saliency.errors import MethodError
-from keras_saliency.plot.panel import Panel, blend, colormap, grey, marks, shrink
+from keras_saliency.plot.colours import marks
+from keras_saliency.plot.panel import Panel
+from keras_saliency.plot.views import View, frame, outline
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,21 +92,21 @@ def write(axes: Axes, text: str, at: tuple, offset: tuple = (0, 0), **style: Any
     )
 
 
-MARGIN, _BAR = 0.15, 0.08
+MARGIN, GAP, _BAR = 0.15, 0.12, 0.08
+_FLAT = 0.4  # inches, in which the numbers of a tall bar overlap
 
 
 def page(figure: Any) -> Figure:
-    """Return an empty figure: the one passed, or one of pyplot for None.
+    """Return an empty figure: the one passed, or a new one for None.
 
     Raises:
         MethodError: It is no figure.
     """
     from matplotlib.figure import Figure
 
-    if figure is None:
-        from matplotlib import pyplot
+    from keras_saliency.plot import canvas
 
-        figure = pyplot.figure()
+    figure = canvas.Figure() if figure is None else figure
     if not isinstance(figure, Figure):
         raise MethodError(
             "Expected figure to be a matplotlib.figure.Figure, or None for a new one.",
@@ -113,7 +115,29 @@ def page(figure: Any) -> Figure:
             "help(keras_saliency.plot.several)",
         )
     figure.clear()
+    figure.set_layout_engine("none")
     return figure
+
+
+def render_png(
+    draw: Callable[..., Figure], panels: Any, *, dpi: float = 150, **options: Any
+) -> bytes:
+    """Draw without pyplot and without a display, and return the bytes of a PNG file.
+
+    Args:
+        draw: :func:`pair`, :func:`overlay`, :func:`grid` or :func:`several`.
+        panels: Its first argument.
+        dpi: Pixels per inch; lowered for figures that would exceed 30000 pixels per side.
+        **options: Its further arguments, except ``figure``.
+
+    Example:
+        >>> panel = plot.Panel(np.zeros((8, 8)), np.ones((8, 8)))
+        >>> render_png(plot.pair, [panel], percentile=99.5)[1:4]
+        b'PNG'
+    """
+    from keras_saliency.plot import canvas
+
+    return canvas.png_of(draw(panels, figure=canvas.Figure(), **options), dpi)
 
 
 class Sheet:
@@ -123,7 +147,6 @@ class Sheet:
         self, figure: Figure | None, panels: Sequence[Panel], size: float = 3.0, points: float = 9.5
     ) -> None:
         figure = page(figure)
-        figure.set_layout_engine("none")
         ratios = [p.space[1] / p.space[0] for p in panels if p.kind == "picture"]
         ratio = np.median(ratios) if ratios else 1.0
         self.column, self.tallest = size * float(np.clip(ratio**0.5, 0.72, 1.7)), 1.25 * size
@@ -154,22 +177,26 @@ class Sheet:
 
     def image(self, x, panel: Panel, pixels: np.ndarray, words=(), **options: Any) -> None:
         """Draw in a panel's frame: pixels stay sharp when enlarged, and are averaged otherwise."""
-        axes, (h, w) = self.axes(x, self.y, *self._fit(panel)), np.shape(panel.map)
-        box = (-0.5, w - 0.5, h - 0.5, -0.5)
-        axes.imshow(pixels, extent=box, interpolation="antialiased", **options)
+        axes = self.axes(x, self.y, *self._fit(panel))
+        axes.imshow(pixels, extent=frame(panel), interpolation="antialiased", **options)
         self.right = max([self.right, *(x + width(line, self.points) for line in words)])
         write(axes, "\n".join(words), (0, 1), (0, 4), size=self.points, va="bottom", ha="left")
 
-    def map(self, x, panel: Panel, scale: tuple[float, float], words=()) -> None:
-        """Draw a map in colour between its limits; non-finite values stay blank."""
-        options = {"cmap": colormap(panel.signed), "vmin": scale[0], "vmax": scale[1]}
-        pixels = shrink(np.clip(panel.map, *scale))  # averaging values would cancel signed noise:
-        self.image(x, panel, pixels, words, interpolation_stage="rgba", **options)
+    def view(self, x, panel: Panel, view: View, words: Sequence[str] = ()) -> None:
+        """Draw a view of a panel in its frame."""
+        self.image(x, panel, view.pixels, words, **view.options)
+        outline(self.boxes[-1][0], view, panel)
 
-    def tall_bar(self, x, panel: Panel, scale, text: str, ticks: float) -> None:
-        """Add a colour bar on the right of a map, as tall as the map, with its label."""
+    def bar(self, x, panel: Panel, scale, cmap: Colormap, text: str, ticks: float) -> None:
+        """Add a colour bar with its label: as tall as the map, or below a map that is very flat."""
+        if self._fit(panel)[1] >= _FLAT:
+            return self._tall_bar(x, panel, scale, cmap, text, ticks)
+        self.flat_bar(x, panel, scale, cmap)
+        return self.text(x, self.bottom + 0.02, wrap(text, self.column))
+
+    def _tall_bar(self, x, panel: Panel, scale, cmap: Colormap, text: str, ticks: float) -> None:
         (w, h), ramp, reach = self._fit(panel), np.linspace(1, 0, 256)[:, None], _BAR + ticks + 0.1
-        axes = self._bar(x := x + w + 0.07, self.y, _BAR, h, ramp, colormap(panel.signed))
+        axes = self._bar(x := x + w + 0.07, self.y, _BAR, h, ramp, cmap)
         ticks_at = zip(marks(scale), (0, 0.5, 1), ("bottom", "center", "top"), strict=True)
         for value, at, align in ticks_at:
             if at != 0.5 or h > 0.5:
@@ -178,18 +205,6 @@ class Sheet:
         write(axes, "\n".join(lines), (reach / _BAR, 0.5), rotation=90, ha="left", va="center")
         self.right = max(self.right, x + reach + height(len(lines)))
         self.bottom = max(self.bottom, self.y + 0.5)
-
-    def over(
-        self, x, panel: Panel, scale: tuple[float, float], alpha: float, words: Sequence[str]
-    ) -> Colormap:
-        """Draw a map over its picture, shown gray; return the colours of the scale's bar."""
-        from matplotlib.colors import ListedColormap
-
-        low, high = scale
-        share = shrink(np.clip(panel.map, low, high)) / high
-        self.image(x, panel, blend(grey(panel.picture), share, panel.signed, alpha), words)
-        ramp = np.linspace(low / high, 1, 256)
-        return ListedColormap(blend(np.full(256, 0.6), ramp, panel.signed, alpha))
 
     def flat_bar(self, x, panel: Panel, scale, cmap: Colormap) -> None:
         """Add a colour bar under a map, as wide as the map."""

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_saliency.plot.panel import Panel, limits, paper, shares
+from keras_saliency.plot.colours import limits, paper, shares
+from keras_saliency.plot.panel import Panel
 from keras_saliency.plot.sheet import INK, MARGIN, SMALL, Sheet, cut, width, write
 
 if TYPE_CHECKING:
@@ -183,7 +184,8 @@ def _numbers(axes: Axes, above: np.ndarray, below: np.ndarray) -> None:
     low, high = axes.get_ylim()
     for value in dict.fromkeys((float(above.max()), float(below.min()))):
         if value:
-            label = f"{value:.2g}".replace("-", "\u2212")
+            whole = 99.5 <= abs(value) < 1e5  # where two digits would be 1e+02
+            label = f"{value:{'.0f' if whole else '.2g'}}".replace("-", "\u2212")
             at, align = (value - low) / (high - low), "top" if value > 0 else "bottom"
             write(axes, label, (0, at), (-3, 0), ha="right", va=align, size=SMALL - 1)
 

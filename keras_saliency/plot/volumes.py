@@ -11,7 +11,8 @@ import numpy as np
 from keras_saliency.errors import MethodError
 from keras_saliency.errors import _arguments as options
 from keras_saliency.plot import signals
-from keras_saliency.plot.panel import Panel, blend, limits, shrink, stretched
+from keras_saliency.plot.colours import blend, limits
+from keras_saliency.plot.panel import Panel, shrink, stretched
 from keras_saliency.plot.sheet import MARGIN, Sheet, height, width, wrap, write
 
 _SLICES, _FRAMES = 4, 6
@@ -139,7 +140,8 @@ def _row(
         axes.imshow(image, extent=(-0.5, w - 0.5, h - 0.5, -0.5), interpolation="antialiased")
         write(axes, "\n".join(words[k]), (0, 1), (0, 3), size=_POINTS, va="bottom", ha="left")
     ramp = np.linspace(scale[0] / scale[1], 1, 256)
-    return ListedColormap(blend(np.full(256, 0.6), ramp, signed, _ALPHA))
+    mean = np.mean([gray.mean() for gray, _, _ in tiles])
+    return ListedColormap(blend(np.full(256, mean), ramp, signed, _ALPHA))
 
 
 _READ = "help(keras_saliency.plot.animation)"

@@ -11,7 +11,8 @@ import numpy as np
 
 from keras_saliency._io.files import shown
 from keras_saliency.errors import MethodError
-from keras_saliency.plot.panel import Panel, clipping, limits, marks, paper, shares
+from keras_saliency.plot.colours import clipping, limits, marks, paper, shares
+from keras_saliency.plot.panel import Panel
 from keras_saliency.plot.sheet import MARGIN, Sheet, cut, width
 from keras_saliency.plot.signals import WIDE
 

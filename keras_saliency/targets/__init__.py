@@ -2,6 +2,7 @@
 
 ===============  ==========================================================================
 `TopClass`       the class the model predicts (the default)
+`Top`            the few highest classes, one explanation for each
 `Class`          one class, or one class per picture
 `Margin`         one class against another: the difference of their scores
 `Contrast`       one class against the most similar ones on the picture
@@ -25,7 +26,7 @@ from typing import Any
 
 from keras_saliency.errors import TargetError, _arguments
 from keras_saliency.targets.base import READ, Output, Outputs, Score, Target, TargetLike
-from keras_saliency.targets.classes import Class, TopClass
+from keras_saliency.targets.classes import Class, Top, TopClass
 from keras_saliency.targets.contrasts import Contrast, Group, Margin
 from keras_saliency.targets.dense import Pixel, Region, Sequence
 from keras_saliency.targets.detection import Detection
@@ -45,6 +46,7 @@ __all__ = [
     "Score",
     "Sequence",
     "Target",
+    "Top",
     "TopClass",
     "get",
 ]
@@ -71,8 +73,8 @@ def get(target: TargetLike) -> Target:
     if several(target) is not None:
         raise TargetError(
             "Expected one target here.",
-            f"Got a list of {len(target)}.",  # type: ignore[arg-type]
-            "Pass one; explain(model, image, target=[...]) takes several.",
+            f"Got {target}." if isinstance(target, Top) else f"Got a list of {len(target)}.",  # type: ignore[arg-type]
+            "Pass one; explain(model, image, target=...) takes several.",
             READ,
         )
     if hasattr(target, "__len__") and not isinstance(target, str | bytes | dict):
@@ -86,11 +88,13 @@ def get(target: TargetLike) -> Target:
 
 
 def several(target: Any) -> list[Target] | None:
-    """Return the targets of a list with at least one object or callable; None for one target.
+    """Return the targets of a list with an object or a callable, or of `Top`; None for one target.
 
     Raises:
         TargetError: One of them is no target.
     """
+    if isinstance(target, Top):
+        return target.each()
     if not isinstance(target, list | tuple):
         return None
     if not any(isinstance(one, Target) or callable(one) for one in target):

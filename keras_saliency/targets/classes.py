@@ -1,13 +1,13 @@
-"""Targets on an output (B, classes): one class."""
+"""Targets on an output (B, classes): one class, or the highest few."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from keras_saliency.errors import TargetError
+from keras_saliency.errors import TargetError, _arguments
 from keras_saliency.targets.base import (
     READ,
     Numbers,
@@ -97,6 +97,86 @@ class TopClass(OfClasses):
 
     def resolved(self, aux: dict[str, np.ndarray]) -> Target:
         return _Predicted(aux["index"].tolist(), score=self.score, output=self.output)
+
+
+@dataclass(frozen=True)
+class Top:
+    """The k classes with the highest scores on each picture, one explanation for each.
+
+    `keras_saliency.explain` returns a list of k explanations, as for a list of targets: the first
+    is of each picture's highest class, the second of its second highest, and so on.
+
+    Args:
+        k: How many, at least 1 and at most as many as the model has.
+
+    Raises:
+        TargetError: k is out of range.
+
+    Example:
+        >>> first, second = explain(model, img, target=targets.Top(2))
+        >>> bool(first.scores >= second.scores)
+        True
+    """
+
+    k: int = 3
+    _: KW_ONLY
+    score: Score = "logit"
+    output: str | int | None = None
+
+    def __post_init__(self) -> None:
+        """Check ``k``, ``score`` and ``output``."""
+        if not _arguments.is_count(self.k):
+            raise TargetError(
+                "Expected k, how many classes, to be a whole number above 0.",
+                f"Got k={self.k!r}.",
+                "Pass one such as 3.",
+                "help(keras_saliency.targets.Top)",
+            )
+        TopClass(score=self.score, output=self.output)
+
+    def each(self) -> list[Target]:
+        """Return a target for each of the k classes, the highest first."""
+        its: Any = {"score": self.score, "output": self.output}
+        return [_Ranked(self.k, rank, **its) for rank in range(self.k)]
+
+
+@dataclass(frozen=True)
+class _Ranked(OfClasses):
+    """One of the k highest classes: of rank 0 the highest."""
+
+    k: int
+    rank: int
+
+    @property
+    def static(self) -> tuple[Any, ...]:
+        return ("top", self.score, self.output)
+
+    def rows(self, count: int) -> dict[str, np.ndarray]:
+        return {"rank": np.full(count, self.rank, np.int32)}
+
+    def check(self, shape: tuple[int | None, ...]) -> None:
+        check_classes(shape, "the highest classes")
+        count = class_count(shape)
+        if count is not None and self.k > count:
+            raise TargetError(
+                f"Expected k up to {count}, as many classes as the model has.",
+                f"Got k={self.k}.",
+                f"Take targets.Top({count}).",
+                "help(keras_saliency.targets.Top)",
+            )
+
+    def scores(self, outputs: Outputs, rows: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        from keras import ops
+
+        output = outputs.pick(self.output)
+        logits = ops.stop_gradient(output.with_both_classes().logits)
+        if logits.shape[-1] == 1:  # no class 1, which check_aux() says
+            return _class_scores(output, self.score, rows["rank"])
+        return _class_scores(output, self.score, take(ops.argsort(-logits, axis=-1), rows["rank"]))
+
+    def resolved(self, aux: dict[str, np.ndarray]) -> Target:
+        kind = Class if self.rank else _Predicted
+        return kind(aux["index"].tolist(), score=self.score, output=self.output)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ explain(model, 3)  # mistake: no picture
 title: str = e.plot()  # mistake: a Figure
 e.valeus  # mistake: values
 e.plot("pear")  # mistake: no such kind
-e.plot("overlay", colorbar=False)  # mistake: a keyword of the other kind
+e.plot("overlay", levels=(0.5,))  # mistake: a keyword of the other kind
 figure: Figure = e.save("run")  # mistake: a Path
 methods.GradCam(relu="no")  # mistake: True or False
 methods.IntegratedGradients(step=20)  # mistake: steps

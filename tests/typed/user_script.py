@@ -7,6 +7,7 @@ from typing import Any, assert_type
 import keras  # type: ignore[import-untyped]
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -17,6 +18,7 @@ from keras_saliency import (
     Comparison,
     Explainer,
     Explanation,
+    Explanations,
     FixationPrediction,
     FixationPredictor,
     JointExplanation,
@@ -50,6 +52,11 @@ def explained(model: keras.Model, photo: npt.NDArray[np.uint8]) -> Explanation:
     explain(model, photo, GradCam, preprocess=lambda x: x / 255, batch_size="auto")
     explain(model, photo, preprocess=Preprocess(None, fit="crop"), target=lambda y: y[:, 0])
     explain(pretrained.efficientnet_lite0(), pretrained.sample_photo(), preprocess=None)
+    top = explain(model, photo, target=targets.Top(3))
+    assert_type(top, Explanations[Explanation])
+    assert_type(top[0], Explanation)
+    assert_type(top.plot("overlay"), Figure)
+    assert_type(explain(model, photo, ["gradient", GradCam()]), Explanations[Explanation])
     method = methods.IntegratedGradients(steps=20, baseline="blur", tolerance=0.01)
     assert_type(method, methods.IntegratedGradients)
     target = targets.Margin(3, other=4, score="probability")
@@ -81,6 +88,14 @@ def shown(e: Explanation, folder: Path) -> Figure:
         assert_type(e.attributions, Maps)
     assert_type(e.plot(), Figure)
     assert_type(e.plot(colorbar=False), Figure)
+    axes = Figure().subplots()
+    assert_type(e.plot(ax=axes, photo="color"), Axes)
+    assert_type(e.plot("contours", ax=axes, levels=(0.5,)), Axes)
+    assert_type(e.plot("heatmap", upsampling="guided"), Figure)
+    assert_type(keras_saliency.plot.overlay(e.panels(), ax=axes), Axes)
+    assert_type(e.overlay(cmap="viridis"), npt.NDArray[np.uint8])
+    assert_type(e.to_pil(), Image.Image)
+    assert_type(e.upsampled("guided"), Explanation)
     assert_type(keras_saliency.plot.grid([e, e]), Figure)
     return e.plot("overlay", alpha=0.5, percentile=98)
 
