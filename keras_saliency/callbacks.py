@@ -21,7 +21,7 @@ import numpy as np
 
 from keras_saliency import methods as known_methods
 from keras_saliency import targets
-from keras_saliency._engine.micro_batches import BatchSize
+from keras_saliency._engine.plan import BatchSize
 from keras_saliency._explain import explain
 from keras_saliency._inputs import KindName
 from keras_saliency._inputs.pictures import ModelInputs
@@ -29,7 +29,7 @@ from keras_saliency._inputs.preprocessing import Preprocessing
 from keras_saliency._io.event_file import EventFile
 from keras_saliency._io.files import local_path
 from keras_saliency._results.explanation import Explanation
-from keras_saliency.comparison.labels import labelled
+from keras_saliency.comparison.table import labelled
 from keras_saliency.config import require_keras
 from keras_saliency.errors import KerasSaliencyError, MethodError, SaveError, _arguments
 from keras_saliency.methods import Method
