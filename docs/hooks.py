@@ -20,6 +20,11 @@ PAGES = {
 }
 _LINK = re.compile(r"(?<=\]\()([^)#:\s]+)(?=[)#])")
 _LIST = "<!-- pages -->"  # stands for a list of the pages beside it
+# What most people ask comes first; other pages follow by name.
+_FIRST = (
+    "data", "class", "layer", "method", "blank", "nested", "outputs", "inputs", "transformer",
+    "many", "speed", "trust", "backends",
+)  # fmt: skip
 
 
 def on_config(config: Any) -> Any:
@@ -51,7 +56,10 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 def pages(folder: str) -> list[str]:
     """Return the pages of a folder of docs/ but its index, such as ``howto/layer.md``."""
-    found = sorted((ROOT / "docs" / folder).glob("*.md"))
+    found = sorted(
+        (ROOT / "docs" / folder).glob("*.md"),
+        key=lambda path: (_FIRST.index(path.stem) if path.stem in _FIRST else 99, path.name),
+    )
     return [f"{folder}{path.name}" for path in found if path.name != "index.md"]
 
 
