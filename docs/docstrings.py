@@ -9,6 +9,9 @@ import griffe
 
 _TABLE = re.compile(r"^(=+(?: +=+)+)\n(.*?)\n\1$", re.M | re.S)
 
+# Special methods that a user calls, by their signs.
+_CALLED = ("__init__", "__call__", "__getitem__", "__iter__", "__len__", "__enter__", "__exit__")
+
 
 class Markdown(griffe.Extension):
     """Rewrite what Markdown would read otherwise."""
@@ -17,6 +20,11 @@ class Markdown(griffe.Extension):
         """Rewrite a docstring."""
         if obj.docstring:
             obj.docstring.value = markdown(obj.docstring.value)
+
+    def on_class_members(self, *, cls: griffe.Class, **_: Any) -> None:
+        """Leave out what Python calls behind the scenes."""
+        for name in [one for one in cls.members if one.startswith("__") and one not in _CALLED]:
+            del cls.members[name]
 
 
 def markdown(text: str) -> str:
