@@ -1,7 +1,7 @@
 """Benchmarks: this package on each backend, beside hand-written programs, beside its peers.
 
     python -m benchmarks run            contenders against each other, in interleaved rounds
-    python -m benchmarks report         tables and figures of a run, also into the README
+    python -m benchmarks report         tables and figures of a run, also into docs/benchmarks.md
     python -m benchmarks compare        two runs: what became slower
 
     python -m benchmarks.studies.micro_batch         time and memory by batch_size

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import os
 import re
 import subprocess
 import sys
+import time
 import zlib
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,6 +17,7 @@ from urllib.parse import unquote, urldefrag
 
 import pytest
 from pages import ROOT
+from test_report import browser  # noqa: F401
 
 pytestmark = pytest.mark.no_model
 
@@ -95,6 +98,39 @@ def test_the_reference_has_every_public_name(site):
         for name in importlib.import_module(module).__all__:
             full = f"{module}.{name}"
             assert full in known | pages, full
+
+
+@pytest.mark.long
+def test_pages_open_from_the_disk_fit_a_phone_and_are_searched(site, browser):  # noqa: F811
+    from selenium.webdriver.common.by import By
+
+    browser.get_log("performance")
+    phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    for name in ("index", "kinds", "benchmarks", "libraries", "api/methods", "howto/index"):
+        browser.get((site / f"{name}.html").as_uri())
+        wide = browser.execute_script("return document.documentElement.scrollWidth")
+        assert wide <= 390, f"{name} is {wide} pixels wide"
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    browser.get((site / "index.html").as_uri())
+    field = browser.find_element(By.CSS_SELECTOR, "input.md-search__input")
+    field.click()
+    field.send_keys("GradCam")
+    for _ in range(100):
+        items = browser.find_elements(By.CSS_SELECTOR, ".md-search-result__item a")
+        if items:
+            break
+        time.sleep(0.2)
+    assert any("GradCam" in item.get_attribute("textContent") for item in items)
+    messages = [json.loads(one["message"])["message"] for one in browser.get_log("performance")]
+    asked = [
+        one["params"]["request"]["url"]
+        for one in messages
+        if one["method"] == "Network.requestWillBeSent"
+    ]
+    assert asked
+    assert not [url for url in asked if url.startswith(("http:", "https:"))]
+    assert not [one for one in browser.get_log("browser") if one["level"] == "SEVERE"]
 
 
 def _on_an_index(source: str) -> str:
