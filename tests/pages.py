@@ -67,7 +67,7 @@ def run(page: str) -> None:
     Raises:
         AssertionError: A block prints something else, or a command fails.
     """
-    names: dict = {"__name__": "page"}
+    names: dict = {}
     text = (ROOT / page).read_text(encoding="utf-8")
     for block in blocks(text):
         if block.why:
