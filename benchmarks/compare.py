@@ -10,16 +10,15 @@ instead, which that does not change.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks import rows
+from benchmarks import make_parser, report
 from benchmarks.contenders import BY_HAND
-from benchmarks.measuring import Seconds, quartiles
-from benchmarks.rows import Key, Row, Table, milliseconds
+from benchmarks.measuring import Row, Seconds, Table, milliseconds, quartiles
+from benchmarks.report import Key
 
 _COLUMNS = (
     ("case", -44), ("contender", -34), ("before", 9), ("after", 9), ("ratio", 6),
@@ -29,8 +28,7 @@ _COLUMNS = (
 
 def main(argv: list[str] | None = None) -> int:
     """Print the table; return 1 where something became slower beyond the threshold."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks compare", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = make_parser(" compare", __doc__)
     parser.add_argument("old", type=Path, help="JSON lines of a run")
     parser.add_argument("new", type=Path, help="JSON lines of a later run")
     parser.add_argument("--threshold", type=float, default=1.1, help="a larger ratio is an error")
@@ -39,12 +37,12 @@ def main(argv: list[str] | None = None) -> int:
     )
     args = parser.parse_args(argv)
 
-    old, new = (rows.read([path]) for path in (args.old, args.new))
+    old, new = (report.read([path]) for path in (args.old, args.new))
     _warn_of_other_machines(old, new)
     table, slower = Table(_COLUMNS), 0
     for key in {**old, **new}:
         before, after = (_times(key, run, args.relative) for run in (old, new))
-        name = rows.case(old.get(key) or new[key]), key[-1]
+        name = report.case(old.get(key) or new[key]), key[-1]
         if before is None or after is None:
             missing = [w for w, one in (("before", before), ("after", after)) if one is None]
             table.line(*name, "", "", "", "", f"none {' and '.join(missing)}")

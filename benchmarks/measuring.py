@@ -1,7 +1,11 @@
-"""What a row is measured with: the clock, the memory, and the machine with its versions."""
+"""What a row is made with: the clock, the memory, the machine with its versions, and its output.
+
+Rows are printed as a table while a run goes on, written as JSON lines, and put into pages.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import random
@@ -9,7 +13,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -18,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+Row = dict[str, Any]
 Seconds = list[float]
 
 
@@ -69,7 +74,7 @@ _PACKAGES = (
 _SETTINGS = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "XLA_FLAGS", "TF_ENABLE_ONEDNN_OPTS")
 
 
-def describe_machine() -> dict[str, Any]:
+def describe_machine() -> Row:
     """Return CPU, cores, threads, device, versions and commit, as this process sees them."""
     return {
         "cpu": _cpu(),
@@ -220,3 +225,78 @@ def _device_megabytes(what: str) -> float | None:
             stats = jax.devices()[0].memory_stats() or {}
             taken = stats.get("bytes_in_use" if what == "current" else "peak_bytes_in_use")
     return None if taken is None else taken / (1 << 20)
+
+
+# ---------------------------------------------------------------------------------- rows and tables
+
+
+class Table:
+    """A table printed line by line, as rows come in: a long run shows what it has.
+
+    Args:
+        columns: Heading and width of each column; text columns have a negative width.
+    """
+
+    def __init__(self, columns: Sequence[tuple[str, int]]) -> None:
+        """Print the headings."""
+        self._widths = [width for _, width in columns]
+        self.line(*(heading for heading, _ in columns))
+
+    def line(self, *cells: Any) -> None:
+        """Print one line; floats as they are formatted by the caller."""
+        texts = zip(map(str, cells), self._widths, strict=True)
+        cut = (text.rjust(width) if width > 0 else text.ljust(-width) for text, width in texts)
+        print("  ".join(cut).rstrip(), flush=True)
+
+
+def milliseconds(seconds: float) -> str:
+    """Return seconds as milliseconds with three digits or all of them."""
+    value = seconds * 1e3
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def read_lines(path: Path) -> list[Row]:
+    """Return the rows of a file of JSON lines, in order."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines if line.strip()]
+
+
+class JsonLines:
+    """A file that gets one JSON object a line, each on disk as soon as it is known."""
+
+    def __init__(self, path: Path | None) -> None:
+        """Empty the file; ``None`` writes nothing."""
+        self._path = path
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("", encoding="utf-8")
+
+    def write(self, row: Row) -> None:
+        """Append one row."""
+        if self._path is not None:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+
+
+BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"  # around tables in pages
+
+
+def markdown_table(heads: Iterable[str], lines: Iterable[Iterable[object]]) -> str:
+    """Return a Markdown table."""
+    heads = list(heads)
+    cells = [heads, ["---"] * len(heads), *([str(one) for one in line] for line in lines)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+
+
+def put_into(path: Path, text: str) -> None:
+    """Replace what stands between the two marks in a file.
+
+    Raises:
+        ValueError: It does not hold both marks once, in order.
+    """
+    whole = path.read_text(encoding="utf-8")
+    before, begin, rest = whole.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end or BEGIN in rest or END in after:
+        raise ValueError(f"{path} must hold {BEGIN} and then {END}, each once.")
+    path.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}", encoding="utf-8")

@@ -166,8 +166,8 @@ def pictures(name: str, count: int, side: int = SIDE) -> np.ndarray:
         for picture in pixels:
             edge = int(random.integers(min(photo.size) // 2, min(photo.size)))
             left, top = (int(random.integers(whole - edge)) for whole in photo.size)
-            piece = photo.crop((left, top, left + edge, top + edge))
-            picture[:] = np.asarray(piece.resize((side, side), Image.Resampling.BICUBIC))
+            crop = photo.crop((left, top, left + edge, top + edge))
+            picture[:] = np.asarray(crop.resize((side, side), Image.Resampling.BICUBIC))
     # As a sensor would: where a photo is flat, the larger of two equal values is arbitrary.
     pixels = np.clip(pixels + random.normal(0, 8, pixels.shape), 0, 255).astype(np.float32)
     pixels[:, 0, 0], pixels[:, 0, 1] = 0, 255

@@ -9,22 +9,75 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from benchmarks import BACKENDS, rows
+from benchmarks import BACKENDS, make_parser
 from benchmarks.cases import METHODS
 from benchmarks.contenders import BY_HAND, OURS
-from benchmarks.rows import Row, case, is_peer
+from benchmarks.measuring import Row, markdown_table, put_into, read_lines
 
-BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 TITLES = {"jax": "JAX", "tensorflow": "TensorFlow", "torch": "PyTorch"}
 _NAMED = ("network", "method", "pictures")
+
+Key = tuple[str, str, int, int, str]  # network, method, pictures, side, contender
+
+
+def read(paths: Iterable[Path]) -> dict[Key, Row]:
+    """Return the rows of a run by what they are about; a later row replaces an earlier one.
+
+    Rows of other benchmarks are left out.
+    """
+    rows = (row for path in paths for row in read_lines(path))
+    known = (_from_warm(row) if row["benchmark"] == "warm" else row for row in rows)
+    return {key(row): row for row in known if row and row["benchmark"] == "run"}
+
+
+def key(row: Row) -> Key:
+    """Return what a row is about."""
+    return row["network"], row["method"], row["batch"], row["side"], row["contender"]
+
+
+def case(row: Row) -> str:
+    """Return in words what was timed."""
+    pictures = "1 picture" if row["batch"] == 1 else f"{row['batch']} pictures"
+    return f"{row['network']}, {row['method']}, {pictures}"
+
+
+def is_peer(row: Row) -> bool:
+    """Whether a row is another library's, or of a program by hand for a network without Keras."""
+    return row["library"] not in (OURS, BY_HAND) or row["form"] != "Keras model"
+
+
+def _from_warm(row: Row) -> Row | None:
+    """Return a row of the first benchmark of all as if it came from a run of today."""
+    library = {"explain": OURS, "handwritten": BY_HAND}.get(row["contestant"])
+    if library is None:
+        return None
+    return {
+        "benchmark": "run",
+        "network": row["model"],
+        "method": "gradient",
+        "batch": row["batch"],
+        "side": 224,
+        "contender": f"{library} ({row['backend']})",
+        "library": library,
+        "backend": row["backend"],
+        "form": "Keras model",
+        "settings": "",
+        "rounds": row["rounds"],
+        "seconds": row["seconds"],
+        "ratios": {BY_HAND: row["ratio"]},
+        "first_seconds": row["first_seconds"],
+        "agreement": row["agreement"],
+        "machine": row["machine"],
+    }
+
+
+# ------------------------------------------------------------------------------------------- tables
 
 
 def markdown(results: Iterable[Row]) -> str:
@@ -63,7 +116,7 @@ def across_backends(results: list[Row]) -> str:
         if row["library"] == OURS:
             lines.setdefault(_case(row), {})[row["backend"]] = row
     heads = [f"{TITLES[one]} {what}" for one in present for what in ("ms", "/ hand-written")]
-    return table((*_NAMED, *heads), [
+    return markdown_table((*_NAMED, *heads), [
         (*case, *(cell for one in present for cell in _ours(backends.get(one))))
         for case, backends in lines.items()
     ])  # fmt: skip
@@ -74,7 +127,7 @@ def across_peers(results: list[Row]) -> str:
     ours = {(*_case(row), row["backend"]): row for row in results if row["library"] == OURS}
     lines = []
     for row in results:
-        if not rows.is_peer(row):
+        if not is_peer(row):
             continue
         own = ours.get((*_case(row), row["backend"]))
         form = "" if row["form"] == "Keras model" else f", {row['form']}"
@@ -88,14 +141,14 @@ def across_peers(results: list[Row]) -> str:
             f"{own['above_model_mb']:.0f}" if own else "",
         ))  # fmt: skip
     heads = (*_NAMED, "library", "on", "ms", "theirs / ours", "MB", "ours MB")
-    return table(heads, lines) if lines else ""
+    return markdown_table(heads, lines) if lines else ""
 
 
 def settings(results: list[Row]) -> str:
     """Return the settings of each peer."""
     chosen: dict[str, dict[str, str]] = {}
     for row in results:
-        if rows.is_peer(row) and row.get("settings"):
+        if is_peer(row) and row.get("settings"):
             chosen.setdefault(row["contender"], {})[row["method"]] = row["settings"]
     lines = [
         f"{name}: {', '.join(f'{method} ({setting})' for method, setting in methods.items())}"
@@ -115,7 +168,7 @@ def starting(results: list[Row]) -> str:
         return ""
     chosen = [row for row in chosen if row["network"] == chosen[-1]["network"]]
     heads = ("contender", "import s", "load s", "first call s", "warm ms")
-    return f"{chosen[0]['network']}:\n\n" + table(heads, [
+    return f"{chosen[0]['network']}:\n\n" + markdown_table(heads, [
         (
             row["contender"],
             *(f"{row[f'{what}_seconds']:.1f}" for what in ("import", "load", "first")),
@@ -123,13 +176,6 @@ def starting(results: list[Row]) -> str:
         )
         for row in chosen
     ])  # fmt: skip
-
-
-def table(heads: Iterable[str], lines: Iterable[Iterable[object]]) -> str:
-    """Return a Markdown table."""
-    heads = list(heads)
-    cells = [heads, ["---"] * len(heads), *([str(one) for one in line] for line in lines)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 
 
 def milliseconds(row: Row) -> str:
@@ -142,20 +188,6 @@ def ratio(row: Row, library: str) -> str:
     """Return the ratio to a reference with its quartiles, or nothing where there is none."""
     ratios = row["ratios"].get(library)
     return f"{ratios['median']:.2f} ({ratios['q1']:.2f}–{ratios['q3']:.2f})" if ratios else ""
-
-
-def put_into(path: Path, text: str) -> None:
-    """Replace what stands between the two marks in a file.
-
-    Raises:
-        ValueError: It does not hold both marks once, in order.
-    """
-    whole = path.read_text(encoding="utf-8")
-    before, begin, rest = whole.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in rest or END in after:
-        raise ValueError(f"{path} must hold {BEGIN} and then {END}, each once.")
-    path.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}", encoding="utf-8")
 
 
 def _place(row: Row) -> tuple[str, int, int]:
@@ -192,13 +224,11 @@ def _where(results: list[Row]) -> str:
 
 
 def _missing(results: list[Row]) -> str:
-    """Return what failed or disagreed: it is never left out in silence."""
+    """Return what failed or disagreed: it is never left out silently."""
     bad = [row for row in results if "error" in row]
     if not bad:
         return ""
-    lines = [
-        f"- {rows.case(row)}: {row['contender']}: {row['error'].splitlines()[-1]}" for row in bad
-    ]
+    lines = [f"- {case(row)}: {row['contender']}: {row['error'].splitlines()[-1]}" for row in bad]
     return "Not in the tables, because it failed or gave another answer:\n\n" + "\n".join(lines)
 
 
@@ -218,30 +248,23 @@ def draw_figures(results: list[Row], folder: Path) -> list[Path]:
     """
     good = [row for row in results if "error" not in row]
     ours = [row for row in good if row["library"] == OURS and BY_HAND in row["ratios"]]
+    ours.sort(key=lambda row: BACKENDS.index(row["backend"]))
     peers = [row for row in good if is_peer(row) and OURS in row["ratios"]]
+    figures = {
+        "backends.png": (ours, BY_HAND, "backend", "times as long as hand-written",
+                         "This package against a hand-written program for the same backend"),
+        "peers.png": (peers, OURS, "contender", "times as long as this package",
+                      "Other libraries beside this package on the same backend"),
+    }  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
-    made = []
-    if ours:
-        order = {name: place for place, name in enumerate(BACKENDS)}
-        ours.sort(key=lambda row: order[row["backend"]])
-        title = "This package against a hand-written program for the same backend"
-        path = folder / "backends.png"
-        _bars(
-            ours, BY_HAND, lambda row: row["backend"], title, "times as long as hand-written", path
-        )
-        made.append(path)
-    if peers:
-        title = "Other libraries beside this package on the same backend"
-        path = folder / "peers.png"
-        _bars(
-            peers, OURS, lambda row: row["contender"], title, "times as long as this package", path
-        )
-        made.append(path)
-    return made
+    wanted = {folder / name: figure for name, figure in figures.items() if figure[0]}
+    for path, figure in wanted.items():
+        _bars(path, *figure)
+    return list(wanted)
 
 
-def _bars(results: list[Row], library: str, name: Any, title: str, axis: str, path: Path) -> None:
-    """Draw a group of bars a case, from top to bottom."""
+def _bars(path: Path, results: list[Row], library: str, name: str, axis: str, title: str) -> None:
+    """Draw a group of bars a case, from top to bottom, each with its ratio and ``row[name]``."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -272,7 +295,7 @@ def _bars(results: list[Row], library: str, name: Any, title: str, axis: str, pa
     )  # fmt: skip
     for place, row, value, end in zip(places, ordered, middle, high, strict=True):
         axes.annotate(
-            f"{value:.2f}  {name(row)}", (max(end, 1), place), xytext=(4, 0),
+            f"{value:.2f}  {row[name]}", (max(end, 1), place), xytext=(4, 0),
             textcoords="offset points", va="center", fontsize=8,
         )  # fmt: skip
     axes.set_xscale("log")
@@ -293,15 +316,14 @@ def _bars(results: list[Row], library: str, name: Any, title: str, axis: str, pa
 
 def main(argv: list[str] | None = None) -> int:
     """Print the tables; draw figures and fill a README on request."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks report", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = make_parser(" report", __doc__)
     parser.add_argument("files", nargs="+", type=Path, help="JSON lines of runs")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="for figures")
     parser.add_argument("--readme", type=Path, metavar="FILE", help="put the tables there")
     args = parser.parse_args(argv)
-    results = list(rows.read(args.files).values())
+    results = list(read(args.files).values())
     if not results:
-        parser.error("there is no row of a run in these files")
+        parser.error("Expected rows of a run. Got none in these files.")
     text = markdown(results)
     print(text, end="")
     if args.out:

@@ -25,13 +25,12 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import BACKENDS, answers, cases, contenders, measuring
-from benchmarks.answers import Disagreement
-from benchmarks.cases import DRAWN, FIXATIONS, Case
+from benchmarks import BACKENDS, cases, contenders, make_parser, measuring
+from benchmarks.cases import DRAWN, FIXATIONS, Case, Disagreement
 from benchmarks.contenders import Contender
+from benchmarks.measuring import JsonLines, Row, Table, milliseconds
 from benchmarks.networks import NAMES, SIDE
-from benchmarks.rows import JsonLines, Row, Table, milliseconds
-from benchmarks.worker_pool import JobFailed, WorkerPool
+from benchmarks.workers import JobFailed, WorkerPool
 
 _REFERENCES = {contenders.OURS, contenders.BY_HAND}
 _COLUMNS = (
@@ -70,7 +69,7 @@ class Runner:
         """Return a row a contender: its times, or why there are none."""
         entered = self._entered(case)
         later = self._cases[self._cases.index(case) :]
-        self._pool.keep({one for each in later for one in self._entered(each)})
+        self._pool.end_all_but({one for each in later for one in self._entered(each)})
         results = {one: self._row(case, one) for one in entered}
         self._each(results, lambda one, row: row.update(self._prepare(case, one)))
         self._compare(case, results)
@@ -165,7 +164,7 @@ class Runner:
             what = f"beside {reference.name}"
             other = reference.backend != one.backend
             drawn = redrawn[0] if redrawn else None
-            agreed = answers.compare(row["compared"], answer, expected, what, drawn, other)
+            agreed = cases.compare(row["compared"], answer, expected, what, drawn, other)
             row["agreement"] = {"with": reference.name, **agreed}
             if one.is_reference:
                 references.setdefault(one.backend, one)
@@ -193,8 +192,7 @@ def _times(contender: Contender, results: Results) -> Row:
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Return the parsed arguments."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks run", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = make_parser(" run", __doc__)
     networks = (*NAMES, cases.EMBEDDED, "tiny")
     parser.add_argument("--libraries", nargs="+", choices=contenders.LIBRARIES, default=())
     parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=())

@@ -4,16 +4,17 @@
     >>> explain(model, "dog.jpg").plot()  # doctest: +SKIP
     >>> predict_fixations("dog.jpg").plot()  # doctest: +SKIP
 
-Importing this loads neither Keras nor a framework nor matplotlib; the first use does.
+Importing this loads neither Keras nor a framework nor matplotlib; the first use does. Where Keras'
+choice of a backend is not installed, another one is set in ``KERAS_BACKEND``, and one line says so.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keras_saliency._imports import attach, moved
+from keras_saliency._imports import attach, moved, settle_backend
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from keras_saliency import (
@@ -85,13 +86,13 @@ __all__ = [
     "testing",
 ]
 
-# Until version 0.2, under the old name, with a DeprecationWarning.
+# Until version 0.3, under the old name, with a DeprecationWarning.
 _MOVED = {
     "archive": "_results.archive",
     "boxes": "_inputs.geometry",
     "cli.command": "cli",
-    "cli.info": "cli",
-    "cli.predict": "cli.explain",
+    "cli.info": "cli.listing",
+    "cli.predict": "cli.prediction",
     "cli.startup": "cli.output",
     "data": "fixation.data",
     "fixation.data.cat2000": "fixation.data.builders",
@@ -123,6 +124,7 @@ _MOVED = {
     "testing.laws": "testing.check",
 }
 moved(_MOVED)
+settle_backend()
 
 if not TYPE_CHECKING:  # where every name would be known
     __getattr__, __dir__ = attach(__name__, _NAMES, _ROOMS)

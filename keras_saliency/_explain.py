@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import functools
-import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypedDict, Unpack, overload
 
 import numpy as np
 
 from keras_saliency import methods, targets
 from keras_saliency._engine import weights
 from keras_saliency._engine.engine import Engine
-from keras_saliency._engine.micro_batches import BatchSize
+from keras_saliency._engine.micro_batches import BatchSize, check_batch_size
+from keras_saliency._engine.together import sharing
 from keras_saliency._graph.adapter import Adapter
 from keras_saliency._graph.configuration import KerasModel
 from keras_saliency._graph.model_cache import ModelCache
@@ -28,20 +27,34 @@ from keras_saliency._inputs.preprocessing import Preprocessing
 from keras_saliency._io.encoding import plain
 from keras_saliency._results import checks, provenance
 from keras_saliency._results.explanation import Explanation
-from keras_saliency._results.joint import JointExplanation
+from keras_saliency._results.joint import JointExplanation, by_input
 from keras_saliency.errors import MethodError, _arguments
 from keras_saliency.methods import Attribution, Method
+from keras_saliency.targets import Target
 from keras_saliency.targets.base import TargetLike
 
 _READ = "help(keras_saliency.explain)"
 _TOP_CLASS = targets.TopClass()
 
 
-@overload
+class Options(TypedDict, total=False):
+    """The options of every explanation, which `explain` documents."""
+
+    preprocess: Preprocessing
+    batch_size: BatchSize
+    seed: int
+    kind: KindName | None
+
+
+Joint = list[str] | tuple[str, ...] | Literal["all"]  # several inputs, explained together
+MethodLike = str | Method | type[Method]
+
+
+@overload  # in full, for editors that complete by the first form and read no TypedDict (Jedi)
 def explain(
     model: KerasModel,
     image: ModelInputs,
-    method: str | Method | type[Method] = ...,
+    method: MethodLike = ...,
     *,
     target: TargetLike = ...,
     preprocess: Preprocessing = ...,
@@ -56,14 +69,11 @@ def explain(
 def explain(  # type: ignore[overload-overlap]
     model: KerasModel,
     image: ModelInputs,
-    method: str | Method | type[Method] = ...,
+    method: MethodLike = ...,
     *,
     target: TargetLike = ...,
-    preprocess: Preprocessing = ...,
-    batch_size: BatchSize = ...,
-    seed: int = ...,
-    kind: KindName | None = ...,
-    inputs: list[str] | tuple[str, ...] | Literal["all"],
+    inputs: Joint,
+    **options: Unpack[Options],
 ) -> JointExplanation: ...
 
 
@@ -71,14 +81,11 @@ def explain(  # type: ignore[overload-overlap]
 def explain(
     model: KerasModel,
     image: ModelInputs,
-    method: str | Method | type[Method] = ...,
+    method: MethodLike = ...,
     *,
     target: TargetLike = ...,
-    preprocess: Preprocessing = ...,
-    batch_size: BatchSize = ...,
-    seed: int = ...,
-    kind: KindName | None = ...,
     inputs: str,
+    **options: Unpack[Options],
 ) -> Explanation: ...
 
 
@@ -86,21 +93,18 @@ def explain(
 def explain(
     model: KerasModel,
     image: ModelInputs,
-    method: str | Method | type[Method] = ...,
+    method: MethodLike = ...,
     *,
-    target: Sequence[targets.Target | Callable[[Any], Any]],
-    preprocess: Preprocessing = ...,
-    batch_size: BatchSize = ...,
-    seed: int = ...,
-    kind: KindName | None = ...,
+    target: Sequence[Target | Callable[[Any], Any]],
     inputs: str | None = ...,
+    **options: Unpack[Options],
 ) -> list[Explanation]: ...
 
 
 def explain(  # type: ignore[misc]
     model: KerasModel,
     image: ModelInputs,
-    method: str | Method | type[Method] = "gradient",
+    method: MethodLike = "gradient",
     *,
     target: TargetLike = None,
     preprocess: Preprocessing = "auto",
@@ -165,23 +169,52 @@ def explain(  # type: ignore[misc]
     batch_size, seed = check_batch_size(batch_size), check_seed(seed)
     chosen, options = _named(method) if type(method) is str else (methods.get(method), None)
     adapter = adapted(model, chosen, preprocess)
-    batch = prepare(adapter, image, preprocess, kind, inputs)
-    if batch.kind.name not in chosen.kinds:
-        raise chosen.not_for(batch.kind)
     several = targets.several(target) if isinstance(target, list | tuple) else None
     first = _TOP_CLASS if target is None else several[0] if several else targets.get(target)
-    engines = [Engine(adapter, first, batch, batch_size)]
-    if several is not None:  # all are checked before any is run
-        engines += [engines[0].with_target(one) for one in several[1:]]
+
+    def made(attempt: int) -> tuple[Batch, list[Explanation]]:
+        if attempt:  # another thread changes the model
+            adapter.cache.forget()
+        adapter.state = weights.held(adapter.model)
+        batch = prepare(adapter, image, preprocess, kind, inputs)
+        if batch.kind.name not in chosen.kinds:
+            raise chosen.not_for(batch.kind)
+        engine = Engine(adapter, first, batch, batch_size)
+        run = functools.partial(
+            attributed, adapter, batch, method=chosen, seed=seed, batch_size=batch_size
+        )
+        if several is None:
+            return batch, [run(engine, started=started, options=options)]
+        return batch, _of_several(adapter, several, engine, chosen, run)
+
+    if adapter.embeds and _is_own(chosen):  # its vectors are made of the weights as well
+        batch, wholes = weights.consistently(adapter.model, made)[0]
+    else:
+        batch, wholes = made(0)
     results: list[Any] = []
-    for engine in engines:
-        whole = attributed(adapter, batch, engine, chosen, seed, batch_size, started, options)
+    for whole in wholes:
         for row, check in enumerate(whole.checks):
             for finding in check["findings"]:
                 warnings.warn(f"picture {row}: {finding}", stacklevel=2)
         results.append(by_input(whole, batch, chosen) if batch.parts else whole)
-        started = time.perf_counter()
     return results[0] if several is None else results
+
+
+def _of_several(
+    adapter: Adapter, several: list[Target], engine: Engine, method: Method, run: Any
+) -> list[Explanation]:
+    """Return the explanation of each target, all on one state of the model's weights."""
+
+    def each(attempt: int) -> list[Explanation]:
+        if attempt:  # another thread changes the model
+            adapter.cache.forget()
+        # A method of the user's may change the model between two targets. All targets are checked
+        # before any is explained.
+        own = _is_own(method)
+        engines = sharing(engine, several) if own else [*map(engine.with_target, several)]
+        return [run(one, started=time.perf_counter()) for one in engines]
+
+    return weights.consistently(adapter.model, each)[0]
 
 
 @functools.lru_cache
@@ -295,37 +328,6 @@ def attributed(
         },
         model_sha256=digest,
     )
-
-
-def by_input(whole: Explanation, batch: Batch, method: Method) -> JointExplanation:
-    """Return the explanation of several inputs together as one of each."""
-    parts: dict[str, Explanation] = {}
-    for name, its in batch.apart(np.asarray(whole.attributions)[..., None]).items():
-        part = (batch.parts or {})[name]
-        parts[name] = dataclasses.replace(
-            whole,
-            values=method.to_map(its).astype(np.float32, copy=False),
-            attributions=part.kind.as_given(its.astype(np.float32, copy=False)),
-            pictures=part.originals,
-            geometries=part.geometries,
-            info={**whole.info, "kind": part.kind.name, **part.facts},
-        )
-    return JointExplanation(parts)
-
-
-def check_batch_size(batch_size: Any) -> BatchSize:
-    """Return a number of pictures as Python's int, or ``"auto"``.
-
-    Raises:
-        MethodError: It is neither ``"auto"`` nor a whole number above 0.
-    """
-    if type(batch_size) is int and 0 < batch_size <= sys.maxsize:
-        return batch_size
-    if isinstance(batch_size, str) and batch_size == "auto":
-        return "auto"
-    fix = "Leave it at 8, or pass 'auto'."
-    whole = _arguments.integer(batch_size, "batch_size", MethodError, _READ, fix=fix)
-    return min(whole, sys.maxsize)  # all at once
 
 
 def check_seed(seed: Any) -> int:

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from os import PathLike
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal, Unpack, overload
 
 import numpy as np
 
 from keras_saliency import methods, targets
 from keras_saliency._engine.engine import Engine
-from keras_saliency._engine.micro_batches import BatchSize
-from keras_saliency._explain import adapted, attributed, check_batch_size, check_seed, explain
+from keras_saliency._engine.micro_batches import BatchSize, check_batch_size
+from keras_saliency._explain import (
+    Joint,
+    MethodLike,
+    Options,
+    adapted,
+    attributed,
+    check_seed,
+    explain,
+)
 from keras_saliency._graph.adapter import Adapter
 from keras_saliency._graph.configuration import KerasModel
 from keras_saliency._inputs import preprocessing, text
-from keras_saliency._inputs.batch import Batch, prepare
+from keras_saliency._inputs.batch import Batch, joined, prepare
 from keras_saliency._inputs.kinds import KindName
 from keras_saliency._inputs.pictures import ModelInput, ModelInputs
 from keras_saliency._inputs.prefetch import Steps, apart, map_batched, together
@@ -26,17 +34,27 @@ from keras_saliency._inputs.preprocessing import Preprocessing
 from keras_saliency._results import archive, provenance
 from keras_saliency._results.archive import Archive, Record
 from keras_saliency._results.explanation import Explanation
-from keras_saliency.errors import ImageError, ModelError, TargetError
+from keras_saliency._results.joint import JointExplanation, by_input
+from keras_saliency.errors import ImageError, ModelError, SaveError, TargetError
 from keras_saliency.methods import Method
 from keras_saliency.targets import Class, Target
-from keras_saliency.targets.base import TargetLike
+from keras_saliency.targets.base import TargetLike, check_any_count
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    R = TypeVar("R", bound=Explanation | JointExplanation, default=Explanation)
+else:
+    from typing import TypeVar
+
+    R = TypeVar("R")
 
 _READ = "help(keras_saliency.Explainer)"
 _GROUP = 32  # pictures per call where the engine measures the micro-batch itself
 
 
 @dataclass(frozen=True, eq=False)
-class Explainer:
+class Explainer(Generic[R]):
     """A model, a method and a target, to be applied to many pictures.
 
     A background thread reads and prepares pictures while the model runs. Up to ``batch_size`` of
@@ -53,6 +71,8 @@ class Explainer:
         seed: For methods that draw random numbers.
         kind: As for `explain`. Of other kinds than pictures, an array of all inputs and a DataFrame
             are streams of their rows.
+        inputs: As for `explain`: of a model with several inputs, which are explained. With
+            ``"all"`` or a list every result is a `JointExplanation`, which `write` does not take.
 
     Raises:
         KerasSaliencyError: An argument cannot be used; each message says what to do.
@@ -65,37 +85,57 @@ class Explainer:
     """
 
     model: KerasModel
-    method: str | Method | type[Method] = "gradient"
+    method: MethodLike = "gradient"
     _: KW_ONLY
     target: TargetLike = None
     preprocess: Preprocessing = "auto"
     batch_size: BatchSize = 8
     seed: int = 0
     kind: KindName | None = None
+    inputs: str | Sequence[str] | None = None
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __init__(
+            self: Explainer[JointExplanation],
+            model: KerasModel,
+            method: MethodLike = ...,
+            *,
+            target: TargetLike = ...,
+            inputs: Joint,
+            **options: Unpack[Options],
+        ) -> None: ...
+
+        @overload
+        def __init__(
+            self: Explainer[Explanation],
+            model: KerasModel,
+            method: MethodLike = ...,
+            *,
+            target: TargetLike = ...,
+            inputs: str | None = ...,
+            **options: Unpack[Options],
+        ) -> None: ...
+
+        def __init__(self, *args: Any, **options: Any) -> None: ...
 
     def __post_init__(self) -> None:
         """Check the arguments before the first picture."""
         object.__setattr__(self, "batch_size", check_batch_size(self.batch_size))
         object.__setattr__(self, "seed", check_seed(self.seed))
-        _for_each(self._target)
+        check_any_count(self._target, _READ)
         _ = self._adapter.cache, self._method, self._preprocess
 
-    def __call__(self, image: ModelInputs) -> Explanation:
+    def __call__(self, image: ModelInputs) -> R:
         """Return the `explain` result of a picture, a batch or a list of pictures."""
-        return explain(
-            self.model,
-            image,
-            self._method,
-            target=self._target,
-            preprocess=self.preprocess,
-            batch_size=self.batch_size,
-            seed=self.seed,
-            kind=self.kind,
-        )
+        options: Any = dict(preprocess=self.preprocess, batch_size=self.batch_size)
+        options |= dict(seed=self.seed, kind=self.kind, inputs=self.inputs)
+        return explain(self.model, image, self._method, target=self._target, **options)
 
     def stream(
         self, images: Iterable[ModelInput], targets: Iterable[TargetLike] | None = None
-    ) -> Iterator[Explanation]:
+    ) -> Iterator[R]:
         """Explain pictures one after another, in order, in constant memory.
 
         The first result appears after ``batch_size`` pictures are read. Findings are in ``checks``,
@@ -107,7 +147,7 @@ class Explainer:
             targets: What is explained on each picture, in place of ``target``.
 
         Yields:
-            An `Explanation` of one picture for each.
+            An `Explanation` of one picture for each; a `JointExplanation` of several inputs.
 
         Raises:
             KerasSaliencyError: A picture cannot be used; the results before it are yielded first.
@@ -158,28 +198,17 @@ class Explainer:
             KerasSaliencyError: A picture cannot be used. The results before it are written.
         """
         self._check_targets(targets)
+        if self.inputs == "all" or isinstance(self.inputs, list | tuple):
+            what = "Expected one explained input, to write a map for each picture."
+            fix = "Name one input; or take stream() and save() each result."
+            raise SaveError(what, f"Got inputs={self.inputs!r}.", fix, _READ)
         order = archive.WriteConfig(
             folder, self._identity(attributions), self._about(), format, on_error, part_size
         )
 
-        def record(one: Explanation) -> Record:
-            stored = one.attributions if attributions else None
-            return Record(
-                key="",
-                values=one.values[0],
-                geometry=one.geometries[0],
-                score=float(one.scores[0]),
-                probability=None if one.probabilities is None else float(one.probabilities[0]),
-                target=one.targets[0],
-                label=one.labels[0],
-                checks=one.checks[0],
-                attributions=None if stored is None else stored[0],
-                words=tuple(one.info.get("words", [()])[0]),
-                features=tuple(one.info.get("features", ())),
-            )
-
         steps = self._steps(keep_pictures=False)
         images = self._apart(images)
+        record = partial(Record.of, attributions=attributions)
         return archive.write(order, images, steps, record, keys=keys, targets=targets)
 
     # ------------------------------------------------------------------ what is fixed
@@ -228,6 +257,7 @@ class Explainer:
             "attributions": bool(attributions),
             "model_sha256": provenance.model_hash(model),
             **({} if self.kind is None else {"kind": self.kind}),
+            **({} if self.inputs is None else {"inputs": self.inputs}),
         }
 
     def _about(self) -> dict[str, Any]:
@@ -249,12 +279,12 @@ class Explainer:
 
     # ------------------------------------------------------------------ the steps
 
-    def _steps(self, keep_pictures: bool) -> Steps[Any, _Ready, Explanation]:
+    def _steps(self, keep_pictures: bool) -> Steps[Any, _Ready, Any]:
         def ready(item: tuple[Any, dict[str, Any]]) -> _Ready:
             picture, options = item
             own = options.get("targets")
             target = self._target if own is None else targets.get(own)
-            _for_each(target)
+            check_any_count(target, _READ)
             if not self._adapter.model.built:  # its weights are made in the caller's thread
                 return _Ready(picture, target, None)
             batch = self._prepared(picture)
@@ -266,7 +296,7 @@ class Explainer:
         return Steps(ready, _Ready.alike, self._explained, self._size)
 
     def _prepared(self, picture: Any) -> Batch:
-        batch = prepare(self._adapter, picture, self._preprocess, self.kind)
+        batch = prepare(self._adapter, picture, self._preprocess, self.kind, self.inputs)
         if len(batch.images) != 1:
             raise ImageError(
                 "Expected a stream of single pictures.",
@@ -276,19 +306,23 @@ class Explainer:
             )
         return batch
 
-    def _explained(self, group: list[_Ready]) -> list[Explanation]:
+    def _explained(self, group: list[_Ready]) -> list[R]:
         started = time.perf_counter()
-        batch = _joined([one.batch or self._prepared(one.picture) for one in group])
+        batches = [one.batch or self._prepared(one.picture) for one in group]
+        batch = joined(batches)
         target = group[0].target
         if isinstance(target, Class):
-            classes = [_number(one.target) for one in group]
-            target = replace(target, index=classes)
+            chosen: list[Any] = [one.target for one in group]
+            target = replace(target, index=[int(np.ravel(one.index)[0]) for one in chosen])
         adapter = adapted(self.model, self._method)
         engine = Engine(adapter, target, batch, self.batch_size)
-        result = attributed(
-            adapter, batch, engine, self._method, self.seed, self.batch_size, started
+        results: list[Any] = list(
+            attributed(adapter, batch, engine, self._method, self.seed, self.batch_size, started)
         )
-        return list(result)
+        if not batch.parts:
+            return results
+        pairs = zip(results, batches, strict=True)
+        return [by_input(one, its, self._method) for one, its in pairs]  # type: ignore[misc]
 
 
 @dataclass(frozen=True, eq=False)
@@ -310,41 +344,3 @@ class _Ready:
         shapes = [(array.shape[1:], array.dtype) for array in arrays]
         names = batch.names, bool(batch.words), batch.kind
         return target, shapes, batch.packing, batch.preprocessed, names
-
-
-def _joined(batches: list[Batch]) -> Batch:
-    """Return batches of one picture as one batch."""
-    if len(batches) == 1:
-        return batches[0]
-    extra_inputs = zip(*(batch.extra_inputs for batch in batches), strict=True)
-    return replace(
-        batches[0],
-        images=np.concatenate([batch.images for batch in batches]),
-        extra_inputs=tuple(np.concatenate(one) for one in extra_inputs),
-        originals=tuple(batch.originals[0] for batch in batches),
-        geometries=tuple(batch.geometries[0] for batch in batches),
-        findings=tuple(batch.findings[0] for batch in batches),
-        words=tuple(words for batch in batches for words in batch.words),
-    )
-
-
-def _for_each(target: Target) -> None:
-    """Refuse a target that fits a batch of one size only.
-
-    Raises:
-        TargetError: It has one class, or one position, for each of several pictures.
-    """
-    for count in (1, 2):
-        try:
-            target.rows(count)
-        except TargetError as error:
-            raise TargetError(
-                "Expected a target that fits every single picture.",
-                error.got,
-                "Pass one that fits every picture, or stream(images, targets=[...]).",
-                _READ,
-            ) from error
-
-
-def _number(target: Any) -> int:
-    return int(np.ravel(target.index)[0])

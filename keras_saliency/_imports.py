@@ -1,12 +1,14 @@
 """Lazy imports: Keras with its backend, and this package's own public names.
 
-Nothing here sets ``KERAS_BACKEND``; only the ``keras-saliency`` command does, for its own process.
+``KERAS_BACKEND`` is set only where Keras' own choice is not installed, and only before Keras is
+imported: in Python as in the ``keras-saliency`` command.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+import itertools
 import json
 import os
 import sys
@@ -18,12 +20,23 @@ from typing import Any
 
 from keras_saliency.errors import BackendError
 
-BACKENDS = ("jax", "tensorflow", "torch")  # in the order in which the command tries them
+BACKENDS = ("jax", "tensorflow", "torch")  # in the order in which they are tried
+_OTHER_BACKENDS = ("numpy", "openvino")  # Keras runs on them; they have no gradients
+
+_fallback = ("", "")  # the backend that was set here, and why
 
 
 def installed_backends() -> tuple[str, ...]:
     """Return the backends whose package is installed, without importing any."""
-    return tuple(name for name in BACKENDS if importlib.util.find_spec(name) is not None)
+    return tuple(name for name in BACKENDS if _is_installed(name))
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        spec = importlib.util.find_spec(name)
+    except ValueError:  # imported already, without a spec
+        return True
+    return spec is not None and spec.origin is not None  # None: a mere folder of that name
 
 
 def configured_backend() -> tuple[str, str]:
@@ -33,20 +46,26 @@ def configured_backend() -> tuple[str, str]:
     """
     if "keras" in sys.modules:
         return sys.modules["keras"].config.backend(), "Keras is already imported"
-    if os.environ.get("KERAS_BACKEND"):
-        return os.environ["KERAS_BACKEND"], "KERAS_BACKEND"
-    home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
+    if name := os.environ.get("KERAS_BACKEND"):
+        return _fallback if name == _fallback[0] else (name, "KERAS_BACKEND")
+    file = _keras_home() / "keras.json"
     try:
-        name = json.loads((home / "keras.json").read_text(encoding="utf-8")).get("backend")
+        named = json.loads(file.read_text(encoding="utf-8")).get("backend")
     except (OSError, ValueError, AttributeError):
-        name = None
-    if isinstance(name, str):
-        return name, str(home / "keras.json")
-    return "tensorflow", "Keras' default"
+        named = None
+    return (named, str(file)) if isinstance(named, str) else ("tensorflow", "Keras' default")
 
 
-def usable_backend() -> str:
-    """Return the backend for the command: Keras' choice if installed, else the first that is.
+def _keras_home() -> Path:
+    """Return the folder of ``keras.json``, by Keras' own rule."""
+    if "KERAS_HOME" in os.environ:
+        return Path(os.environ["KERAS_HOME"]).expanduser()
+    home = os.path.expanduser("~")
+    return Path(home if os.access(home, os.W_OK) else "/tmp") / ".keras"
+
+
+def choose_backend() -> tuple[str, str]:
+    """Return the backend to use, and why: Keras' choice if installed, else the first that is.
 
     Raises:
         BackendError: ``KERAS_BACKEND`` names one that is absent, or none is installed.
@@ -54,10 +73,46 @@ def usable_backend() -> str:
     name, source = configured_backend()
     installed = installed_backends()
     if name in installed:
-        return name
-    if source == "KERAS_BACKEND" or not installed:
+        return name, source
+    if source == "KERAS_BACKEND" or not installed or "keras" in sys.modules:
         raise _cannot_import(name, source)
-    return installed[0]
+    # Keras itself writes "tensorflow" into keras.json on its first import.
+    source = "Keras' default" if name == "tensorflow" else source
+    return installed[0], f"{source} names {name!r}, which is not installed"
+
+
+def settle_backend() -> None:
+    """Set ``KERAS_BACKEND`` where Keras could not be imported without it, and report that once.
+
+    Nothing happens where Keras is imported already, where its choice can be imported, and where no
+    backend can. `logging` shows the line as it is in a shell and in a notebook; a warning would
+    take two lines, and stop a program that runs with ``-W error``.
+    """
+    global _fallback
+    if "keras" in sys.modules or configured_backend()[0] in _OTHER_BACKENDS:
+        return
+    try:
+        name, why = choose_backend()
+    except BackendError:  # raised again, with its message, where Keras is needed
+        return
+    if name == configured_backend()[0]:
+        return
+    _fallback = name, why
+    os.environ["KERAS_BACKEND"] = name
+    if not _is_command():
+        import logging
+
+        logging.getLogger("keras_saliency").warning(
+            "keras_saliency: %s: using %s. Set KERAS_BACKEND to choose (installed: %s).",
+            why, name, ", ".join(installed_backends()),
+        )  # fmt: skip
+
+
+def _is_command() -> bool:
+    """Return whether this process is the command, which reports its backend where it uses one."""
+    script = Path(sys.argv[0]).stem if getattr(sys, "argv", None) else ""
+    module = ("-m", "keras_saliency") in itertools.pairwise(sys.orig_argv)
+    return script == "keras-saliency" or module
 
 
 def require_keras() -> ModuleType:
@@ -143,6 +198,9 @@ def renamed(package: str, names: Mapping[str, tuple[str, str]]) -> Callable[[str
     return get
 
 
+MOVED_UNTIL = "0.3"  # the version that drops the old names of modules
+
+
 class _Moved(ModuleType):
     """A module under its old name: the new one, with a warning for each use."""
 
@@ -154,7 +212,7 @@ class _Moved(ModuleType):
         if name.startswith("__"):  # Python and its tools look at every module
             raise AttributeError(name)
         value = getattr(importlib.import_module(self._new), name)
-        message = f"{self.__name__}.{name} has moved; this name goes with version 0.2."
+        message = f"{self.__name__}.{name} has moved; this name goes with version {MOVED_UNTIL}."
         warnings.warn(message, DeprecationWarning, stacklevel=2)
         return value
 

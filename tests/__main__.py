@@ -23,8 +23,9 @@ from pathlib import Path
 
 BACKENDS = ("tensorflow", "jax", "torch")  # the slowest first
 LONGEST = (  # in this order they are dealt so that a backend's processes take about as long
-    "contract", "kinds", "transformers", "fixation_training", "lrp", "lrp_options", "cam_layer",
-    "seen_calls", "backward_models", "lrp_models", "stale", "models", "bad_models",
+    "contract", "kinds", "seen_calls", "transformers", "lrp_options", "lrp", "cam_positions",
+    "backward_models", "fixation_training", "kinds_of_models", "stale", "models", "lrp_models",
+    "cam_layer", "bad_models",
 )  # fmt: skip
 TESTS = Path(__file__).parent
 _numbers = count()

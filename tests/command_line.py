@@ -96,8 +96,8 @@ def refused(here):
 
 
 def _refused(here, result, *words, status=1):
-    found, stdout, stderr = result
-    assert found == status, stderr
+    code, stdout, stderr = result
+    assert code == status, stderr
     assert stdout == ""
     assert "Traceback" not in stderr
     assert "Unexpected error" not in stderr

@@ -8,17 +8,22 @@ from pathlib import Path
 
 import keras
 import pytest
-from initializers import no_random_kernels
+from initializers import draw_in_numpy, no_random_kernels
 
 SHARED = Path(__file__).parents[2] / "shared"
 
 
 def pytest_configure():
-    """With TESTS_COMPILE_LESS, as ``python -m tests`` has it, TensorFlow rewrites no graphs.
+    """With TESTS_COMPILE_LESS, as ``python -m tests`` has it, what takes longest is left out.
 
-    Rewriting takes longer than running anything here; with ``--long`` they are rewritten.
+    TensorFlow rewrites no graphs, which takes longer than running anything here, and JAX compiles
+    no drawing of weights. With ``--long`` both are as users have them.
     """
-    if os.environ.get("TESTS_COMPILE_LESS") and keras.config.backend() == "tensorflow":
+    if not os.environ.get("TESTS_COMPILE_LESS"):
+        return
+    if keras.config.backend() == "jax":
+        draw_in_numpy()
+    if keras.config.backend() == "tensorflow":
         import tensorflow as tf
 
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
@@ -48,16 +53,29 @@ def _no_model(request, monkeypatch):
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _forget_what_was_compiled():
-    """Under JAX let go of a module's programs.
+def _forget_what_was_compiled(request):
+    """Let go of a module's models and programs.
 
-    Each is a few memory maps, of which Linux gives a process 65,530; beyond, JAX crashes.
+    TensorFlow's graphs refer to one another and wait for the garbage collector: gigabytes of them.
+    JAX's programs are a few memory maps each, of which Linux gives a process 65,530; beyond, JAX
+    crashes.
     """
     yield
+    for value in vars(request.module).values():
+        if getattr(value, "__module__", "") == request.module.__name__:
+            getattr(value, "cache_clear", int)()
     if keras.config.backend() == "jax":
         import jax
 
         jax.clear_caches()
+    if keras.config.backend() == "tensorflow":
+        from tensorflow.python.framework import ops
+
+        # Whatever was traced with tf.custom_gradient stays in this table, and its model with it.
+        table = ops.gradient_registry._registry
+        for name in [one for one in table if str(one).startswith("CustomGradient")]:
+            del table[name]
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Recordings of nobody: small pictures with a bright disc, and fixations on the disc."""
+"""Made-up recordings: small pictures with a bright disc, and fixations on the disc."""
 
 from __future__ import annotations
 

@@ -15,13 +15,13 @@ EXACT = 3e-5
 LOW, HIGH = -2.0, 3.0  # what z-box takes for black and white
 
 
-def close(found, wanted, tolerance=EXACT, name=""):
+def close(result, wanted, tolerance=EXACT, name=""):
     """Compare arrays relative to the largest value wanted."""
-    found, wanted = np.asarray(found, "float64"), np.asarray(wanted, "float64")
-    assert found.shape == wanted.shape, name
+    result, wanted = np.asarray(result, "float64"), np.asarray(wanted, "float64")
+    assert result.shape == wanted.shape, name
     peak = np.abs(wanted).max()
     assert peak > 0, name
-    assert np.abs(found - wanted).max() <= tolerance * peak, name
+    assert np.abs(result - wanted).max() <= tolerance * peak, name
 
 
 def matrix(layer, shape):

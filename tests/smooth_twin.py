@@ -29,7 +29,7 @@ def slope(x, c):
     return (FIRST.reshape(-1, 4) @ ((1 - units**2) * SECOND[:, c])).reshape(x.shape)
 
 
-def close(found, wanted, tolerance=EXACT):
+def close(result, wanted, tolerance=EXACT):
     """Within rounding of the largest value."""
     wanted = np.asarray(wanted, "float64")
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * np.abs(wanted).max())
+    np.testing.assert_allclose(result, wanted, rtol=0, atol=tolerance * np.abs(wanted).max())

@@ -93,10 +93,10 @@ def test_each_layer_leads_from_its_input_only(kind):
         note("right", right)
         note("both", ops.sum(left) + ops.sum(right))
 
-    found = ancestors(function, variables)
-    assert found["left"] == {"x", "left"}
-    assert found["right"] == {"y", "right"}
-    assert found["both"] == {"x", "y", "left", "right", "both"}
+    result = ancestors(function, variables)
+    assert result["left"] == {"x", "left"}
+    assert result["right"] == {"y", "right"}
+    assert result["both"] == {"x", "y", "left", "right", "both"}
 
 
 def test_a_tensor_noted_twice_has_both_names():
@@ -106,9 +106,9 @@ def test_a_tensor_noted_twice_has_both_names():
         note("one", z)
         note("other", z)
 
-    found = ancestors(function)
-    assert found["one"] == found["other"] == {"x", "one", "other"}
-    assert found["late"] == {"x", "one", "other", "late"}  # also what used it before it was noted
+    result = ancestors(function)
+    assert result["one"] == result["other"] == {"x", "one", "other"}
+    assert result["late"] == {"x", "one", "other", "late"}  # also what used it before it was noted
 
 
 @pytest.mark.skipif(keras.config.backend() != "torch", reason="only there tensors change in place")
@@ -128,8 +128,8 @@ def test_what_changes_in_place_is_followed():
         note("out", out)
         note("relu", torch.nn.functional.relu(out, inplace=True))
 
-    found = {name: one & {"x", "y"} for name, one in ancestors(function).items()}
-    assert found["before"] == set()
-    assert found["after"] == {"x"}
-    assert found["later"] == {"x", "y"}
-    assert found["out"] == found["relu"] == {"x"}
+    result = {name: one & {"x", "y"} for name, one in ancestors(function).items()}
+    assert result["before"] == set()
+    assert result["after"] == {"x"}
+    assert result["later"] == {"x", "y"}
+    assert result["out"] == result["relu"] == {"x"}

@@ -55,7 +55,7 @@ def explainer(**options):
 
 
 def contents(archive):
-    """All that an archive holds, as plain things that can be compared."""
+    """All that an archive holds, as plain data that can be compared."""
     return {
         one.key: (one.values.tobytes(), one.score, one.target, one.label, one.geometry, one.checks)
         for one in archive
@@ -101,9 +101,9 @@ def test_the_manifest_tells_what_was_asked_for(tmp_path):
     method = methods.SmoothGrad(methods.GradCam(layer="conv2"), samples=2)
     asked = explainer(method=method, target=targets.Class(3), seed=4)
     info = asked.write(models.pictures(2), tmp_path / "out").info
-    told = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    assert told.pop("checksums")
-    assert info == told
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest.pop("checksums")
+    assert info == manifest
     assert info["schema_version"] == 2
     assert info["method"] == "smooth_grad"
     assert info["parameters"]["base"]["is"] == "GradCam"
@@ -144,11 +144,11 @@ def test_a_part_can_be_read_without_this_package(tmp_path):
     explainer().write(models.pictures(3), tmp_path / "more", format="array_record")
     path = tmp_path / "more" / "part-00000" / "maps.array_record"
     reader = array_record.ArrayRecordReader(str(path))
-    found = [np.load(io.BytesIO(one)) for one in reader.read_all()]
-    assert [str(one["key"]) for one in found] == ["0", "1", "2"]
-    assert [float(one["score"]) for one in found] == stored["scores"].tolist()
-    assert json.loads(str(found[2]["row"]))["label"].startswith("class ")
-    np.testing.assert_array_equal(found[1]["values"], stored["values"][1])
+    result = [np.load(io.BytesIO(one)) for one in reader.read_all()]
+    assert [str(one["key"]) for one in result] == ["0", "1", "2"]
+    assert [float(one["score"]) for one in result] == stored["scores"].tolist()
+    assert json.loads(str(result[2]["row"]))["label"].startswith("class ")
+    np.testing.assert_array_equal(result[1]["values"], stored["values"][1])
 
 
 def test_keys_are_paths_or_places_or_what_is_given(photos, tmp_path):
@@ -369,12 +369,14 @@ def test_without_array_record_the_error_says_what_to_install(tmp_path, monkeypat
 )
 def test_what_cannot_be_read(form, harm, tmp_path):
     folder = explainer().write(models.pictures(3), tmp_path / "out", format=form).folder
-    told, part = folder / "manifest.json", folder / "part-00000"
+    manifest, part = folder / "manifest.json", folder / "part-00000"
     maps = next(part.glob("maps.*"))
     if harm == "no manifest":
-        told.unlink()
+        manifest.unlink()
     elif harm == "later":
-        told.write_text(told.read_text().replace('"schema_version": 2', '"schema_version": 9'))
+        manifest.write_text(
+            manifest.read_text().replace('"schema_version": 2', '"schema_version": 9')
+        )
     elif harm == "no maps":
         maps.unlink()
     elif harm == "cut":

@@ -60,9 +60,9 @@ def test_a_second_live_process_is_refused(tmp_path):
             started.set()
             go_on.wait(30)
 
-    found = []
+    result = []
     writer = threading.Thread(
-        target=lambda: found.append(explainer().write(slow(), tmp_path / "out"))
+        target=lambda: result.append(explainer().write(slow(), tmp_path / "out"))
     )
     writer.start()
     assert started.wait(30)
@@ -82,7 +82,7 @@ def test_a_second_live_process_is_refused(tmp_path):
     finally:
         go_on.set()
         writer.join(30)
-    assert len(found[0]) == 3
+    assert len(result[0]) == 3
     said = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True).stdout
     assert said == "free\n"
 
@@ -166,7 +166,7 @@ def record(values):
 
 about = {"backend": "-", "versions": {}}
 order = WriteConfig(folder, {"holds": "explanations"}, about, form, part_size=4)
-write(order, range(count), Steps(lambda thing: thing[0], lambda n: 0, run, 2), record,
+write(order, range(count), Steps(lambda item: item[0], lambda n: 0, run, 2), record,
       keys=(f"key {n}" for n in range(count)))
 print(runs)
 """
@@ -198,15 +198,15 @@ def test_killed_and_called_again(form, place, tmp_path):
     written(tmp_path / "killed", form, place)
     left = {path.name for path in (tmp_path / "killed").iterdir()}
     whole_parts = [name for name in left if name.startswith("part-")]
-    kept = 4 * len(whole_parts)
-    assert kept == {"before the manifest": 0}.get(place, 4), "killed somewhere else"
+    complete = 4 * len(whole_parts)
+    assert complete == {"before the manifest": 0}.get(place, 4), "killed somewhere else"
     unfinished = {name for name in left if name.startswith(".") and name != ".lock"}
     assert bool(unfinished) == (place != "between parts")
     if place != "before the manifest":  # it can be read as it is
         half = Archive(tmp_path / "killed")
         assert [record.values[0, 0] for record in half] == [0, 1, 2, 3]
 
-    assert written(tmp_path / "killed", form) == 19 - kept  # nothing twice
+    assert written(tmp_path / "killed", form) == 19 - complete  # nothing twice
     archive = Archive(tmp_path / "killed")
     assert sorted(archive.keys, key=lambda key: int(key[4:])) == [f"key {n}" for n in range(19)]
     assert contents(archive) == contents(Archive(tmp_path / "whole"))

@@ -20,8 +20,8 @@ def gradient(function, *args):
         output, aux = function(x, *rest)
         return ops.sum(output, axis=-1), aux
 
-    found = BACKEND.value_and_grad(scores, list)(*args)
-    return BACKEND.to_numpy(found)
+    result = BACKEND.value_and_grad(scores, list)(*args)
+    return BACKEND.to_numpy(result)
 
 
 def test_vjp_gives_the_output_and_each_inputs_gradient():
@@ -176,7 +176,7 @@ def test_under_torch_no_layout_is_copied_while_we_run():
         return moved
 
     x = ops.reshape(ops.arange(24, dtype="float32"), (1, 2, 3, 4))
-    found = BACKEND.forward(body, list)(x)
+    result = BACKEND.forward(body, list)(x)
     assert seen == [True]
-    np.testing.assert_array_equal(found, usual(x))
+    np.testing.assert_array_equal(result, usual(x))
     assert nn._transpose_spatial_inputs is usual

@@ -187,8 +187,8 @@ def test_another_head_s_layers_do_no_harm(part, method):
     model = drawn(keras.Model(inputs, ends))
     if keras.config.backend() != "jax":  # JAX traces every way back, wherever it leads
         wanted = explain(keras.Model(inputs, ends[0]), pictures(SHAPE), method, target=1)
-        found = explain(model, pictures(SHAPE), method, target=targets.Class(1, output="a"))
-        close(found.values, wanted.values)
+        result = explain(model, pictures(SHAPE), method, target=targets.Class(1, output="a"))
+        close(result.values, wanted.values)
     with pytest.raises(MethodError, match="cannot go back through"):
         explain(model, pictures(SHAPE), method, target=targets.Class(1, output="b"))
 

@@ -75,10 +75,10 @@ def test_lrp_holds_the_divisor():
     """Epsilon's rule on the matrix that is left, biases and all (Achtibat et al. 2024)."""
     model, singles = all_norms()
     x = pictures((*SHAPE[:2], SHAPE[2] * len(NORMS)))
-    found = relevance_of(model, x, sharing.Epsilon()).values
+    result = relevance_of(model, x, sharing.Epsilon()).values
     given = parts_of(x.astype("float64"), singles, SHAPE)
     for (name, single, relevance, weights), (_, _, own, _) in zip(
-        parts_of(found, singles, SHAPE), given, strict=True
+        parts_of(result, singles, SHAPE), given, strict=True
     ):
         outputs = ops.convert_to_numpy(single(own.astype("float32"))).astype("float64")
         beta = ops.convert_to_numpy(single(np.zeros((1, *SHAPE), "float32")))[0].ravel()
@@ -103,11 +103,11 @@ def test_deep_lift_is_complete():
     e = explain(model, x, method, target=_weighted)
     now, before = (ops.convert_to_numpy(model(one)).astype("float64") for one in (x, _baseline(x)))
     gaps = np.split((now - before) * np.cos(np.arange(now.shape[1])), len(NORMS), axis=1)
-    for (name, _, found, _), gap in zip(
+    for (name, _, result, _), gap in zip(
         parts_of(e.attributions, singles, SHAPE), gaps, strict=True
     ):
         wanted = gap.sum(1)
-        close(found.sum((1, 2, 3), dtype="float64"), wanted, 2e-4, name)
+        close(result.sum((1, 2, 3), dtype="float64"), wanted, 2e-4, name)
     assert {check["norms_rescaled"] for check in e.checks} == {len(NORMS)}
 
 
@@ -138,7 +138,7 @@ def test_deep_lift_rescales_squares_and_the_reciprocal():
 
 @cache
 def mixed():
-    """A block like ConvNeXt's, without biases, so that nothing is kept by any."""
+    """A block like ConvNeXt's, without biases, so that no bias takes a share."""
     inputs = keras.Input((8, 8, 3))
     x = layers.Conv2D(8, 2, strides=2, use_bias=False)(inputs)
     y = layers.DepthwiseConv2D(3, padding="same", use_bias=False)(x)

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import answers, cases, contenders, report, rows
+from benchmarks import cases, contenders, report
 from benchmarks.cases import Case
 from benchmarks.contenders import BY_HAND, OURS
 from benchmarks.run import Runner
-from benchmarks.studies import path_of_a_call
-from benchmarks.worker_pool import JobFailed
+from benchmarks.studies import cost
+from benchmarks.workers import JobFailed
 
 pytestmark = pytest.mark.long
 
@@ -27,9 +27,9 @@ def maps():
 
 
 def test_answers_that_agree(maps):
-    found = answers.require(maps * 1.005, maps, "case")
-    assert found.cosine > 0.9999999
-    assert found.relative_l2 == pytest.approx(0.005)
+    result = cases.require(maps * 1.005, maps, "case")
+    assert result.cosine > 0.9999999
+    assert result.relative_l2 == pytest.approx(0.005)
 
 
 @pytest.mark.parametrize(
@@ -44,17 +44,17 @@ def test_answers_that_agree(maps):
     ],
 )
 def test_other_answers_are_refused(maps, change):
-    with pytest.raises(answers.Disagreement, match="ours beside theirs"):
-        answers.require(change(maps), maps, "ours beside theirs")
+    with pytest.raises(cases.Disagreement, match="ours beside theirs"):
+        cases.require(change(maps), maps, "ours beside theirs")
 
 
 def test_terms(maps):
     from keras_saliency.methods.base import enlarge
 
     large = {how: 3 * enlarge(maps, (24, 24), how) - 1 for how in ("bilinear", "corners")}
-    assert answers.compare("map", large["bilinear"], maps, "")["compared"].startswith("enlarged")
-    assert answers.compare("corners", large["corners"], maps, "")["cosine"] > 0.9999
-    assert answers.compare("sizes", abs(maps), maps, "")["least_cosine"] == 0.9999
+    assert cases.compare("map", large["bilinear"], maps, "")["compared"].startswith("enlarged")
+    assert cases.compare("corners", large["corners"], maps, "")["cosine"] > 0.9999
+    assert cases.compare("sizes", abs(maps), maps, "")["least_cosine"] == 0.9999
     for terms, answer in [
         ("map", large["corners"]),
         ("corners", large["bilinear"]),
@@ -63,28 +63,28 @@ def test_terms(maps):
         ("another quadrature", maps * np.nan),
         ("another enlargement", large["bilinear"][:, ::-1]),
     ]:
-        with pytest.raises(answers.Disagreement):
-            answers.compare(terms, answer, maps, "")
+        with pytest.raises(cases.Disagreement):
+            cases.compare(terms, answer, maps, "")
 
 
 def test_another_backend_may_round_otherwise(maps):
-    assert answers.compare("equal", maps * 1.02, maps, "", other_backend=True)["cosine"] > 0.9999
+    assert cases.compare("equal", maps * 1.02, maps, "", other_backend=True)["cosine"] > 0.9999
     for change, other in [(1.02, False), (1.05, True), (-1, True)]:
-        with pytest.raises(answers.Disagreement):
-            answers.compare("equal", maps * change, maps, "", other_backend=other)
+        with pytest.raises(cases.Disagreement):
+            cases.compare("equal", maps * change, maps, "", other_backend=other)
 
 
 def test_drawn_answers_must_agree_as_two_draws_of_the_reference_do(maps):
     draw = np.random.default_rng(1).normal
-    one, other, theirs, nobodys = (maps + draw(0, 0.7, maps.shape) for _ in range(4))
-    found = answers.compare("drawn", theirs, one, "", other)
-    assert found["least_cosine"] == pytest.approx(
-        answers.measure(other, one, "").cosine - answers.SPREAD
+    one, other, theirs, fourth = (maps + draw(0, 0.7, maps.shape) for _ in range(4))
+    result = cases.compare("drawn", theirs, one, "", other)
+    assert result["least_cosine"] == pytest.approx(
+        cases.measure(other, one, "").cosine - cases.SPREAD
     )
-    with pytest.raises(answers.Disagreement):
-        answers.compare("drawn", nobodys - maps, one, "", other)
-    with pytest.raises(answers.Disagreement):
-        answers.compare("drawn", 5 * theirs, one, "", other)  # a sum, no mean
+    with pytest.raises(cases.Disagreement):
+        cases.compare("drawn", fourth - maps, one, "", other)
+    with pytest.raises(cases.Disagreement):
+        cases.compare("drawn", 5 * theirs, one, "", other)  # a sum, no mean
 
 
 # ------------------------------------------------------------------------------------ which cases
@@ -124,7 +124,7 @@ class Pool:
     def __init__(self, replies):
         self.replies, self.asked, self.import_seconds = replies, [], {}
 
-    def keep(self, needed):
+    def end_all_but(self, needed):
         self.import_seconds = dict.fromkeys(needed, 1.5)
 
     def do(self, contender, job, **given):
@@ -163,18 +163,18 @@ def test_who_fails_or_disagrees_gets_no_time(maps, tmp_path):
     )
     entered = contenders.chosen((BY_HAND, OURS, "captum"), ("jax", "torch"))
     case = Case("tiny", "gradient", 2)
-    found = {
+    result = {
         row["contender"]: row for row in Runner(pool, [case], entered, 32, tmp_path).rows(case, 3)
     }
-    assert list(found) == list(pool.replies)
-    ours = found["keras-saliency (torch)"]
+    assert list(result) == list(pool.replies)
+    ours = result["keras-saliency (torch)"]
     assert ours["rounds"] == [3.0] * 3
     assert ours["ratios"][BY_HAND] == {"q1": 1.5, "median": 1.5, "q3": 1.5}
-    assert found["keras-saliency (jax)"]["ratios"][BY_HAND]["median"] == 0.5
+    assert result["keras-saliency (jax)"]["ratios"][BY_HAND]["median"] == 0.5
     assert ours["agreement"]["with"] == "by hand (torch)"
     assert (ours["above_model_mb"], ours["import_seconds"]) == (20.0, 1.5)
-    assert "cosine -1.0" in found["captum (torch)"]["error"]
-    assert found["captum (torch, torch.nn)"]["error"].endswith("ValueError: no")
+    assert "cosine -1.0" in result["captum (torch)"]["error"]
+    assert result["captum (torch, torch.nn)"]["error"].endswith("ValueError: no")
     timed = {name for name, job in pool.asked if job == "call"}
     assert timed == {*list(pool.replies)[:5]}
 
@@ -222,7 +222,7 @@ def test_twin_of_torch_modules():
     from keras_saliency import explain
 
     ours = explain(model, pictures, target=2).attributions
-    answers.require(torch_modules.to_numpy(x.grad), ours, "twin beside explain()")
+    cases.require(torch_modules.to_numpy(x.grad), ours, "twin beside explain()")
     inputs = keras.Input((4, 4, 3))
     unknown = keras.Model(inputs, keras.layers.LayerNormalization()(inputs))
     with pytest.raises(torch_modules.NotConvertible, match="LayerNormalization"):
@@ -243,19 +243,20 @@ def test_programs_by_hand(method, subject):
     """Every loop of every backend gives what explain() gives."""
     from benchmarks.contenders import handwritten, ours
 
-    reference, found = handwritten.entry(method, subject), ours.entry(method, subject)
+    reference, result = handwritten.entry(method, subject), ours.entry(method, subject)
     again = [reference.again()] if reference.again else []
-    answers.compare(found.terms, found.call(), reference.call(), method, *again)
+    cases.compare(result.terms, result.call(), reference.call(), method, *again)
     if again:
         assert np.linalg.norm(again[0] - reference.call()) > 0
     if BACKEND == "torch":
-        without_keras = handwritten.entry_of_modules(method, subject).call()
-        answers.require(without_keras, reference.call(), method)  # the same random numbers
+        from benchmarks.contenders import torch_modules
+
+        without_keras = torch_modules.load()(method, subject).call()
+        cases.require(without_keras, reference.call(), method)  # the same random numbers
 
 
 def test_a_warm_call_goes_through_few_files():
-    files, *_ = path_of_a_call.entered("grad_cam")
-    # 15 until inputs of every kind came: sorted, fitted and spoken of in files of their own.
+    files, *_ = cost.entered("grad_cam")
     assert len(files) <= (21 if BACKEND == "torch" else 18), files
 
 
@@ -264,12 +265,12 @@ def test_a_small_run(tmp_path, capsys):
     words = ["run", "--quick", "--libraries", OURS, BY_HAND, "--backends", BACKEND]
     words += ["--methods", "grad_cam", "occlusion", "--json", str(file)]
     assert command.main(words) == 0, capsys.readouterr().out
-    found = rows.read([file])
-    assert len(found) == 4
-    for one in found.values():
+    result = report.read([file])
+    assert len(result) == 4
+    for one in result.values():
         assert len(one["rounds"]) == 2
         assert one["above_model_mb"] >= 0
         assert one["first_seconds"] > 0
         assert one["machine"]["versions"]["keras"] == keras.__version__
     assert "failed or disagreed: 0" in capsys.readouterr().out
-    assert "tiny" in report.markdown(found.values())
+    assert "tiny" in report.markdown(result.values())

@@ -1,5 +1,6 @@
 """What `python -m benchmarks report` and `compare` print of rows that were made by hand."""
 
+import importlib
 import json
 from pathlib import Path
 
@@ -7,13 +8,44 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import report, rows
+from benchmarks import report, studies
 from benchmarks.contenders import BY_HAND, OURS
+from benchmarks.measuring import BEGIN, END, put_into
 from benchmarks.studies import tables
 
 pytestmark = pytest.mark.long
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
+
+
+def test_the_overview_lists_every_verb_and_study(capsys):
+    assert command.main([]) == 0
+    overview = capsys.readouterr().out
+    assert overview.count("\n") < 30
+    words = {line.split()[0] for line in overview.splitlines() if line.startswith("  ")}
+    folder = Path(studies.__file__).parent
+    modules = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    parts = {name for name in modules if name.startswith("coverage_")}
+    assert words == {*command.VERBS, *modules} - parts
+    assert command.main(["cost"]) == 2
+    assert "benchmarks.studies.NAME" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("study", "words"),
+    [("cost", ["memory"]), ("cost", ["batch_size"]), ("cost", ["path"]),
+     ("streams", ["folder"]), ("streams", ["ray"]), ("fixations", ["speed"]),
+     ("fixations", ["baselines"]), ("quality", []), ("kinds", []), ("coverage", []),
+     ("tables", []), ("fuzz_pictures", []), ("fuzz_storage", [])],
+)  # fmt: skip
+def test_every_study_has_its_help(study, words, capsys):
+    module = importlib.import_module(f"benchmarks.studies.{study}")
+    with pytest.raises(SystemExit) as ended:
+        module.main([*words, "--help"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith(
+        f"usage: python -m {' '.join([module.__name__, *words])} "
+    )
 
 
 def row(contender, library, seconds, **more):
@@ -34,9 +66,9 @@ def row(contender, library, seconds, **more):
 
 @pytest.fixture
 def lines(tmp_path):
-    def write(name, *found):
+    def write(name, *rows):
         path = tmp_path / name
-        path.write_text("".join(json.dumps(one) + "\n" for one in found))
+        path.write_text("".join(json.dumps(one) + "\n" for one in rows))
         return str(path)
 
     return write
@@ -92,32 +124,28 @@ Not in the tables, because it failed or gave another answer:
 
 def test_report(lines, tmp_path, capsys):
     readme = tmp_path / "README.md"
-    readme.write_text(f"before {report.BEGIN} old {report.END} after")
+    readme.write_text(f"before {BEGIN} old {END} after")
     words = ["report", lines("run", *example()), "--readme", str(readme), "--out", str(tmp_path)]
     assert command.main(words) == 0
     assert capsys.readouterr().out == REPORT
-    assert readme.read_text() == f"before {report.BEGIN}\n\n{REPORT}\n{report.END} after"
+    assert readme.read_text() == f"before {BEGIN}\n\n{REPORT}\n{END} after"
     for name in ("backends.png", "peers.png"):
         assert (tmp_path / name).stat().st_size > 5000
 
 
-@pytest.mark.parametrize(
-    "text", ["", report.BEGIN, f"{report.END} {report.BEGIN}", 2 * f"{report.BEGIN}{report.END}"]
-)
+@pytest.mark.parametrize("text", ["", BEGIN, f"{END} {BEGIN}", 2 * f"{BEGIN}{END}"])
 def test_a_file_without_its_marks_stays(text, tmp_path):
     path = tmp_path / "README.md"
     path.write_text(text)
     with pytest.raises(ValueError, match="each once"):
-        report.put_into(path, "new")
+        put_into(path, "new")
     assert path.read_text() == text
 
 
 def test_older_files_are_read():
-    found = rows.read([RESULTS / "warm-2cpu.jsonl"])
-    assert len(found) == 2 * 3 * 2 * 2
-    assert "| ResNet50 | gradient | 8 | 1465 | 1.03 (1.01–1.06) |" in report.markdown(
-        found.values()
-    )
+    rows = report.read([RESULTS / "warm-2cpu.jsonl"])
+    assert len(rows) == 2 * 3 * 2 * 2
+    assert "| ResNet50 | gradient | 8 | 1465 | 1.03 (1.01–1.06) |" in report.markdown(rows.values())
 
 
 # ------------------------------------------------------------------------------------ two runs
@@ -174,7 +202,7 @@ def scored(network, method, hits, energy):
 
 
 def test_the_best_method_comes_first(tmp_path, capsys):
-    found = [
+    rows = [
         scored("", "centre", 17.0, 0.6),
         scored("mobilenet_v2", "gradient", 16.0, 0.5),
         scored("squeezenet_v1_1", "gradient", 12.0, 0.25),
@@ -183,12 +211,12 @@ def test_the_best_method_comes_first(tmp_path, capsys):
         {"network": "mobilenet_v2", "method": "attention_rollout", "refused": "why"},
     ]
     rows_file, page = tmp_path / "rows.jsonl", tmp_path / "page.md"
-    rows_file.write_text("".join(json.dumps(one) + "\n" for one in found))
-    page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    rows_file.write_text("".join(json.dumps(one) + "\n" for one in rows))
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     assert tables.main(["quality", str(rows_file), "--docs", str(page)]) == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert (
-        said
+        output
         == """\
 | method | MobileNetV2 hits | MobileNetV2 energy | SqueezeNet hits | SqueezeNet energy |
 | --- | --- | --- | --- | --- |
@@ -199,4 +227,4 @@ def test_the_best_method_comes_first(tmp_path, capsys):
 Refused by these networks: attention_rollout.
 """
     )
-    assert page.read_text() == f"before\n{report.BEGIN}\n\n{said}\n{report.END}\nafter\n"
+    assert page.read_text() == f"before\n{BEGIN}\n\n{output}\n{END}\nafter\n"

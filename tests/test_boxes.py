@@ -11,17 +11,17 @@ from keras_saliency import Box, compare, errors, explain, predict_fixations, tar
 from keras_saliency._inputs import geometry
 from keras_saliency.metrics import localization
 
-SIDES = {"top": 6, "left": 17, "bottom": 33, "right": 38}  # of 40 rows and 60 columns
+EDGES = {"top": 6, "left": 17, "bottom": 33, "right": 38}  # of 40 rows and 60 columns
 PHOTO = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
 FORMS = {
-    "Box": Box(**SIDES),
-    "dict": SIDES,
-    "dict in another order": dict(reversed(SIDES.items())),
-    "tuple": tuple(SIDES.values()),
-    "list": list(SIDES.values()),
-    "array": np.array(list(SIDES.values())),
-    "floats": tuple(map(float, SIDES.values())),
-    "NumPy's numbers": tuple(map(np.int16, SIDES.values())),
+    "Box": Box(**EDGES),
+    "dict": EDGES,
+    "dict in another order": dict(reversed(EDGES.items())),
+    "tuple": tuple(EDGES.values()),
+    "list": list(EDGES.values()),
+    "array": np.array(list(EDGES.values())),
+    "floats": tuple(map(float, EDGES.values())),
+    "NumPy's numbers": tuple(map(np.int16, EDGES.values())),
 }
 
 
@@ -56,7 +56,7 @@ def test_one_rectangle_one_answer(prediction, dense, form):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_compare_takes_the_same(form):
-    box = {**SIDES, "right": 30, "bottom": 20}
+    box = {**EDGES, "right": 30, "bottom": 20}
     box = {"Box": Box(**box), "dict": box}.get(form, tuple(box.values()))
     photo = PHOTO[:24, :32]
     options = {"methods": ["gradient"], "metrics": ["energy_inside"], "preprocess": "tf"}
@@ -88,8 +88,8 @@ WRONG = {
     "three numbers": ((1, 2, 3), "no box"),
     "NaN": ((1, 2, 3, np.nan), "finite"),
     "other names": ({"x": 1, "y": 2, "w": 3, "h": 4}, "is no box"),
-    "a name too many": ({**SIDES, "label": 3}, "is no box"),
-    "text": ({**SIDES, "top": "6"}, "no finite number"),
+    "a name too many": ({**EDGES, "label": 3}, "is no box"),
+    "text": ({**EDGES, "top": "6"}, "no finite number"),
     "truths": ((True, False, True, True), "no box|shape"),
 }
 

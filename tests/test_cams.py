@@ -23,7 +23,7 @@ SIZE, MAPS, CLASSES = 10, 5, 4
 ROUNDING = 1e-5
 
 
-def found(method, model, x, target=None, batch_size=8, preprocess=None):
+def grids_of(method, model, x, target=None, batch_size=8, preprocess=None):
     """Return what a method finds, before it is enlarged."""
     adapter = Adapter(model)
     batch = prepare(adapter, x, preprocess) if preprocess else prepare(adapter, x)
@@ -108,7 +108,7 @@ def test_by_gradients_as_their_twins(kind, activation):
     model, x = net(activation), pictures()
     for target in (0, 3):
         maps, g = inside(model, x, target)
-        grids = found(kind(layer="conv"), model, x, target).values
+        grids = grids_of(kind(layer="conv"), model, x, target).values
         for row in range(len(x)):
             close(grids[row], TWINS[kind](maps[row], g[row]), ROUNDING)
 
@@ -138,7 +138,7 @@ def test_grad_cam_as_captum():
     tensor = torch.tensor(x.transpose(0, 3, 1, 2).copy())
     grids = attr.LayerGradCam(twin, twin[1]).attribute(tensor, 3, relu_attributions=True)
     close(
-        found(methods.GradCam(layer="conv1"), model, x, 3).values,
+        grids_of(methods.GradCam(layer="conv1"), model, x, 3).values,
         grids.detach().numpy()[:, 0],
         ROUNDING,
     )
@@ -150,7 +150,7 @@ def test_alpha_is_no_less_exact_where_gradients_are_tiny():
     small = keras.Model(model.input, model.output * 1e-25)
     maps, g = inside(model, x, 0)
     wanted = weighted(maps[0], plus_plus_weights(maps[0], g[0] * 1e-25) * 1e25)
-    close(found(methods.GradCamPP(layer="conv"), small, x, 0).values[0] * 1e25, wanted, ROUNDING)
+    close(grids_of(methods.GradCamPP(layer="conv"), small, x, 0).values[0] * 1e25, wanted, ROUNDING)
 
 
 def test_maps_that_sum_to_nothing_weigh_nothing():
@@ -160,7 +160,7 @@ def test_maps_that_sum_to_nothing_weigh_nothing():
     x = layers.Concatenate(name="both")([x, x - keras.ops.mean(x, axis=(1, 2), keepdims=True)])
     x = layers.Dense(1, use_bias=False)(layers.Flatten()(x))
     model, picture = keras.Model(inputs, x), pictures(1)
-    grid = found(methods.XGradCam(layer="both"), model, picture, 0).values
+    grid = grids_of(methods.XGradCam(layer="both"), model, picture, 0).values
     front = keras.Model(inputs, model.get_layer("both").output)
     first = keras.ops.convert_to_numpy(front(picture)).astype("float64")[0, ..., :1]
     kernel = keras.ops.convert_to_numpy(model.layers[-1].kernel).reshape(*first.shape[:2], 2)
@@ -182,7 +182,7 @@ def test_cams_take_the_targets_score(score):
 def test_eigen_cam_is_the_first_singular_vector(activation):
     model, x = net(activation), pictures()
     maps, _ = inside(model, x, 0)
-    result = found(methods.EigenCam(layer="conv"), model, x)
+    result = grids_of(methods.EigenCam(layer="conv"), model, x)
     for row in range(len(x)):
         flat = maps[row].reshape(-1, MAPS)
         direction = np.ones(MAPS)
@@ -198,7 +198,7 @@ def test_eigen_cam_is_the_first_singular_vector(activation):
 
 
 def test_eigen_cam_is_of_no_class():
-    one, other = (found(methods.EigenCam(), net(), pictures(), c).values for c in (0, 1))
+    one, other = (grids_of(methods.EigenCam(), net(), pictures(), c).values for c in (0, 1))
     np.testing.assert_array_equal(one, other)
 
 
@@ -207,8 +207,9 @@ def test_eigen_cam_says_when_its_sign_means_nothing():
     x = layers.LayerNormalization(name="norm", epsilon=1e-9)(layers.Conv2D(4, 3)(inputs))
     model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(x)))
     with pytest.warns(UserWarning, match="the sign is that of the map's peak"):
-        e = explain(model, pictures(1), methods.EigenCam(layer="norm"))
-    assert e.values.max() >= -e.values.min()
+        explain(model, pictures(1), methods.EigenCam(layer="norm"))
+    grid = grids_of(methods.EigenCam(layer="norm"), model, pictures(1)).values
+    assert grid.max() >= -grid.min()
 
 
 # --------------------------------------------------------------------------------- score_cam
@@ -232,7 +233,7 @@ def test_score_cam_as_its_twin(channels, batch_size):
     model, x = net("tanh"), pictures()
     maps, _ = inside(model, x, 1)
     method = methods.ScoreCam(layer="conv", channels=channels)
-    grids = found(method, model, x, 1, batch_size).values
+    grids = grids_of(method, model, x, 1, batch_size).values
     for row in range(len(x)):
         most = np.argsort(-maps[row].std((0, 1)))[:channels]
         close(grids[row], score_twin(model, x[row], 0, maps[row], 1, most), ROUNDING)
@@ -249,7 +250,7 @@ def test_score_cam_covers_with_black_as_pictures_have_it(fill, cover):
     x = to_unit(pixels.astype("float32"))
     maps, _ = inside(model, x, 2)
     method = methods.ScoreCam(layer="conv", fill=fill)
-    grid = found(method, model, pixels, 2, preprocess=to_unit).values[0]
+    grid = grids_of(method, model, pixels, 2, preprocess=to_unit).values[0]
     close(grid, score_twin(model, x[0], cover, maps[0], 2, range(MAPS)), ROUNDING)
 
 
@@ -265,7 +266,7 @@ def with_dull_maps():
 def test_score_cam_passes_over_maps_that_are_no_masks():
     model, x = with_dull_maps(), pictures(1)
     maps, _ = inside(model, x, 1)
-    grid = found(methods.ScoreCam(layer="conv"), model, x, 1).values[0]
+    grid = grids_of(methods.ScoreCam(layer="conv"), model, x, 1).values[0]
     close(grid, score_twin(model, x[0], 0, maps[0], 1, range(2, MAPS)), ROUNDING)
 
 
@@ -279,7 +280,7 @@ def test_variants_are_made_when_they_are_run(method, monkeypatch):
         return chunks(self, variants, total, kind)
 
     monkeypatch.setattr(Engine, "chunks", watched)
-    found(method, net(), pictures(3), 0, batch_size=2)
+    grids_of(method, net(), pictures(3), 0, batch_size=2)
     assert handed == [(True, 3 * MAPS)]
 
 
@@ -304,7 +305,7 @@ def test_ablation_cam_as_its_twin(channels):
     model, x = net("tanh"), pictures()
     for target in range(CLASSES):
         maps, _ = inside(model, x, target)
-        result = found(methods.AblationCam(layer="conv", channels=channels), model, x, target)
+        result = grids_of(methods.AblationCam(layer="conv", channels=channels), model, x, target)
         for row in range(len(x)):
             most = np.argsort(-maps[row].std((0, 1)))[:channels]
             # Differences of scores: rounding of a score is a larger share of them.
@@ -318,7 +319,7 @@ def test_ablation_cam_of_a_dead_and_a_constant_map():
     maps, _ = inside(model, x, 1)
     assert not maps[..., 0].any()
     assert maps[..., 1].any()
-    result = found(methods.AblationCam(layer="conv"), model, x, 1)
+    result = grids_of(methods.AblationCam(layer="conv"), model, x, 1)
     close(result.values[0], ablation_twin(model, x[0], maps[0], 1, range(MAPS)), 1e-4)
 
 

@@ -101,7 +101,7 @@ either = pytest.mark.parametrize("class_token", [True, False], ids=["class_token
 @pytest.mark.filterwarnings("ignore:picture 0. the score is negative")
 @either
 @pytest.mark.parametrize("method", [*CAMS, "grad_cam_pp", "x_grad_cam", "finer_cam"])
-def test_a_map_is_found_by_itself(method, class_token):
+def test_a_map_is_recognised_by_itself(method, class_token):
     """Behind the last attention only the class token counts, and a map of the others is all 0."""
     options = {"similar": 2} if method == "finer_cam" else {}
     kind = methods.classes()[method]

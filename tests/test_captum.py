@@ -34,12 +34,12 @@ SMALL_DIFFERENCE = 5e-6
 LARGE = 1e-2
 
 
-def error(found, wanted):
+def error(result, wanted):
     """Relative L2; the wanted array must hold something."""
-    found, wanted = np.asarray(found, "float64"), np.asarray(wanted, "float64")
-    assert found.shape == wanted.shape
+    result, wanted = np.asarray(result, "float64"), np.asarray(wanted, "float64")
+    assert result.shape == wanted.shape
     assert np.linalg.norm(wanted) > 0
-    value = np.linalg.norm(found - wanted) / np.linalg.norm(wanted)
+    value = np.linalg.norm(result - wanted) / np.linalg.norm(wanted)
     print(f"relative L2 {value:.1e}")
     return value
 
@@ -58,10 +58,10 @@ class Case:
         return explain(self.model, self.x, method, target=self.classes, **options)
 
     def captum(self, kind, **options):
-        found = getattr(attr, kind)(self.forward).attribute(
+        result = getattr(attr, kind)(self.forward).attribute(
             self.tensor, target=self.target, **options
         )
-        return found.detach().numpy()
+        return result.detach().numpy()
 
 
 @pytest.fixture(scope="module", params=["small", "nested"])

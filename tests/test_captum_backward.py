@@ -31,12 +31,12 @@ SMALL = 1e-5
 TARGET = [1, 3]
 
 
-def error(found, wanted):
+def error(result, wanted):
     """Relative L2; the wanted array must hold something."""
-    found, wanted = np.asarray(found, "float64"), np.asarray(wanted, "float64")
-    assert found.shape == wanted.shape
+    result, wanted = np.asarray(result, "float64"), np.asarray(wanted, "float64")
+    assert result.shape == wanted.shape
     assert np.linalg.norm(wanted) > 0
-    return np.linalg.norm(found - wanted) / np.linalg.norm(wanted)
+    return np.linalg.norm(result - wanted) / np.linalg.norm(wanted)
 
 
 ACTIVATIONS = {  # Keras', and torch's
@@ -101,8 +101,8 @@ def pictures(seed=0):
 def captum(kind, twin, *args, **options):
     _, tensor = pictures()
     tensor.requires_grad_(True)
-    found = getattr(attr, kind)(twin).attribute(tensor, *args, target=TARGET, **options)
-    return found.detach().permute(0, 2, 3, 1).numpy()
+    result = getattr(attr, kind)(twin).attribute(tensor, *args, target=TARGET, **options)
+    return result.detach().permute(0, 2, 3, 1).numpy()
 
 
 # --- rectifiers
@@ -114,9 +114,9 @@ def captum(kind, twin, *args, **options):
 )
 def test_rectifiers(method, theirs, bias):
     model, twin = pair(bias=bias)
-    found = explain(model, pictures()[0], method, target=TARGET)
-    assert error(found.attributions, captum(theirs, twin)) < SMALL
-    assert found.info["rectifiers"] == 3
+    result = explain(model, pictures()[0], method, target=TARGET)
+    assert error(result.attributions, captum(theirs, twin)) < SMALL
+    assert result.info["rectifiers"] == 3
 
 
 # --- DeepLIFT
@@ -127,30 +127,30 @@ def deep_lift(activation, baseline, pool):
     model, twin = pair(activation, pool=pool)
     x, _ = pictures()
     other = pictures(1)[0] if baseline == "other" else np.zeros_like(x)
-    found = explain(model, x, methods.DeepLift(baseline=other), target=TARGET)
+    result = explain(model, x, methods.DeepLift(baseline=other), target=TARGET)
     wanted = captum("DeepLift", twin, torch.tensor(other).permute(0, 3, 1, 2).contiguous())
-    gap = found.scores - explain(model, other, "gradient", target=TARGET).scores
-    return found.attributions, wanted, gap
+    gap = result.scores - explain(model, other, "gradient", target=TARGET).scores
+    return result.attributions, wanted, gap
 
 
 @pytest.mark.parametrize("baseline", [0.0, "other"])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_deep_lift(activation, baseline):
-    found, wanted, _ = deep_lift(activation, baseline, layers.AveragePooling2D)
-    assert error(found, wanted) < SMALL
+    result, wanted, _ = deep_lift(activation, baseline, layers.AveragePooling2D)
+    assert error(result, wanted) < SMALL
 
 
 @pytest.mark.parametrize("activation", ["relu", "elu", "leaky", "softplus"])
 def test_deep_lift_with_max_pooling(activation):
-    found, wanted, _ = deep_lift(activation, 0.0, layers.MaxPooling2D)
-    assert error(found, wanted) < SMALL
+    result, wanted, _ = deep_lift(activation, 0.0, layers.MaxPooling2D)
+    assert error(result, wanted) < SMALL
 
 
 @pytest.mark.parametrize("activation", ["relu", "sigmoid"])
 def test_deep_lift_where_maxima_fall(activation):
     """Where a maximum is lower than the baseline's, captum's do not sum to the gap; ours do."""
-    found, theirs, gap = deep_lift(activation, "other", layers.MaxPooling2D)
-    np.testing.assert_allclose(found.sum((1, 2, 3)), gap, rtol=1e-4)
+    result, theirs, gap = deep_lift(activation, "other", layers.MaxPooling2D)
+    np.testing.assert_allclose(result.sum((1, 2, 3)), gap, rtol=1e-4)
     assert np.abs(theirs.sum((1, 2, 3)) - gap).max() > 0.01 * np.abs(gap).max()
 
 
@@ -162,9 +162,9 @@ def test_deep_lift_with_a_softmax_at_the_end():
     model, twin = pair(softmax=True)
     x, _ = pictures()
     target = targets.Class(TARGET, score="probability")
-    found = explain(model, x, methods.DeepLift(baseline=0.0), target=target)
-    gap = found.scores - explain(model, 0 * x, "gradient", target=target).scores
-    np.testing.assert_allclose(found.attributions.sum((1, 2, 3)), gap, rtol=1e-4)
+    result = explain(model, x, methods.DeepLift(baseline=0.0), target=target)
+    gap = result.scores - explain(model, 0 * x, "gradient", target=target).scores
+    np.testing.assert_allclose(result.attributions.sum((1, 2, 3)), gap, rtol=1e-4)
     theirs = captum("DeepLift", twin, torch.zeros(2, 3, 12, 13)).sum((1, 2, 3))
     assert np.abs(theirs - gap).max() > 0.01 * np.abs(gap).max()
 
@@ -192,10 +192,10 @@ def lrp(name, bias, pool=layers.MaxPooling2D):
     for module in twin.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             module.rule = theirs()
-    found = explain(model, np.abs(x), ours, target=best)
-    assert found.scores.min() > 0
+    result = explain(model, np.abs(x), ours, target=best)
+    assert result.scores.min() > 0
     wanted = attr.LRP(twin).attribute(tensor.abs().requires_grad_(True), target=best)
-    return found.attributions, wanted.detach().permute(0, 2, 3, 1).numpy()
+    return result.attributions, wanted.detach().permute(0, 2, 3, 1).numpy()
 
 
 @pytest.mark.parametrize("pool", [layers.MaxPooling2D, layers.AveragePooling2D])

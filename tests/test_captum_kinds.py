@@ -23,11 +23,11 @@ pytestmark = [
 SMALL = 1e-5  # relative L2; measured: up to 2e-6
 
 
-def error(found, wanted):
-    found, wanted = np.asarray(found, "float64"), wanted.detach().numpy().astype("float64")
-    assert found.shape == wanted.shape
+def error(result, wanted):
+    result, wanted = np.asarray(result, "float64"), wanted.detach().numpy().astype("float64")
+    assert result.shape == wanted.shape
     assert np.linalg.norm(wanted) > 0
-    return np.linalg.norm(found - wanted) / np.linalg.norm(wanted)
+    return np.linalg.norm(result - wanted) / np.linalg.norm(wanted)
 
 
 def _called(model):
@@ -54,8 +54,8 @@ def test_windows_over_a_signal():
         tensor, target=1, sliding_window_shapes=(4, 3), strides=(2, 3), baselines=0.0
     )
     method = methods.Occlusion(window=4, stride=2, fill=0.0)
-    found = explain(model, x, method, target=1).values
-    assert error(np.repeat(found[..., None], 3, -1), wanted) < SMALL
+    result = explain(model, x, method, target=1).values
+    assert error(np.repeat(result[..., None], 3, -1), wanted) < SMALL
     wanted = occlusion.attribute(
         tensor, target=1, sliding_window_shapes=(4, 1), strides=(2, 1), baselines=0.0
     )
@@ -67,8 +67,8 @@ def test_features_of_a_table():
     model, x = of.case("table")
     tensor, forward = torch.tensor(x), _called(model)
     wanted = attr.FeatureAblation(forward).attribute(tensor, target=1, baselines=0.0)
-    found = explain(model, x, methods.Occlusion(fill=0.0), target=1)
-    assert error(found.values, wanted) < SMALL
+    result = explain(model, x, methods.Occlusion(fill=0.0), target=1)
+    assert error(result.values, wanted) < SMALL
     exact = methods.KernelShap(fill=0.0)  # 7 features: all coalitions
     wanted = attr.ShapleyValues(forward).attribute(tensor, target=1, baselines=0.0)
     assert abs(wanted.sum(1).detach().numpy() - explain(model, x, exact, target=1).values.sum(1)

@@ -37,11 +37,11 @@ class Named(methods.Gradient):
 
 
 def test_a_comparison(tmp_path):
-    found = compare(
+    result = compare(
         models.flat(), models.pictures(2), ["gradient", Named()], ["sparseness"],
         names=["=1+1", "-5.jpg"],
     )  # fmt: skip
-    path = found.to_csv(tmp_path / "table.csv")
+    path = result.to_csv(tmp_path / "table.csv")
     with path.open(newline="") as file:
         rows = list(csv.reader(file))
     for row in rows[1:]:
@@ -49,8 +49,8 @@ def test_a_comparison(tmp_path):
         float(row[2])
     back = encoding.read(path)
     assert [row["picture"] for row in back] == ["=1+1", "-5.jpg"] * 2
-    assert {row["method"] for row in back} == set(found.methods)
-    whole = comparison.read(found.save(tmp_path / "out"))
+    assert {row["method"] for row in back} == set(result.methods)
+    whole = comparison.read(result.save(tmp_path / "out"))
     assert [row["picture"] for row in whole["rows"]] == ["=1+1", "-5.jpg"] * 2
     assert [one["name"] for one in whole["pictures"]] == ["=1+1", "-5.jpg"]
 

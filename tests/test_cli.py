@@ -59,7 +59,7 @@ def test_a_photo_is_packaged(run):
     status, stdout, stderr = run("explain", "--out", "maps")
     assert status == 0
     assert stdout.strip() == str(Path("maps", "espresso"))
-    assert f"explaining the packaged one, {sample_photo()}" in stderr
+    assert f"explaining the packaged photo, {sample_photo()}" in stderr
 
 
 def test_json(run, photo):
@@ -157,8 +157,8 @@ def test_class_names(word, number, monkeypatch):
     from keras_saliency.cli import parsing as words
 
     monkeypatch.setattr(preprocessing, "class_names", lambda model: class_names())
-    found = words.target(words.target_words(word), "probability", None)
-    assert (found.index, found.score) == (number, "probability")
+    result = words.target(words.target_words(word), "probability", None)
+    assert (result.index, result.score) == (number, "probability")
     margin = words.target(words.target_words(f"margin:{word}:3"), "logit", None)
     assert (margin.index, margin.other) == (number, 3)
 
@@ -206,7 +206,7 @@ def test_a_layer_may_be_called_by_a_number():
 # ---------------------------------------------------------------------- stdout, stderr, signals
 
 
-def test_an_unforeseen_error_is_told_without_traceback(run, photo, here, monkeypatch):
+def test_an_unforeseen_error_is_reported_without_traceback(run, photo, here, monkeypatch):
     def broken(*_, **__):
         raise RuntimeError("out of memory")
 
@@ -246,17 +246,19 @@ def test_a_closed_pipe_is_no_error():
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "w") as closed:
-        found = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-m", "keras_saliency", "methods"],
             stdout=closed, stderr=subprocess.PIPE, text=True, check=False,
         )  # fmt: skip
-    assert (found.returncode, found.stderr) == (1, "")
+    assert (result.returncode, result.stderr) == (1, "")
 
 
 def test_methods(capsys):
     assert main(["methods"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[1:]] == methods.names()
+    assert max(map(len, lines)) <= 80
+    assert "occlusion                    windows whose covering lowers the score" in lines
     assert main(["methods", "--json"]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert list(rows) == methods.names()
@@ -267,25 +269,28 @@ def test_methods(capsys):
     assert all(row["reference"] for row in rows.values())
 
 
-@pytest.mark.parametrize("words", [["methods"], ["--help"], ["explain", "--method", "no"]])
+@pytest.mark.parametrize(
+    "words",
+    [["methods"], ["--help"], ["explain", "--method", "no"], ["train", "--data", "nowhere"]],
+)
 def test_what_needs_no_keras_imports_none(words):
     code = (
         "import sys; from keras_saliency.cli import main; main(sys.argv[1:]); "
         "print(sorted({'keras', 'jax', 'tensorflow', 'torch', 'matplotlib'} & set(sys.modules)))"
     )
-    found = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code, *words], capture_output=True, text=True, check=True
     )
-    assert found.stdout.splitlines()[-1] == "[]"
+    assert result.stdout.splitlines()[-1] == "[]"
 
 
 def test_keras_json_may_name_a_backend_that_is_missing(files, photo, here, tmp_path, command):
     (tmp_path / "keras.json").write_text('{"backend": "theano"}')
-    found = command(
+    result = command(
         "explain", photo, "--model", files / "tiny.keras", "--preprocess", "tf",
         KERAS_HOME=str(tmp_path), KERAS_BACKEND="",
     )  # fmt: skip
-    assert found.returncode == 0, found.stderr
-    assert found.stdout == f"{Path('saliency_out', 'photo')}\n"
-    assert "names 'theano', which is not installed: using " in found.stderr
-    assert found.stderr.count("\n") == 2  # this line and the class: no start-up chatter
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == f"{Path('saliency_out', 'photo')}\n"
+    assert "names 'theano', which is not installed: using " in result.stderr
+    assert result.stderr.count("\n") == 2  # this line and the class: no start-up chatter

@@ -43,8 +43,8 @@ def test_compare_prints_the_table_and_writes_a_folder(run, photo, here, tiny, fi
         keras.saving.load_model(files / "tiny.keras"), photo, ["gradient", "grad_cam"], metric,
         preprocess="tf",
     )  # fmt: skip
-    told = json.loads((folder / "table.json").read_text())
-    for m, row in enumerate(told["methods"]):
+    record = json.loads((folder / "table.json").read_text())
+    for m, row in enumerate(record["methods"]):
         for k, score in enumerate(row["scores"].values()):
             assert score["values"] == pytest.approx(known.values[m, k].tolist(), rel=1e-4)
 
@@ -59,14 +59,14 @@ def test_compare_json(run, photo, tmp_path, tiny):
              "sparseness")  # fmt: skip
     status, stdout, stderr = run("compare", photo, broken, twin, *words, *tiny)
     assert status == 1  # one photo could not be read, the others were compared
-    told = json.loads(stdout)
-    assert told["folder"] == "x"
-    assert list(told["broken"]) == [str(broken)]
-    assert "not a picture" in told["broken"][str(broken)]
+    record = json.loads(stdout)
+    assert record["folder"] == "x"
+    assert list(record["broken"]) == [str(broken)]
+    assert "not a picture" in record["broken"][str(broken)]
     assert f"error: {broken}: " in stderr
-    assert [one["name"] for one in told["pictures"]] == [str(photo), str(twin)]
-    assert {one["target"] for one in told["pictures"]} == {"1"}
-    assert len(told["methods"][0]["scores"]["sparseness"]["values"]) == 2
+    assert [one["name"] for one in record["pictures"]] == [str(photo), str(twin)]
+    assert {one["target"] for one in record["pictures"]} == {"1"}
+    assert len(record["methods"][0]["scores"]["sparseness"]["values"]) == 2
 
 
 def test_report_writes_one_file(run, photo, here, tiny):
@@ -87,7 +87,7 @@ def test_a_packaged_photo(run, tiny, here):
     )
     assert status == 0
     assert "espresso.jpg" in stdout
-    assert "comparing methods on the packaged one" in stderr
+    assert "comparing methods on the packaged photo" in stderr
 
 
 def test_methods_that_cannot_work(run, photo, files):
@@ -133,7 +133,7 @@ def test_what_is_there_is_refused_before_the_work(run, photo, tiny, here, monkey
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "messages"),
     [
         (("--methods", "grad_kam"), ("'grad_kam'", "Did you mean 'grad_cam'")),
         (("--methods", "smooth_grad(sample=3)"), ("'sample'", "Did you mean 'samples'")),
@@ -145,8 +145,8 @@ def test_what_is_there_is_refused_before_the_work(run, photo, tiny, here, monkey
     ],
 )
 @pytest.mark.parametrize("verb", ["compare", "report"])
-def test_words_that_make_no_sense(verb, words, told, run, photo, refused):
-    refused(run(verb, photo, *words), *told, status=2)
+def test_words_that_make_no_sense(verb, words, messages, run, photo, refused):
+    refused(run(verb, photo, *words), *messages, status=2)
 
 
 def test_no_photo_can_be_read(run, tmp_path, refused, tiny):
@@ -160,9 +160,9 @@ def test_objects_cannot_be_named_here(run, photo, tiny, refused):
 
 
 def test_lists():
-    found = parsing.methods("gradient, occlusion(window=[4, 8]),grad_cam(layer='a/b'), "
+    result = parsing.methods("gradient, occlusion(window=[4, 8]),grad_cam(layer='a/b'), "
                            "smooth_grad(base=grad_cam, noise=1e-1)")  # fmt: skip
-    assert found == [
+    assert result == [
         methods.Gradient(), methods.Occlusion(window=[4, 8]), methods.GradCam(layer="a/b"),
         methods.SmoothGrad("grad_cam", noise=0.1),
     ]  # fmt: skip

@@ -50,7 +50,7 @@ def test_a_photo_is_packaged(predict):
     status, stdout, stderr = predict("--out", "gaze")
     assert status == 0
     assert stdout.strip() == str(Path("gaze", "espresso"))
-    assert f"predicting for the packaged one, {sample_photo()}" in stderr
+    assert f"predicting for the packaged photo, {sample_photo()}" in stderr
 
 
 def test_json_and_mirror(predict, photo):
@@ -104,7 +104,7 @@ def test_a_model_folder(run, photo, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "found"),
+    ("words", "messages"),
     [
         (
             ["--model", "nowhere"],
@@ -113,8 +113,8 @@ def test_a_model_folder(run, photo, tmp_path):
         (["--model", "no.keras"], ("no.keras", "No such file")),
     ],
 )
-def test_no_such_model(words, found, run, photo, refused):
-    refused(run("predict", photo, *words), *found)
+def test_no_such_model(words, messages, run, photo, refused):
+    refused(run("predict", photo, *words), *messages)
 
 
 def test_bad_photo(run, tmp_path, refused, monkeypatch):
@@ -143,13 +143,15 @@ def test_help_waits_for_nothing(command):
     import subprocess
     import sys
 
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.splitlines()[-1] == "[]"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.splitlines()[-1] == "[]"
 
 
 def test_the_embedded_model_in_a_process_of_its_own(photo, command, monkeypatch):
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)  # TensorFlow sets it in this process
-    found = command("predict", photo)
-    assert found.returncode == 0, found.stderr
-    assert found.stdout == f"{Path('fixations_out', 'photo')}\n"
-    assert found.stderr.count("\n") == 1  # no start-up chatter
+    result = command("predict", photo)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == f"{Path('fixations_out', 'photo')}\n"
+    assert result.stderr.count("\n") == 1  # no start-up chatter

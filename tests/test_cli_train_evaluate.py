@@ -64,9 +64,9 @@ def test_trained_then_scored(table, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
-        (["train", "tinny", "--data", "x"], "Did you mean 'tiny'"),
+        (["train", "tinny", "--data", "TABLE"], "Did you mean 'tiny'"),
         (
             ["train", "tiny", "--data", "TABLE", "--datasets", "lab"],
             "Expected the data sets lab, split 'train'",
@@ -76,12 +76,12 @@ def test_trained_then_scored(table, tmp_path, capsys):
         (["train", "tiny", "--data", "table.zip"], "zip"),
     ],
 )
-def test_what_cannot_be_is_told(words, told, table, tmp_path, capsys, monkeypatch):
+def test_what_cannot_be_is_reported(words, message, table, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "table.zip").write_bytes(b"PK")
     assert main([table if word == "TABLE" else word for word in words]) == 1
     said = capsys.readouterr()
-    assert told in said.err
+    assert message in said.err
     assert not said.out
 
 

@@ -15,9 +15,9 @@ pytestmark = pytest.mark.no_model
 both = pytest.mark.parametrize("method", [KernelShap, ShapleySampling])
 
 
-def close(found, wanted, tolerance=1e-9):
+def close(result, wanted, tolerance=1e-9):
     """Compare relative to the largest value wanted."""
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * np.abs(wanted).max())
+    np.testing.assert_allclose(result, wanted, rtol=0, atol=tolerance * np.abs(wanted).max())
 
 
 def _play(solver, worth, players):
@@ -72,8 +72,8 @@ def test_the_kernel_weighs_every_size_right():
     close(_play(solver, worth, 11), wanted)
     assert solver.count == 2047
     # Sizes 1, 2 and 9, 10 alone, which 400 samples ask in full, are not the whole truth.
-    found = _play(KernelShap("grid", 132).solver(11, 0), worth, 11)
-    assert np.abs(found - wanted).max() > 1e-3 * np.abs(wanted).max()
+    result = _play(KernelShap("grid", 132).solver(11, 0), worth, 11)
+    assert np.abs(result - wanted).max() > 1e-3 * np.abs(wanted).max()
 
 
 @both
@@ -82,15 +82,15 @@ def test_samples_come_nearer_to_the_exact_values(method):
     wanted = _play(games.Exact(players), worth, players)
     few, many = (4, 100) if method is ShapleySampling else (40, 1200)
 
-    def found(samples):
+    def estimates(samples):
         return [_play(_solver(method, players, samples, seed), worth, players) for seed in range(8)]
 
     size = np.linalg.norm(wanted)
-    errors = [np.linalg.norm(one - wanted) / size for one in found(few)]
-    later = [np.linalg.norm(one - wanted) / size for one in found(many)]
+    errors = [np.linalg.norm(one - wanted) / size for one in estimates(few)]
+    later = [np.linalg.norm(one - wanted) / size for one in estimates(many)]
     assert np.mean(later) < 0.45 * np.mean(errors)
     assert np.mean(later) < 0.1
-    for one in (*found(few), *found(many)):  # the sum is right, however few there are
+    for one in (*estimates(few), *estimates(many)):  # the sum is right, however few there are
         assert abs(one.sum() - worth(np.ones(players)) + worth(np.zeros(players))) < 1e-9
 
 

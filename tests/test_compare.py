@@ -44,7 +44,7 @@ def flat():
 
 
 @functools.cache
-def found():
+def comparison():
     """Two methods, four metrics, two pictures of one network."""
     return compare(
         network(),
@@ -66,7 +66,7 @@ def probability(classes):
 
 
 def test_the_numbers_are_those_of_explain_and_the_metrics():
-    own = found()
+    own = comparison()
     for m, name in enumerate(("input_x_gradient", "grad_cam")):
         e = explain(network(), IMAGES, name)
         np.testing.assert_array_equal(own.explanations[name].values, e.values)
@@ -91,7 +91,7 @@ def test_what_must_add_up_to_the_score_meets_the_score_that_was_explained():
 
     e = explain(network(), IMAGES, "input_x_gradient")
     by_hand = faithfulness.completeness_error(logit, IMAGES, e.attributions, 0.0)
-    np.testing.assert_allclose(found().values[0, 3], by_hand, rtol=1e-3)
+    np.testing.assert_allclose(comparison().values[0, 3], by_hand, rtol=1e-3)
 
 
 def test_all_methods_explain_the_same_class():
@@ -192,9 +192,9 @@ class NotEverywhere(Method):
 
 
 def test_a_method_that_cannot_work_is_a_line_that_says_why():
-    told: list[str] = []
+    messages: list[str] = []
     own = compare(flat(), IMAGES, ["grad_cam", Broken(), "gradient"], ["sparseness"],
-                  tell=told.append)  # fmt: skip
+                  tell=messages.append)  # fmt: skip
     assert own.methods == ("grad_cam", "Broken", "gradient")
     assert "layer" in own.errors["grad_cam"]
     assert own.errors["Broken"] == "Unexpected error. ZeroDivisionError: by zero"
@@ -202,7 +202,7 @@ def test_a_method_that_cannot_work_is_a_line_that_says_why():
     assert np.isnan(own.values[:2]).all()
     assert np.isnan(own.seconds[:2]).all()
     assert np.isfinite(own.values[2]).all()
-    assert len(told) == 3
+    assert len(messages) == 3
     assert "Broken: no map. Unexpected error" in own.table()
     with pytest.raises(errors.MethodError):
         own.interval("grad_camm", "sparseness")
@@ -281,8 +281,8 @@ def test_every_metric_that_a_comparison_can_have_is_handed_what_it_needs():
 
 
 def test_labels_tell_options_apart():
-    things = ["smooth_grad", methods.SmoothGrad(samples=5), methods.SmoothGrad("grad_cam")]
-    own = compare(network(), IMAGES[:1], [*things, "smooth_grad"], [])
+    listed = ["smooth_grad", methods.SmoothGrad(samples=5), methods.SmoothGrad("grad_cam")]
+    own = compare(network(), IMAGES[:1], [*listed, "smooth_grad"], [])
     assert own.methods == (
         "smooth_grad", "smooth_grad(samples=5)", "smooth_grad(base=grad_cam)", "smooth_grad #2"
     )  # fmt: skip
@@ -311,7 +311,7 @@ def test_best():
 
 
 def test_the_table():
-    own = found()
+    own = comparison()
     lines = own.table().splitlines()
     assert lines[0].split() == ["method", "deletion", "↓", "insertion", "↑", "sparseness", "↑",
                                 "completeness_error", "↓", "seconds"]  # fmt: skip
@@ -331,29 +331,29 @@ def test_rich_prints_it():
     from rich.console import Console
 
     console = Console(width=160, record=True, file=io.StringIO())
-    console.print(found())
+    console.print(comparison())
     assert "input_x_gradient" in console.export_text()
 
 
 def test_files(tmp_path, monkeypatch):
-    own = found()
+    own = comparison()
     rows = list(csv.DictReader(own.to_csv(tmp_path / "t.csv").open(newline="")))
     assert [(row["method"], row["picture"]) for row in rows[:3]] == [
         ("input_x_gradient", "picture 1"), ("input_x_gradient", "picture 2"),
         ("grad_cam", "picture 1"),
     ]  # fmt: skip
     assert float(rows[1]["deletion"]) == own.values[0, 0, 1]
-    told = json.loads(own.to_json(tmp_path / "t.json").read_text())
-    assert told["methods"][1]["scores"]["insertion"]["values"] == own.values[1, 1].tolist()
-    assert told["methods"][1]["layer"] == "conv"
-    assert told["metrics"][0] == {"name": "deletion", "higher_is_better": False}
+    stored = json.loads(own.to_json(tmp_path / "t.json").read_text())
+    assert stored["methods"][1]["scores"]["insertion"]["values"] == own.values[1, 1].tolist()
+    assert stored["methods"][1]["layer"] == "conv"
+    assert stored["metrics"][0] == {"name": "deletion", "higher_is_better": False}
     folder = own.save(tmp_path / "out")
     names = ["figure.png", "scores.png", "table.csv", "table.json"]
     assert sorted(path.name for path in folder.iterdir()) == names
     monkeypatch.setattr(plot, "render_png", lambda *_: b"drawn again")
     own.save(folder)  # its own are replaced
     assert (folder / "figure.png").read_bytes() == b"drawn again"
-    (folder / "mine.txt").write_text("kept")
+    (folder / "mine.txt").write_text("mine")
     with pytest.raises(errors.SaveError, match="Other files are there"):
         own.save(folder)
     (tmp_path / "page.html").write_text("mine")
@@ -375,7 +375,7 @@ def test_nothing_to_draw_is_no_failure(tmp_path):
 
 
 def test_figures():
-    own = found()
+    own = comparison()
     figure = own.plot("maps")
     texts = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert any(text.startswith("grad_cam\ndeletion ↓ ") for text in texts)

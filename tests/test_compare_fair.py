@@ -1,4 +1,4 @@
-"""compare(): each method is judged by what it claims, and what has no number is told."""
+"""compare(): each method is judged by what it claims, and what has no number is reported."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def test_completeness_is_measured_from_the_methods_own_baseline():
         "deep_lift",
     ]
     own = compare(bent(), IMAGES, chosen, ["completeness_error"])
-    for values, found in zip(own.values[:, 0], own.explanations.values(), strict=True):
-        np.testing.assert_array_equal(values, [one["completeness_error"] for one in found.checks])
+    for values, result in zip(own.values[:, 0], own.explanations.values(), strict=True):
+        np.testing.assert_array_equal(values, [one["completeness_error"] for one in result.checks])
         assert (values < 0.01).all()
 
 
@@ -129,16 +129,16 @@ def test_a_segments_value_is_counted_once(method):
 def test_shares_sum_to_the_segments_values():
     values = np.arange(1.0, 8.0)
     painted = np.stack([segments.paint(LABELS, values)] * 2)
-    found = segments.shared(LABELS, painted, IMAGES)
-    np.testing.assert_allclose(found.sum(axis=(1, 2)), values.sum())
-    assert (found[:, 11, 11] == 0).all()
+    result = segments.shared(LABELS, painted, IMAGES)
+    np.testing.assert_allclose(result.sum(axis=(1, 2)), values.sum())
+    assert (result[:, 11, 11] == 0).all()
     assert (methods.Occlusion().shares(painted, IMAGES) == painted).all()
 
 
 # ------------------------------------------------------------------------- what has no number
 
 
-def test_a_picture_without_a_number_is_told():
+def test_a_picture_without_a_number_is_reported():
     both = np.stack([np.zeros((12, 12, 3), "float32"), IMAGES[0]])
     own = compare(bent(), both, ["gradient", "input_x_gradient"], ["completeness_error"])
     assert np.isnan(own.values[0, 0]).tolist() == [True, False]
@@ -162,7 +162,7 @@ class Spoilt(Method):
         return Attribution(values)
 
 
-def test_every_reason_is_kept():
+def test_every_reason_is_recorded():
     own = compare(bent(), np.concatenate([IMAGES, IMAGES]), [Spoilt()], ["sparseness", "overlap"],
                   boxes=[(0, 0, 4, 4)] * 4)  # fmt: skip
     for metric, what in zip(own.metrics, ("attributions", "maps"), strict=True):
@@ -245,7 +245,7 @@ def test_one_class_has_no_other():
         compare(one, IMAGES[:1], ["gradient"], ["random_logit"])
 
 
-def test_boxes_are_told_by_their_pictures_number():
+def test_boxes_are_named_by_their_pictures_number():
     box = (0, 0, 4, 4)
     for wrong in ((90, 0, 99, 9), (1, 2, 3)):
         with pytest.raises(errors.MetricError, match="icture 1"):

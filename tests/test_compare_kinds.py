@@ -143,7 +143,7 @@ def test_every_metric_that_has_a_meaning_has_a_number(kind):
     assert (of_path < of_gradient).all()
 
 
-def test_a_planted_interval_is_found_and_drops_first():
+def test_a_planted_interval_is_located_and_drops_first():
     given = keras.Input((24, 2))
     score = keras.layers.Dense(1)(keras.layers.Flatten()(given))
     model = keras.Model(given, score)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from keras import layers
 
-from benchmarks import report
-from benchmarks.studies import coverage, coverage_families, coverage_verdicts, tables
+from benchmarks import measuring
+from benchmarks.studies import coverage, coverage_families, coverage_oracles, tables
 from benchmarks.studies.coverage_families import Family
-from benchmarks.studies.coverage_oracles import Wrong
+from benchmarks.studies.coverage_witness import Wrong
 from keras_saliency import errors, explain
 from keras_saliency._inputs.preprocessing import Preprocess
 
@@ -91,7 +91,7 @@ keras 3.15.1, keras-hub 0.32.0, torch 2.13.0.
 
 
 def test_the_page(tmp_path, capsys):
-    found = [
+    rows = [
         row("ResNet", "grad_cam", "wrong", layer="conv4", why="layer conv4: it does not change "
             "with the picture"),
         row("VGG", "gradient", "ok"),
@@ -103,12 +103,12 @@ def test_the_page(tmp_path, capsys):
         row("VGG", "full_grad", "finding", why="misses 12%"),
         row("VGG", "rise", "crash", why="KeyError: 7"),
         row("VGG", "lrp", "refused", found="It cannot go back through Add (layer 'two'): no rule."),
-        row("VGG", "deep_lift", "refused", found="It cannot go back through Add (layer 'one'): "
+        row("VGG", "deep_lift", "refused", got="It cannot go back through Add (layer 'one'): "
             "no rule."),
     ]  # fmt: skip
     rows_file, page = tmp_path / "rows.jsonl", tmp_path / "coverage.md"
-    rows_file.write_text("".join(json.dumps(one) + "\n" for one in found))
-    begin, end = report.BEGIN, report.END
+    rows_file.write_text("".join(json.dumps(one) + "\n" for one in rows))
+    begin, end = measuring.BEGIN, measuring.END
     page.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
     assert tables.main(["coverage", str(rows_file), "--docs", str(page)]) == 1
     assert capsys.readouterr().out == PAGE
@@ -133,7 +133,7 @@ def explained(small):
 
     def run(name):
         if name not in known:
-            method = coverage_verdicts.method(name, small["witness"])
+            method = coverage_oracles.method(name, small["witness"])
             preprocess = Preprocess(None, name="none")
             known[name] = explain(small["model"], small["pixels"], method, preprocess=preprocess)
         return known[name]
@@ -141,10 +141,10 @@ def explained(small):
     return run
 
 
-def scaled(found, factor):
+def scaled(result, factor):
     """The same map and attributions, larger."""
-    more = None if found.attributions is None else found.attributions * np.float32(factor)
-    return replace(found, values=found.values * np.float32(factor), attributions=more)
+    more = None if result.attributions is None else result.attributions * np.float32(factor)
+    return replace(result, values=result.values * np.float32(factor), attributions=more)
 
 
 PLANTED = {
@@ -168,29 +168,29 @@ PLANTED = {
 }
 
 
-def with_its_error(found):
+def with_its_error(result):
     """Say truly how much of the score is missing."""
-    missed = abs(float(found.attributions.sum()) - float(found.scores[0]))
-    error = missed / abs(float(found.scores[0]))
-    return replace(found, checks=({**found.checks[0], "conservation_error": error},))
+    missed = abs(float(result.attributions.sum()) - float(result.scores[0]))
+    error = missed / abs(float(result.scores[0]))
+    return replace(result, checks=({**result.checks[0], "conservation_error": error},))
 
 
-def without_findings(found):
-    return replace(found, checks=({**found.checks[0], "findings": ()},))
+def without_findings(result):
+    return replace(result, checks=({**result.checks[0], "findings": ()},))
 
 
-@pytest.mark.parametrize("said", PLANTED)
-def test_a_planted_wrong_map_is_rejected(said, small, explained):
-    name, change = PLANTED[said]
-    found = explained(name)
-    coverage_verdicts.check(name, found, small["witness"])
-    with pytest.raises(Wrong, match=f"^{said}"):
-        coverage_verdicts.check(name, without_findings(change(found)), small["witness"])
+@pytest.mark.parametrize("reason", PLANTED)
+def test_a_planted_wrong_map_is_rejected(reason, small, explained):
+    name, change = PLANTED[reason]
+    result = explained(name)
+    coverage_oracles.check(name, result, small["witness"])
+    with pytest.raises(Wrong, match=f"^{reason}"):
+        coverage_oracles.check(name, without_findings(change(result)), small["witness"])
 
 
-def test_a_gap_that_is_told_is_a_finding(small, explained):
-    told = replace(scaled(explained("idgi"), 0.5), checks=({"findings": ("misses it",)},))
-    coverage_verdicts.check("idgi", told, small["witness"])
+def test_a_reported_gap_is_a_finding(small, explained):
+    reported = replace(scaled(explained("idgi"), 0.5), checks=({"findings": ("misses it",)},))
+    coverage_oracles.check("idgi", reported, small["witness"])
 
 
 class _Text(layers.Layer):
@@ -252,12 +252,12 @@ def many():
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_that_is_no_map_on_the_way_is_rejected(name, many):
     if not LAYERS[name]:
-        coverage_verdicts._layer(name, many, ())
+        coverage_oracles._layer(name, many, ())
         return
     with pytest.raises(Wrong, match=LAYERS[name]):
-        coverage_verdicts._layer(name, many, ())
-    if name == "early":  # it may be, if that is said
-        coverage_verdicts._layer(name, many, (f"layer {name!r} is early: 60% of the kernels",))
+        coverage_oracles._layer(name, many, ())
+    if name == "early":  # it may be, if that is reported
+        coverage_oracles._layer(name, many, (f"layer {name!r} is early: 60% of the kernels",))
 
 
 def test_watching_leaves_the_network_as_it_was(many):
@@ -282,16 +282,16 @@ def test_what_is_raised(raised, verdict, small, monkeypatch):
         raise raised
 
     monkeypatch.setattr("keras_saliency.explain", fail)
-    found = coverage.judged(small["model"], small["witness"], small["pixels"], "gradient")
-    assert found["verdict"] == verdict
+    result = coverage.judged(small["model"], small["witness"], small["pixels"], "gradient")
+    assert result["verdict"] == verdict
 
 
 def test_a_wrong_map_gets_its_row(small, explained, monkeypatch):
     wrong = scaled(explained("gradient"), 2)
     monkeypatch.setattr("keras_saliency.explain", lambda *args, **options: wrong)
-    found = coverage.judged(small["model"], small["witness"], small["pixels"], "gradient")
-    assert found["verdict"] == "wrong"
-    assert found["why"].startswith("gradient: 1 ")
+    result = coverage.judged(small["model"], small["witness"], small["pixels"], "gradient")
+    assert result["verdict"] == "wrong"
+    assert result["why"].startswith("gradient: 1 ")
 
 
 def test_a_process_that_dies_is_a_crash(tmp_path, monkeypatch):

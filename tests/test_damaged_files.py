@@ -39,9 +39,9 @@ KINDS = ("explanation", "prediction", "comparison", *(f"archive {form}" for form
 
 
 def _archive(place):
-    found = Archive(place)
-    records = [everything(one) for one in found]
-    return {"info": dict(found.info), "out": dict(found.left_out), "records": records}
+    result = Archive(place)
+    records = [everything(one) for one in result]
+    return {"info": dict(result.info), "out": dict(result.left_out), "records": records}
 
 
 READ = {
@@ -92,7 +92,7 @@ def _digits(data):
 
 
 def _verdicts(read, place, error=errors.SaveError):
-    true, found = read(place), []
+    true, result = read(place), []
     for path in sorted(path for path in place.rglob("*") if path.is_file()):
         whole = path.read_bytes()
         if path.suffix == ".png" or not whole:
@@ -101,18 +101,18 @@ def _verdicts(read, place, error=errors.SaveError):
         for harmed in itertools.chain(_digits(whole) if many > 5 else (), _flips(whole, many, 0)):
             path.write_bytes(harmed)
             try:
-                found.append("same" if same(read(place), true) else f"wrong: {path.name}")
+                result.append("same" if same(read(place), true) else f"wrong: {path.name}")
             except error:
-                found.append("refused")
+                result.append("refused")
         path.write_bytes(whole)
-    return found
+    return result
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_flipped_bit_is_never_believed(saved, kind):
-    found = _verdicts(READ[kind], _place(saved, kind))
-    assert {one for one in found if one not in ("same", "refused")} == set()
-    assert found.count("refused") > 0.9 * len(found) > 50
+    result = _verdicts(READ[kind], _place(saved, kind))
+    assert {one for one in result if one not in ("same", "refused")} == set()
+    assert result.count("refused") > 0.9 * len(result) > 50
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -143,12 +143,12 @@ def test_what_was_laid_out_anew_is_read(saved):
 def test_files_from_before_there_were_checksums_are_read(saved, tmp_path, kind):
     place = shutil.copytree(saved / kind, tmp_path / "old")
     path = place / "manifest.json"
-    told = json.loads(path.read_text())
-    del told["checksums"]
-    path.write_text(json.dumps({**told, "schema_version": 1}))
+    manifest = json.loads(path.read_text())
+    del manifest["checksums"]
+    path.write_text(json.dumps({**manifest, "schema_version": 1}))
     assert same(READ[kind](place), READ[kind](saved / kind))
     for version in (2, 0, -1, 3, "1", 1.5, None):
-        path.write_text(json.dumps({**told, "schema_version": version}))
+        path.write_text(json.dumps({**manifest, "schema_version": version}))
         with pytest.raises(errors.SaveError):
             READ[kind](place)
 
@@ -156,12 +156,12 @@ def test_files_from_before_there_were_checksums_are_read(saved, tmp_path, kind):
 def test_an_archive_from_before_is_read_and_goes_on(saved, tmp_path):
     place = shutil.copytree(saved / "archive npz", tmp_path / "old")
     for path in [place / "manifest.json", *place.glob("part-*/rows.json")]:
-        told = json.loads(path.read_text())
-        del told["checksums"], told["schema_version"]
-        told.pop("archive", None)
+        manifest = json.loads(path.read_text())
+        del manifest["checksums"], manifest["schema_version"]
+        manifest.pop("archive", None)
         if path.name == "manifest.json":
-            told["schema_version"] = 1
-        path.write_text(json.dumps(told))
+            manifest["schema_version"] = 1
+        path.write_text(json.dumps(manifest))
     true = _archive(saved / "archive npz")["records"]
     assert same(_archive(place)["records"], true)
     Explainer(models.flat()).write(models.pictures(4), place)
@@ -220,11 +220,11 @@ def test_nothing_is_written_over_a_fifo(tmp_path):
     (tmp_path / "archive").mkdir()
     os.mkfifo(tmp_path / "archive" / ".lock")
     net, said = models.flat(), []
-    found = compare(net, models.pictures(1), ["gradient"], ["sparseness"])
+    result = compare(net, models.pictures(1), ["gradient"], ["sparseness"])
 
     def write():
         with pytest.raises(errors.SaveError):
-            found.to_html(tmp_path / "report.html")
+            result.to_html(tmp_path / "report.html")
         said.append("report")
         with contextlib.suppress(errors.SaveError):  # a pipe can be locked: what counts is no wait
             Explainer(net).write(models.pictures(1), tmp_path / "archive")
@@ -309,7 +309,7 @@ def test_a_removed_result_stays_removed(tmp_path):
     """What a killed save left beside a result is not taken for it once the user has removed it."""
     old, _ = _pair(tmp_path)
     place = tmp_path / "place"
-    shutil.copytree(old, tmp_path / ".place.old.abcdefgh" / "kept")
+    shutil.copytree(old, tmp_path / ".place.old.abcdefgh" / "old")
     with pytest.raises(errors.SaveError):
         Explanation.load(place)
 
@@ -336,7 +336,14 @@ def test_two_that_save_to_one_place_at_once(tmp_path, monkeypatch, exchange):
 
     def read():
         return folders.read(
-            place, "m.json", "a.npz", 2, lambda told, arrays: {**told, **arrays}, "A.", "F.", "W"
+            place,
+            "m.json",
+            "a.npz",
+            2,
+            lambda manifest, arrays: {**manifest, **arrays},
+            "A.",
+            "F.",
+            "W",
         )
 
     save(0)
@@ -344,8 +351,8 @@ def test_two_that_save_to_one_place_at_once(tmp_path, monkeypatch, exchange):
     for one in savers:
         one.start()
     while any(one.is_alive() for one in savers):
-        found = read()
-        assert (found["x"] == found["n"]).all()
+        result = read()
+        assert (result["x"] == result["n"]).all()
     for one in savers:
         one.join()
     assert wrong == []

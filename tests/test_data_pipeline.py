@@ -67,15 +67,15 @@ def test_nothing_to_show_is_an_error():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         ({"canvases": []}, "multiples of 32"),
         ({"canvases": [(64, 100)]}, "multiples of 32"),
         ({"batch_size": 0}, "batch_size=0"),
     ],
 )
-def test_no_such_batches(wrong, told):
-    with pytest.raises(FixationError, match=told):
+def test_no_such_batches(wrong, message):
+    with pytest.raises(FixationError, match=message):
         FixationBatches([disc(0)], **{"canvases": [CANVAS], **wrong})
 
 
@@ -169,7 +169,7 @@ def test_points_outside_the_window_go_and_the_rest_keep_their_place():
     np.testing.assert_allclose(x, [8.0, 31.84], atol=1e-6)
 
 
-def test_a_window_nobody_looked_into_is_not_shown():
+def test_a_window_no_one_looked_into_is_not_shown():
     one = disc(0)
     draws = Augment(crop=1.0, smallest=0.1)
     for seed in range(40):
@@ -177,7 +177,7 @@ def test_a_window_nobody_looked_into_is_not_shown():
         assert len(view.letterbox.points(one.y, one.x)[0])
 
 
-# ---------------------------------------------------------------------- features are kept by view
+# ---------------------------------------------------------------------- features are cached by view
 
 
 def test_every_view_is_every_view():

@@ -67,10 +67,10 @@ def test_the_exact_ratio():
     x = np.repeat(NUMBERS.reshape(1, *shape), len(singles), axis=-1).astype("float32")
     for baseline in (0.2, -3.0):
         e = explain(model, x, methods.DeepLift(baseline=baseline), target=_sum)
-        for name, _, found, _ in parts_of(e.attributions, singles, shape):
+        for name, _, result, _ in parts_of(e.attributions, singles, shape):
             function = ELEMENTWISE[name][1]
             wanted = function(NUMBERS) - function(np.float64(baseline))
-            close(found[0, 0, :, 0], wanted, 2e-6, name)
+            close(result[0, 0, :, 0], wanted, 2e-6, name)
 
 
 def _sum(outputs):
@@ -91,10 +91,10 @@ def test_the_gradient_where_the_picture_is_the_baseline(name):
     adapter, x = Adapter(model), networks.vector(0.7, 0.7)[None]
     engine = Engine(adapter, targets.get(_sum), prepare(adapter, x))
     baseline = networks.vector(0.7, -0.5)[None]
-    found = engine.backward(DeepLiftRule(), baseline).values[0, 0, :, 0]
+    result = engine.backward(DeepLiftRule(), baseline).values[0, 0, :, 0]
     step = 1e-6
     slope = (function(0.7 + step) - function(0.7 - step)) / (2 * step)
-    np.testing.assert_allclose(found, [slope, (function(0.7) - function(-0.5)) / 1.2], rtol=1e-5)
+    np.testing.assert_allclose(result, [slope, (function(0.7) - function(-0.5)) / 1.2], rtol=1e-5)
 
 
 # --- completeness
@@ -173,10 +173,10 @@ def test_complete():
     e = explain(model, x, methods.DeepLift(baseline=0.3), target=_sum)
     now, before = (ops.convert_to_numpy(model(one)).astype("float64") for one in (x, 0 * x + 0.3))
     gaps = (now - before).T
-    for (name, _, found, _), gap in zip(
+    for (name, _, result, _), gap in zip(
         parts_of(e.attributions, singles, SHAPE), gaps, strict=True
     ):
-        close(found.sum((1, 2, 3), dtype="float64"), gap, COMPLETE, name)
+        close(result.sum((1, 2, 3), dtype="float64"), gap, COMPLETE, name)
     assert max(check["completeness_error"] for check in e.checks) < COMPLETE
 
 

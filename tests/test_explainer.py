@@ -79,13 +79,13 @@ def test_a_stream_gives_what_explain_gives_one_by_one(batch_size, tmp_path, monk
     pictures = [*PIXELS, path, str(path), *models.pictures(3), Image.fromarray(PIXELS[0])]
     explainer = Explainer(models.flat(), preprocess=None, batch_size=batch_size)
     sizes = groups(monkeypatch)
-    found = list(explainer.stream(iter(pictures)))
-    assert len(found) == len(pictures)
+    result = list(explainer.stream(iter(pictures)))
+    assert len(result) == len(pictures)
     assert sizes == {1: [1] * 9, 3: [3, 3, 3], 8: [8, 1], "auto": [9]}[batch_size]
-    for picture, one in zip(pictures, found, strict=True):
+    for picture, one in zip(pictures, result, strict=True):
         same(one, explain(models.flat(), picture, preprocess=None, batch_size=batch_size))
         same(one, explainer(picture))
-    np.testing.assert_array_equal(found[1].pictures[0], PIXELS[1])
+    np.testing.assert_array_equal(result[1].pictures[0], PIXELS[1])
 
 
 @pytest.mark.parametrize(
@@ -100,8 +100,8 @@ def test_a_stream_gives_what_explain_gives_one_by_one(batch_size, tmp_path, monk
 )
 def test_of_any_method(method):
     pictures = models.pictures(5)
-    found = Explainer(models.flat(), method, seed=3, batch_size=4).stream(pictures)
-    for picture, one in zip(pictures, found, strict=True):
+    result = Explainer(models.flat(), method, seed=3, batch_size=4).stream(pictures)
+    for picture, one in zip(pictures, result, strict=True):
         same(one, explain(models.flat(), picture, method, seed=3, batch_size=4))
 
 
@@ -110,10 +110,10 @@ def test_a_target_for_each_picture(monkeypatch):
     given = [0, np.int64(4), None, None, 2, targets.Class(1), *margins, targets.Class(3)]
     pictures = models.pictures(len(given))
     sizes = groups(monkeypatch)
-    found = list(Explainer(models.flat()).stream(pictures, (one for one in given)))
+    result = list(Explainer(models.flat()).stream(pictures, (one for one in given)))
     assert sizes == [2, 2, 2, 1, 1, 1]  # class numbers go together, other targets alone
-    assert [one.targets[0] for one in found][:2] == [0, 4]
-    for picture, target, one in zip(pictures, given, found, strict=True):
+    assert [one.targets[0] for one in result][:2] == [0, 4]
+    for picture, target, one in zip(pictures, given, result, strict=True):
         same(one, explain(models.flat(), picture, target=target))
 
 
@@ -131,10 +131,10 @@ def test_where_the_model_takes_any_size_only_equal_ones_go_together(monkeypatch)
     extra_inputs = (10, 10, 14, 14, 14, 10)
     pictures = [RNG.normal(size=(n, 12, 3)).astype("float32") for n in extra_inputs]
     sizes = groups(monkeypatch)
-    found = list(Explainer(any_size(), batch_size=2).stream(pictures))
+    result = list(Explainer(any_size(), batch_size=2).stream(pictures))
     assert sizes == [2, 2, 1, 1]
-    assert [one.values.shape for one in found] == [(1, n, 12) for n in extra_inputs]
-    for picture, one in zip(pictures, found, strict=True):
+    assert [one.values.shape for one in result] == [(1, n, 12) for n in extra_inputs]
+    for picture, one in zip(pictures, result, strict=True):
         same(one, explain(any_size(), picture, batch_size=2))
 
 
@@ -166,10 +166,10 @@ class _Unbuilt(keras.Model):
 
 def test_a_model_without_weights_makes_them_in_the_callers_thread():
     model = _Unbuilt()
-    found = list(Explainer(model, target=0).stream(models.pictures(4)))
+    result = list(Explainer(model, target=0).stream(models.pictures(4)))
     assert model.made_in is threading.current_thread()
-    assert len(found) == 4
-    assert all(one.values.any() for one in found)
+    assert len(result) == 4
+    assert all(one.values.any() for one in result)
 
 
 # ---------------------------------------------------------------------- what is wrong
@@ -217,13 +217,13 @@ def test_pictures_that_are_no_stream_and_streams_that_are_no_pictures():
         list(explainer.stream(models.pictures(2), [0]))
 
 
-def test_findings_are_kept_and_not_warned_of(recwarn):
+def test_findings_are_recorded_and_not_warned_of(recwarn):
     inputs = keras.Input((8, 8, 3))
     dead = keras.Model(
         inputs, layers.Dense(2, kernel_initializer="zeros")(layers.Flatten()(inputs))
     )
-    found = list(Explainer(dead, target=0).stream(np.zeros((3, 8, 8, 3), "float32")))
-    assert all("0 everywhere" in one.checks[0]["findings"][0] for one in found)
+    result = list(Explainer(dead, target=0).stream(np.zeros((3, 8, 8, 3), "float32")))
+    assert all("0 everywhere" in one.checks[0]["findings"][0] for one in result)
     assert not [one for one in recwarn if "picture" in str(one.message)]
 
 
@@ -258,12 +258,12 @@ def test_nothing_grows_with_the_stream():
         most(300)  # compiles, fills caches
         # A full collection empties Python's own free lists as well: up to 2000 tuples of each
         # length below 20. They fill up over some 3000 pictures, to 1.2 MB; that is no growth.
-        kept, peak = most(200, collect=True)
-        kept_later, peak_later = most(2000, collect=True)
+        held, peak = most(200, collect=True)
+        held_later, peak_later = most(2000, collect=True)
     finally:
         tracemalloc.stop()
     # A picture of these has 3072 bytes, its explanation three times that.
-    assert kept_later - kept < 1800 * 100
+    assert held_later - held < 1800 * 100
     assert peak_later - peak < 1800 * 200
 
 
@@ -305,15 +305,15 @@ def test_fixations_of_a_stream(batch_size, mirror, tmp_path):
     model = stand_in()
     predictor = FixationPredictor(model, batch_size=batch_size, mirror=mirror)
     pictures = [*PHOTOS, path, PHOTOS[0]]
-    found = list(predictor.stream(iter(pictures)))
-    assert len(found) == 5
-    for picture, one in zip(pictures, found, strict=True):
+    result = list(predictor.stream(iter(pictures)))
+    assert len(result) == 5
+    for picture, one in zip(pictures, result, strict=True):
         for other in (predict_fixations(picture, model, mirror=mirror), predictor(picture)):
             np.testing.assert_allclose(one.log_density, other.log_density, atol=2e-5)
             assert (one.names, one.letterboxes) == (other.names, other.letterboxes)
             np.testing.assert_array_equal(one.pictures[0], other.pictures[0])
     about = predict_fixations(PHOTOS[0], model, mirror=mirror, batch_size=batch_size).info
-    assert found[0].info == {name: one for name, one in about.items() if name != "seconds"}
+    assert result[0].info == {name: one for name, one in about.items() if name != "seconds"}
 
 
 def test_what_is_wrong_with_fixations_of_a_stream(tmp_path):

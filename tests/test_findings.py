@@ -31,8 +31,8 @@ CUT = ("grad_cam", "grad_cam_pp", "hires_cam", "layer_cam", "x_grad_cam", "ablat
 
 
 def said(model, x, method, **options):
-    found = explain(model, x, method, **options)
-    return found, [" ".join(one["findings"]) for one in found.checks]
+    result = explain(model, x, method, **options)
+    return result, [" ".join(one["findings"]) for one in result.checks]
 
 
 def test_the_score_does_answer_to_the_picture():
@@ -41,9 +41,9 @@ def test_the_score_does_answer_to_the_picture():
 
 @pytest.mark.parametrize("method", CUT, ids=str)
 def test_what_is_negative_was_cut_off(method):
-    found, told = said(against(), X, method)
-    assert not found.values.any()
-    for one in told:
+    result, messages = said(against(), X, method)
+    assert not result.values.any()
+    for one in messages:
         assert "ReLU cut that off" in one
         assert "relu=False" in one
         assert one.count("0 everywhere") == 1
@@ -51,33 +51,33 @@ def test_what_is_negative_was_cut_off(method):
 
 
 def test_without_the_relu_there_is_a_map():
-    found, told = said(against(), X, methods.GradCam(relu=False))
-    assert (found.values < 0).any()
-    assert told == ["", ""]
+    result, messages = said(against(), X, methods.GradCam(relu=False))
+    assert (result.values < 0).any()
+    assert messages == ["", ""]
 
 
-def test_only_the_picture_with_the_empty_map_is_told_of():
+def test_only_the_picture_with_the_empty_map_is_reported():
     """Both classes on one model: the map of class 1 is not empty."""
-    found, told = said(against(), X, "grad_cam", target=[0, 1])
-    assert "cut that off" in told[0]
-    assert found.values[1].any()
-    assert told[1] == ""
+    result, messages = said(against(), X, "grad_cam", target=[0, 1])
+    assert "cut that off" in messages[0]
+    assert result.values[1].any()
+    assert messages[1] == ""
 
 
 @pytest.mark.parametrize("method", ["guided_backprop", "deconvnet"])
 def test_a_rule_that_lets_nothing_through_beside_a_working_gradient(method):
-    found, told = said(against(), X, method)
-    assert not found.values.any()
-    assert "although the gradient of the score by the picture is not" in told[0]
+    result, messages = said(against(), X, method)
+    assert not result.values.any()
+    assert "although the gradient of the score by the picture is not" in messages[0]
 
 
 @pytest.mark.parametrize("method", ["gradient", "input_x_gradient", "grad_cam", "hires_cam"])
 def test_a_gradient_that_is_0(method):
     model = against()
-    found, told = said(model, -X, method)  # every ReLU is off
-    assert not found.values.any()
+    result, messages = said(model, -X, method)  # every ReLU is off
+    assert not result.values.any()
     wanted = "the output of layer" if "cam" in method else "the gradient of the score is 0 at this"
-    assert wanted in told[0]
+    assert wanted in messages[0]
 
 
 def test_a_saturated_probability():
@@ -85,19 +85,48 @@ def test_a_saturated_probability():
     model.layers[-1].set_weights([np.tile([[40.0, -40.0]], (16, 1)), np.zeros(2)])
     model = keras.Sequential([model, layers.Softmax()])
     target = targets.TopClass(score="probability")
-    _, told = said(model, X[:, :4, :4], "gradient", target=target)
-    assert "the gradient of the score is 0" in told[0]
-    assert "score='logit'" in told[0]
+    _, messages = said(model, X[:, :4, :4], "gradient", target=target)
+    assert "the gradient of the score is 0" in messages[0]
+    assert "score='logit'" in messages[0]
     assert said(model, X[:, :4, :4], "gradient")[1] == ["", ""]
+
+
+@pytest.mark.parametrize(
+    ("score", "said_"),
+    [
+        ("overlap", "an overlap is flat where boxes do not meet or are clipped"),
+        ("similarity", "an overlap is flat"),
+        ("box", "a box that the model clips or rounds does not move"),
+        ("probability", "probabilities saturate"),
+    ],
+)
+def test_a_flat_score_of_a_detection_is_explained_as_what_it_is(score, said_):
+    """Boxes and classes are constants here, whatever the picture."""
+    picture = keras.Input((8, 8, 1))
+    flat = layers.Flatten()(picture)
+    corners = keras.initializers.Constant([1.0, 1.0, 6.0, 6.0])
+    boxes = layers.Dense(4, kernel_initializer="zeros", bias_initializer=corners)(flat)
+    boxes = layers.Reshape((1, 4))(boxes)
+    classes = layers.Reshape((1, 2))(layers.Dense(2, kernel_initializer="zeros")(flat))
+    model = keras.Model(picture, {"boxes": boxes, "classes": layers.Softmax()(classes)})
+    box = {"edge": "top"} if score == "box" else {}
+    target = targets.Detection(
+        boxes="boxes", classes="classes", box=(1, 1, 7, 7), class_=1, score=score, **box
+    )
+    found, told = said(model, X[:1, :8, :8], "gradient", target=target)
+    assert not found.values.any()
+    assert said_ in told[0]
+    assert ("probabilities" in told[0]) == (score == "probability")
+    assert "score='logit'" in told[0]
 
 
 @pytest.mark.parametrize("method", [methods.Occlusion(window=4, stride=4)], ids=str)
 def test_nothing_changes_the_score(method):
     model = keras.Sequential([keras.Input((16, 16, 1)), layers.Flatten(), layers.Dense(2)])
     model.layers[-1].set_weights([np.zeros((256, 2)), np.array([2.0, 1.0])])
-    found, told = said(model, X, method)
-    assert not found.values.any()
-    assert "no part of the picture that 'occlusion' tried changes the score" in told[0]
+    result, messages = said(model, X, method)
+    assert not result.values.any()
+    assert "no part of the picture that 'occlusion' tried changes the score" in messages[0]
 
 
 def test_the_sentences_become_warnings():
@@ -173,23 +202,23 @@ NO_CLASSES = {  # whether a finding says so
 @pytest.mark.parametrize("name", CLASSES)
 def test_classes_have_probabilities(name):
     keras.utils.set_random_seed(0)
-    found, told = said(CLASSES[name](), X, "gradient")
-    assert found.probabilities is not None
-    assert found.title().startswith("class ")
-    assert "(p = " in found.title()
-    assert "nothing shows" not in told[0]
+    result, messages = said(CLASSES[name](), X, "gradient")
+    assert result.probabilities is not None
+    assert result.title().startswith("class ")
+    assert "(p = " in result.title()
+    assert "nothing shows" not in messages[0]
 
 
 @pytest.mark.parametrize("name", NO_CLASSES)
 def test_other_outputs_have_none(name):
     keras.utils.set_random_seed(0)
     make, finds = NO_CLASSES[name]
-    found, told = said(make(), X, "gradient")
-    assert found.probabilities is None
-    assert found.title().startswith("output ")
-    assert "p = " not in found.title()
-    assert "logit" not in found.title()
-    assert ("nothing shows that outputs are classes" in told[0]) == finds
+    result, messages = said(make(), X, "gradient")
+    assert result.probabilities is None
+    assert result.title().startswith("output ")
+    assert "p = " not in result.title()
+    assert "logit" not in result.title()
+    assert ("nothing shows that outputs are classes" in messages[0]) == finds
 
 
 K = keras.losses
@@ -203,8 +232,8 @@ OF_CLASSES = ("categorical_crossentropy", "hinge", K.CategoricalHinge(), K.KLDiv
 
 @pytest.mark.parametrize("loss", [*NUMBERS, *OF_CLASSES], ids=str)
 def test_a_loss_says_whether_outputs_are_numbers(loss):
-    found = explain(ending(G(), D(3), loss=loss), X, "gradient")
-    assert (found.probabilities is None) == any(loss is one for one in NUMBERS)
+    result = explain(ending(G(), D(3), loss=loss), X, "gradient")
+    assert (result.probabilities is None) == any(loss is one for one in NUMBERS)
 
 
 class TwoHeads(keras.Model):
@@ -255,6 +284,6 @@ def test_each_output_has_its_own_loss(form, loss):
 
 def test_an_output_that_was_named_is_no_finding():
     keras.utils.set_random_seed(0)
-    found, told = said(ending(G()), X, "gradient", target=2)
-    assert (found.labels, found.targets) == (("output 2", "output 2"), (2, 2))
-    assert "nothing shows" not in " ".join(told)
+    result, messages = said(ending(G()), X, "gradient", target=2)
+    assert (result.labels, result.targets) == (("output 2", "output 2"), (2, 2))
+    assert "nothing shows" not in " ".join(messages)

@@ -24,7 +24,7 @@ def _seen(y, x, size, subject=None, sigma=2.0):
 
 
 def _crowd(seed=0, pictures=12, observers=6, each=5, size=(60, 80), sigma=3.0, agree=True):
-    """Pictures with three places each that all observers look at, or that nobody agrees on."""
+    """Pictures with three places each that all observers look at, or that no two agree on."""
     rng = np.random.default_rng(seed)
     result = []
     for _ in range(pictures):
@@ -78,12 +78,12 @@ def test_the_centre_bias_is_a_sum_of_gaussians():
 @settings(max_examples=40, deadline=None)
 def test_the_centre_bias_is_a_density_at_any_size(size, seed):
     bias = baselines.centre_bias(_crowd(seed, pictures=3), bandwidths=[0.01, 0.08])
-    found = bias.density(size)
-    assert found.shape == size
-    assert found.min() >= bias.uniform / found.size * (1 - 1e-9) > 0
-    assert found.sum() == pytest.approx(1, abs=1e-12)
+    measured = bias.density(size)
+    assert measured.shape == size
+    assert measured.min() >= bias.uniform / measured.size * (1 - 1e-9) > 0
+    assert measured.sum() == pytest.approx(1, abs=1e-12)
     log = bias.log_density(size)
-    np.testing.assert_array_equal(log, np.log(found))
+    np.testing.assert_array_equal(log, np.log(measured))
     assert np.isfinite(scores.log_likelihood(log, [0], [0]))
 
 
@@ -104,7 +104,7 @@ def test_a_picture_is_left_out_of_its_own_density():
     counts = np.zeros((251, 251))
     for one in cells:
         np.add.at(counts, one, 1.0)
-    found = baselines._left_out(counts, cells, 0.03)
+    measured = baselines._left_out(counts, cells, 0.03)
     uniform = 0.0
     wanted = np.concatenate(
         [
@@ -112,7 +112,7 @@ def test_a_picture_is_left_out_of_its_own_density():
             for i, one in enumerate(cells)
         ]
     )
-    np.testing.assert_allclose(found, wanted * 251 * 251, rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(measured, wanted * 251 * 251, rtol=1e-8, atol=1e-8)
 
 
 def test_the_bandwidth_is_that_of_people_not_of_pictures():
@@ -227,18 +227,18 @@ def test_points_under_a_half_are_points_of_its_map():
         wanted = maps.blurred(a.y, a.x, a.size, sigma)[
             np.floor(b.y).astype(int), np.floor(b.x).astype(int)
         ]
-        found = baselines._under_half(a, b, sigma) / (60 * 80)
+        measured = baselines._under_half(a, b, sigma) / (60 * 80)
         # The map's kernel ends at four standard deviations and is sampled at pixels.
-        np.testing.assert_allclose(found, wanted, rtol=3e-3, atol=1e-6)
+        np.testing.assert_allclose(measured, wanted, rtol=3e-3, atol=1e-6)
 
 
 def test_the_log_density_is_the_mixture_that_was_fitted():
     bias = baselines.centre_bias(_crowd())
     (half, _), _ = baselines.halves(_crowd()[0])
-    found = baselines.Humans(bias, 1.7, (0.6, 0.3, 0.1)).log_density(half)
+    measured = baselines.Humans(bias, 1.7, (0.6, 0.3, 0.1)).log_density(half)
     blurred = maps.blurred(half.y, half.x, half.size, 1.7 * half.sigma)
     wanted = 0.6 * blurred + 0.3 * bias.density(half.size) + 0.1 / blurred.size
-    np.testing.assert_allclose(found, np.log(wanted), rtol=1e-12)
+    np.testing.assert_allclose(measured, np.log(wanted), rtol=1e-12)
 
 
 def test_the_blur_is_that_of_the_crowd():
@@ -304,16 +304,16 @@ def osie(shared):
         pytest.skip("no fixations in the shared folder")
     with np.load(folder / "fixations.npz") as file:
         z = {name: file[name] for name in ("y", "x", "subject", "offsets")}
-    found = {"train": [], "val": []}
+    measured = {"train": [], "val": []}
     with (folder / "index.csv").open() as file:
         for k, row in enumerate(csv.DictReader(file)):
-            if row["dataset"] == "osie" and row["split"] in found:
+            if row["dataset"] == "osie" and row["split"] in measured:
                 at = slice(z["offsets"][k], z["offsets"][k + 1])
                 size = int(row["height"]), int(row["width"])
                 sigma = 24 * max(size) / max(int(row["orig_width"]), int(row["orig_height"]))
                 one = _seen(z["y"][at], z["x"][at], size, z["subject"][at], sigma)
-                found[row["split"]].append(one)
-    return found["train"], found["val"][::4]
+                measured[row["split"]].append(one)
+    return measured["train"], measured["val"][::4]
 
 
 def test_osie_is_as_published(osie):
@@ -339,7 +339,9 @@ def test_osie_is_as_published(osie):
             scores.cc(own, other),
             scores.information_gain(humans.log_density(a), log, b.y, b.x),
         ] for (a, b), own, other in zip(pairs, blurs, blurs[::-1], strict=True)], 0))  # fmt: skip
-    for found, wanted in ((centre, [0.86, 0.50, 0.31]), (ceiling, [3.58, 0.87, 0.88, 2.05])):
-        found = np.array(found)
-        error = found.std(axis=0, ddof=1) / math.sqrt(len(found))
-        assert (np.abs(found.mean(axis=0) - wanted) < 3 * error + 0.01).all(), found.mean(axis=0)
+    for measured, wanted in ((centre, [0.86, 0.50, 0.31]), (ceiling, [3.58, 0.87, 0.88, 2.05])):
+        measured = np.array(measured)
+        error = measured.std(axis=0, ddof=1) / math.sqrt(len(measured))
+        assert (np.abs(measured.mean(axis=0) - wanted) < 3 * error + 0.01).all(), measured.mean(
+            axis=0
+        )

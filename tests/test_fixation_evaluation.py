@@ -20,7 +20,7 @@ SCORED = [disc(100 + i, split="val") for i in range(6)]
 
 
 def knowing(recording):
-    """A model that was told where people looked, and believes it to nine tenths."""
+    """A model that is given where people looked, and believes it to nine tenths."""
     return np.log(0.9 * recording.density() + 0.1 / np.prod(recording.size))
 
 
@@ -29,18 +29,18 @@ def ignorant(recording):
 
 
 @pytest.fixture(scope="module")
-def found():
+def result():
     return evaluate(SCORED, TRAINING, knowing, name="knowing")
 
 
-def means(found, predictor):
-    return next(row for row in found.means() if row["predictor"] == predictor)
+def means(result, predictor):
+    return next(row for row in result.means() if row["predictor"] == predictor)
 
 
-def test_a_row_for_each_picture_and_predictor(found):
-    assert len(found.rows) == 3 * len(SCORED)
-    assert {row["predictor"] for row in found.rows} == {"knowing", "centre bias", "humans"}
-    row = next(row for row in found.rows if row["predictor"] == "knowing")
+def test_a_row_for_each_picture_and_predictor(result):
+    assert len(result.rows) == 3 * len(SCORED)
+    assert {row["predictor"] for row in result.rows} == {"knowing", "centre bias", "humans"}
+    row = next(row for row in result.rows if row["predictor"] == "knowing")
     one, log_density = SCORED[0], knowing(SCORED[0])
     bias = centre_bias(TRAINING).log_density(one.size)
     assert row["NSS"] == pytest.approx(scores.nss(np.exp(log_density), one.y, one.x))
@@ -52,20 +52,20 @@ def test_a_row_for_each_picture_and_predictor(found):
     assert row["CC"] == pytest.approx(scores.cc(np.exp(log_density), one.density()))
 
 
-def test_the_mean_is_over_pictures_not_over_fixations(found):
-    rows = [row for row in found.rows if row["predictor"] == "knowing"]
-    assert means(found, "knowing")["NSS"] == pytest.approx(np.mean([row["NSS"] for row in rows]))
-    assert means(found, "knowing")["pictures"] == len(SCORED)
+def test_the_mean_is_over_pictures_not_over_fixations(result):
+    rows = [row for row in result.rows if row["predictor"] == "knowing"]
+    assert means(result, "knowing")["NSS"] == pytest.approx(np.mean([row["NSS"] for row in rows]))
+    assert means(result, "knowing")["pictures"] == len(SCORED)
 
 
-def test_the_centre_bias_gains_nothing_on_itself(found):
-    assert means(found, "centre bias")["IG"] == pytest.approx(0, abs=1e-12)
-    assert means(found, "centre bias")["sAUC"] < means(found, "knowing")["sAUC"]
+def test_the_centre_bias_gains_nothing_on_itself(result):
+    assert means(result, "centre bias")["IG"] == pytest.approx(0, abs=1e-12)
+    assert means(result, "centre bias")["sAUC"] < means(result, "knowing")["sAUC"]
 
 
-def test_the_share_lies_between_centre_bias_and_humans(found):
-    share = means(found, "knowing")["share"]
-    low, own, high = (means(found, who) for who in ("centre bias", "knowing", "humans"))
+def test_the_share_lies_between_centre_bias_and_humans(result):
+    share = means(result, "knowing")["share"]
+    low, own, high = (means(result, who) for who in ("centre bias", "knowing", "humans"))
     for key, value in share.items():
         assert value == pytest.approx((own[key] - low[key]) / (high[key] - low[key]))
     nothing = means(evaluate(SCORED, TRAINING, lambda one: centre_bias(TRAINING).log_density(
@@ -73,7 +73,7 @@ def test_the_share_lies_between_centre_bias_and_humans(found):
     assert nothing["IG"] == pytest.approx(0, abs=1e-9)
 
 
-def test_a_model_that_knows_nothing_is_seen_to(found):
+def test_a_model_that_knows_nothing_is_seen_to(result):
     flat = means(evaluate(SCORED, TRAINING, ignorant, name="flat", humans=False), "flat")
     assert (flat["NSS"], flat["AUC"], flat["sAUC"], flat["CC"]) == (0, 0.5, 0.5, 0)
     assert flat["IG"] < 0
@@ -96,12 +96,12 @@ def test_by_category():
         dataclasses.replace(one, category="odd" if i % 2 else "even")
         for i, one in enumerate(SCORED)
     ]
-    found = evaluate(halves, TRAINING, knowing, name="m", humans=False)
-    rows = found.means("category")
+    result = evaluate(halves, TRAINING, knowing, name="m", humans=False)
+    rows = result.means("category")
     assert [(row["category"], row["pictures"]) for row in rows if row["predictor"] == "m"] == [
         ("even", 3), ("odd", 3),
     ]  # fmt: skip
-    assert "| disc | odd | m | 3 |" in found.table("category")
+    assert "| disc | odd | m | 3 |" in result.table("category")
 
 
 def test_pictures_without_fixations_or_observers():
@@ -109,29 +109,29 @@ def test_pictures_without_fixations_or_observers():
 
     unseen = dataclasses.replace(SCORED[0], name="unseen", y=np.array([]), x=np.array([]))
     unknown = [dataclasses.replace(one, subject=None) for one in SCORED]
-    found = evaluate([*unknown, unseen], TRAINING, knowing, name="m")
-    assert found.info["notes"]["left out"] == "1 pictures without a fixation"
-    assert {row["predictor"] for row in found.rows} == {"m", "centre bias"}
+    result = evaluate([*unknown, unseen], TRAINING, knowing, name="m")
+    assert result.info["notes"]["left out"] == "1 pictures without a fixation"
+    assert {row["predictor"] for row in result.rows} == {"m", "centre bias"}
     with pytest.raises(errors.FixationError, match="None of the 1 recordings has one"):
         evaluate([unseen], TRAINING, knowing)
 
 
-def test_saved(found, tmp_path):
-    figure = best_and_worst(found, SCORED, knowing, count=2)
-    folder = found.save(tmp_path / "scores", figure)
-    told = json.loads((folder / "evaluation.json").read_text())
-    assert told["means"] == json.loads(json.dumps(found.means()))
+def test_saved(result, tmp_path):
+    figure = best_and_worst(result, SCORED, knowing, count=2)
+    folder = result.save(tmp_path / "scores", figure)
+    stored = json.loads((folder / "evaluation.json").read_text())
+    assert stored["means"] == json.loads(json.dumps(result.means()))
     with (folder / "pictures.csv").open() as file:
-        assert len(list(csv.DictReader(file))) == len(found.rows)
-    assert (folder / "table.md").read_text().strip() == str(found)
+        assert len(list(csv.DictReader(file))) == len(result.rows)
+    assert (folder / "table.md").read_text().strip() == str(result)
     assert (folder / "best_and_worst.png").read_bytes()[1:4] == b"PNG"
-    found.save(folder)  # again, over what was there
+    result.save(folder)  # again, over what was there
     assert not (folder / "best_and_worst.png").exists()
 
 
-def test_the_best_come_first(found):
-    gains = [row["IG"] for row in found.ordered()]
+def test_the_best_come_first(result):
+    gains = [row["IG"] for row in result.ordered()]
     assert gains == sorted(gains, reverse=True)
-    assert [row["KLD"] for row in found.ordered("KLD")] == sorted(
-        row["KLD"] for row in found.ordered()
+    assert [row["KLD"] for row in result.ordered("KLD")] == sorted(
+        row["KLD"] for row in result.ordered()
     )

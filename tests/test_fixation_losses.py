@@ -103,8 +103,8 @@ def test_descent_leads_from_anywhere_to_the_truth():
         last = float(np.asarray(model.train_on_batch(zeros, truth[None])))
     assert np.isfinite(last)
     assert last < first - 0.9
-    found = np.exp(np.asarray(model.predict_on_batch(zeros)))[0, ..., 0]
-    assert scores.cc(found, blurred) > 0.95
+    result = np.exp(np.asarray(model.predict_on_batch(zeros)))[0, ..., 0]
+    assert scores.cc(result, blurred) > 0.95
 
 
 class _Free(keras.layers.Layer):
@@ -118,7 +118,7 @@ class _Free(keras.layers.Layer):
         return x + self.logits
 
 
-def test_a_picture_nobody_looked_at_gives_no_nan():
+def test_a_picture_no_one_looked_at_gives_no_nan():
     log_density, *_ = case()
     truth = np.zeros((*SIZE, 2))
     for part, _ in TABLE.values():

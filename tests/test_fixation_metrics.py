@@ -545,12 +545,12 @@ def test_what_is_no_log_density_is_refused():
 def test_everything_is_computed_in_float64(dtype):
     c = _scene()
     s, truth = (c.s * 20).astype(dtype), (c.truth * 1000).astype(dtype)
-    kept = [s.copy(), truth.copy()]
+    before = [s.copy(), truth.copy()]
     for name, args in (("auc", (c.y, c.x)), ("nss", (c.y, c.x)), ("cc", (truth,)),
                        ("similarity", (truth,)), ("kl_divergence", (truth,))):  # fmt: skip
         wide = [a.astype(np.float64) for a in args]
         result = getattr(scores, name)(s, *args)
         assert type(result) is float
         assert result == getattr(scores, name)(s.astype(np.float64), *wide)
-    np.testing.assert_array_equal(s, kept[0])
-    np.testing.assert_array_equal(truth, kept[1])
+    np.testing.assert_array_equal(s, before[0])
+    np.testing.assert_array_equal(truth, before[1])

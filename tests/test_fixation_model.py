@@ -54,8 +54,8 @@ def predict(model, x):
 
 
 def call(layer, *arrays):
-    found = layer(*(keras.ops.convert_to_tensor(array) for array in arrays))
-    return keras.tree.map_structure(keras.ops.convert_to_numpy, found)
+    result = layer(*(keras.ops.convert_to_tensor(array) for array in arrays))
+    return keras.tree.map_structure(keras.ops.convert_to_numpy, result)
 
 
 # ---------------------------------------------------------------------- what comes out
@@ -64,11 +64,11 @@ def call(layer, *arrays):
 @pytest.mark.parametrize("padding", [0, 16])
 @pytest.mark.parametrize("size", [(64, 96), (96, 32)])
 def test_a_log_density_over_the_picture(model, size, padding):
-    found = predict(model, picture(*size, padding=padding))
-    assert found.shape == (1, *size, 1)
-    assert np.exp(found).sum() == pytest.approx(1, abs=1e-5)
-    assert np.isfinite(found).all()
-    assert (found[:, :padding] <= EMPTY / 2).all()
+    result = predict(model, picture(*size, padding=padding))
+    assert result.shape == (1, *size, 1)
+    assert np.exp(result).sum() == pytest.approx(1, abs=1e-5)
+    assert np.isfinite(result).all()
+    assert (result[:, :padding] <= EMPTY / 2).all()
 
 
 def test_the_picture_decides(model):
@@ -125,14 +125,14 @@ def test_pixels_prepare_as_keras_applications_do():
     }
     x = picture()
     for name, prepare in wanted.items():
-        found, mask = call(Pixels(**ENCODERS[name].pixels), x)
-        np.testing.assert_allclose(found, prepare(x.copy()), rtol=1e-5, atol=1e-4)
+        result, mask = call(Pixels(**ENCODERS[name].pixels), x)
+        np.testing.assert_allclose(result, prepare(x.copy()), rtol=1e-5, atol=1e-4)
         assert mask.all()
 
 
 def test_padding_looks_like_the_mean_colour():
-    found, mask = call(Pixels((10.0, 20.0, 30.0), 0.5), picture(padding=16))
-    assert not found[:, :16].any()
+    result, mask = call(Pixels((10.0, 20.0, 30.0), 0.5), picture(padding=16))
+    assert not result[:, :16].any()
     assert not mask[:, :16].any()
     assert mask[:, 16:].all()
 
@@ -142,8 +142,8 @@ def test_the_centre_bias_lies_on_the_picture_not_on_the_canvas():
     logits = np.zeros((1, 64, 96, 1), "float32")
     mask = np.zeros((1, 64, 96, 1), "float32")
     mask[:, 30:62, 8:72] = 1
-    found = call(layer, logits, mask)[0, ..., 0]
-    inside = found[30:62, 8:72]
+    result = call(layer, logits, mask)[0, ..., 0]
+    inside = result[30:62, 8:72]
     np.testing.assert_allclose(inside, inside[::-1, ::-1], atol=1e-5)
     alone = call(layer, logits[:, :32, :64], np.ones((1, 32, 64, 1), "float32"))[0, ..., 0]
     np.testing.assert_allclose(inside, alone, atol=1e-5)
@@ -157,10 +157,10 @@ def test_smoothing_is_a_gaussian_and_keeps_constants():
     np.testing.assert_allclose(flat, 3.0, rtol=1e-5)
     point = np.zeros_like(mask)
     point[0, 12, 12] = 1
-    found = call(layer, point, mask)[0, ..., 0]
+    result = call(layer, point, mask)[0, ..., 0]
     reach = np.arange(24) - 12
     row = np.exp(-0.5 * (reach / 1.5) ** 2) * (np.abs(reach) <= 6)
-    np.testing.assert_allclose(found, np.outer(row, row) / row.sum() ** 2, atol=1e-6)
+    np.testing.assert_allclose(result, np.outer(row, row) / row.sum() ** 2, atol=1e-6)
 
 
 def test_smoothing_reads_nothing_from_padding():
@@ -176,10 +176,10 @@ def test_log_density_is_a_masked_log_softmax():
     logits = np.random.default_rng(0).normal(size=(2, 4, 6, 1)).astype("float32")
     mask = np.ones_like(logits)
     mask[1, :2] = 0
-    found = call(LogDensity(), logits, mask).astype(np.float64)
-    np.testing.assert_allclose(np.exp(found).sum((1, 2, 3)), 1, rtol=1e-5)
-    kept = logits[1, 2:] - np.log(np.exp(logits[1, 2:].astype(np.float64)).sum())
-    np.testing.assert_allclose(found[1, 2:], kept, atol=1e-5)
+    result = call(LogDensity(), logits, mask).astype(np.float64)
+    np.testing.assert_allclose(np.exp(result).sum((1, 2, 3)), 1, rtol=1e-5)
+    renormalised = logits[1, 2:] - np.log(np.exp(logits[1, 2:].astype(np.float64)).sum())
+    np.testing.assert_allclose(result[1, 2:], renormalised, atol=1e-5)
 
 
 # ---------------------------------------------------------------------- saved and loaded
@@ -209,33 +209,33 @@ def test_the_embedded_one_knows_its_size():
 @pytest.mark.parametrize(
     "broken", ["missing", "truncated", "altered", "another", "schema", "no json"]
 )
-def test_what_is_no_model_is_told(model, tmp_path, broken):
+def test_what_is_no_model_is_reported(model, tmp_path, broken):
     folder = tmp_path / "m"
     save_model(model, folder, {**BUILD, "input_shape": [64, 96, 3]})
     text = (folder / "model.json").read_text()
     if broken == "missing":
         (folder / "weights.npz").unlink()
-        told = "missing or broken"
+        message = "missing or broken"
     elif broken == "truncated":
         data = (folder / "weights.npz").read_bytes()
         (folder / "weights.npz").write_bytes(data[: len(data) // 2])
-        told = "missing or broken"
+        message = "missing or broken"
     elif broken == "altered":
         (folder / "model.json").write_text(text.replace('"filters": 16', '"filters": 24'))
-        told = "checksum does not match"
+        message = "checksum does not match"
     elif broken == "another":  # a manifest that is whole, beside weights that it does not describe
         content, sums = folders.opened(json.loads(text))
         content["build"]["filters"] = 24
         (folder / "model.json").write_text(json.dumps(folders.sealed(content, sums)))
-        told = "another model's"
+        message = "another model's"
     elif broken == "schema":
         later = {**json.loads(text), "schema_version": 99}
         (folder / "model.json").write_text(json.dumps(later))
-        told = "schema version 99"
+        message = "schema version 99"
     else:
         (folder / "model.json").write_text("{")
-        told = "cannot be read"
-    with no_random_kernels(), pytest.raises(errors.ModelFileError, match=told):
+        message = "cannot be read"
+    with no_random_kernels(), pytest.raises(errors.ModelFileError, match=message):
         load_model(folder)
 
 
@@ -263,18 +263,18 @@ def test_mixed_precision():
         mixed = small()
     finally:
         keras.config.set_dtype_policy("float32")
-    found = predict(mixed, picture(padding=16))
+    result = predict(mixed, picture(padding=16))
     assert mixed.output.dtype == "float32"
-    assert np.exp(found).sum() == pytest.approx(1, abs=1e-4)
+    assert np.exp(result).sum() == pytest.approx(1, abs=1e-4)
     exact = predict(small(), picture(padding=16))
-    assert np.corrcoef(np.exp(found).ravel(), np.exp(exact).ravel())[0, 1] > 0.98
+    assert np.corrcoef(np.exp(result).ravel(), np.exp(exact).ravel())[0, 1] > 0.98
 
 
 # ---------------------------------------------------------------------- what cannot be
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ({"encoder": "resnet5"}, "Did you mean 'resnet50'"),
         ({"decoder": "unet"}, "Known: readout, plain"),
@@ -284,8 +284,8 @@ def test_mixed_precision():
         ({"encoder": "vgg16", "decoder": "plain", "filters": (8, 8)}, "five stages"),
     ],
 )
-def test_what_cannot_be_built_is_told(arguments, told):
-    with no_random_kernels(), pytest.raises(errors.FixationModelError, match=told):
+def test_what_cannot_be_built_is_reported(arguments, message):
+    with no_random_kernels(), pytest.raises(errors.FixationModelError, match=message):
         FixationModel(**{"weights": None, **arguments})
 
 

@@ -21,13 +21,13 @@ def test_exported_and_run_without_keras(tmp_path, monkeypatch):
 
         model.export(tmp_path / "model.pt2", format="torch", verbose=False)
         run = torch.export.load(tmp_path / "model.pt2").module()
-        found = run(torch.tensor(x)).detach().numpy()
+        result = run(torch.tensor(x)).detach().numpy()
     else:
         tensorflow = pytest.importorskip("tensorflow")
         model.export(str(tmp_path / "model"), format="tf_saved_model", verbose=False)
         loaded = tensorflow.saved_model.load(str(tmp_path / "model"))
-        found = np.asarray(loaded.serve(x))
-    np.testing.assert_allclose(found, wanted, atol=1e-4)
+        result = np.asarray(loaded.serve(x))
+    np.testing.assert_allclose(result, wanted, atol=1e-4)
 
 
 # The same path on all backends, with a smaller encoder: test_fixation_training.py.

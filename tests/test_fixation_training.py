@@ -95,7 +95,7 @@ def test_it_leaves_a_model_a_history_and_a_card(uninterrupted):
     assert manifest["training"]["recipe"]["batch_size"] == 4
     assert manifest["side"] == 96
     assert "best validation loss" in (model / "README.md").read_text()
-    assert not (folder / "features").exists()  # they are of use to nobody any more
+    assert not (folder / "features").exists()  # they are of no more use
     assert load_model(model).output_shape == (None, None, None, 1)
 
 
@@ -118,7 +118,7 @@ def test_it_learns():
 
 
 class Killed(BaseException):
-    """What nobody catches."""
+    """What no one catches."""
 
 
 class Mortal:
@@ -259,7 +259,7 @@ def test_a_kill_between_checkpoint_and_history_loses_no_row(tmp_path, monkeypatc
     assert len((tmp_path / "history.csv").read_text().splitlines()) == 3
 
 
-# ---------------------------------------------------------------------- features kept on disk
+# ---------------------------------------------------------------------- features cached on disk
 
 
 def features(folder, seed=0, first=0):
@@ -295,7 +295,7 @@ def test_features_are_not_computed_twice(tmp_path, monkeypatch):
 
 @pytest.mark.any_backend
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_under_features_is_told(tmp_path, monkeypatch):
+def test_a_full_disk_under_features_is_reported(tmp_path, monkeypatch):
     begun = checkpoint._begun
 
     def full(path, count, tap):
@@ -317,7 +317,7 @@ def test_other_pictures_do_not_go_on(uninterrupted):
 
 
 @pytest.mark.any_backend
-def test_a_file_in_the_place_of_the_folder_is_told(tmp_path):
+def test_a_file_in_the_place_of_the_folder_is_reported(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(errors.SaveError, match="File exists"):
         run(tmp_path / "file")
@@ -331,7 +331,7 @@ def test_another_recipe_does_not_go_on(uninterrupted):
 
 
 @pytest.mark.any_backend
-def test_a_broken_checkpoint_is_told(tmp_path):
+def test_a_broken_checkpoint_is_reported(tmp_path):
     (tmp_path / "checkpoint.npz").write_bytes(b"PK\x03\x04 and no more")
     with pytest.raises(errors.FixationModelError, match="is broken"):
         run(tmp_path)
@@ -353,7 +353,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, monkeypatch):
 
 
 @pytest.mark.any_backend
-def test_a_loss_that_is_not_finite_is_told(tmp_path):
+def test_a_loss_that_is_not_finite_is_reported(tmp_path):
     class Broken(type(feed())):
         def __getitem__(self, index):
             pictures, truth = super().__getitem__(index)
@@ -366,7 +366,7 @@ def test_a_loss_that_is_not_finite_is_told(tmp_path):
 
 
 @pytest.mark.any_backend
-def test_presets_are_found():
+def test_presets_are_listed():
     assert find("default") is PRESETS["default"]
     with pytest.raises(errors.FixationModelError, match="Did you mean 'resnet50'"):
         find("resnet")

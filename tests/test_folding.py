@@ -40,7 +40,7 @@ def graph(*parts):
 
 def both(make, monkeypatch, method="gradient", times=None):
     """Explain without folds and with them; check that as many were made as were to be."""
-    found, made = [], []
+    result, made = [], []
     worth = layer_programs._is_worth_it
 
     def counted(output, layer):
@@ -50,12 +50,12 @@ def both(make, monkeypatch, method="gradient", times=None):
     monkeypatch.setattr(layer_programs, "_is_worth_it", counted)
     for folds in (False, True):
         monkeypatch.setattr(BACKEND, "FOLDS", folds)
-        found.append(explain(make(), X, method, target=[0, 1], preprocess=None))
+        result.append(explain(make(), X, method, target=[0, 1], preprocess=None))
         assert folds or not made
     if times is not None:
         assert BACKEND.COMPILES is False or len(made) == times
         assert bool(made) == bool(times)
-    without, with_folds = found
+    without, with_folds = result
     for name in ("values", "scores"):
         wanted = getattr(without, name)
         scale = np.abs(wanted).max()

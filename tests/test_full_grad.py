@@ -86,7 +86,7 @@ def test_picture_and_biases_sum_to_the_score(name):
     assert (e.values >= 0).all()
 
 
-def test_what_is_no_rectifier_is_told_by_the_error():
+def test_what_is_no_rectifier_is_named_by_the_error():
     inputs = keras.Input(SHAPE)
     x = layers.Flatten()(layers.Conv2D(3, 3, activation="tanh")(inputs))
     model = drawn(keras.Model(inputs, layers.Dense(3)(x)))
@@ -136,10 +136,10 @@ def biases_of(layer):
 
 def test_each_term_is_the_bias_times_the_slope_by_it():
     model, x = three("tanh"), pictures(SHAPE)  # smooth: a step crosses no kink
-    found, _ = collected(model, x)
+    result, _ = collected(model, x)
     order = [model.get_layer(name) for name in ("one", "two", "norm", "head")]
-    assert [one.shape[1:3] for one in found.collected] == [(3, 4), (2, 3), (2, 3), (1, 1)]
-    for layer, terms in zip(order, found.collected, strict=True):
+    assert [one.shape[1:3] for one in result.collected] == [(3, 4), (2, 3), (2, 3), (1, 1)]
+    for layer, terms in zip(order, result.collected, strict=True):
         for one, picture in zip(terms, x, strict=True):
             wanted = (slope_by_bias(model, picture, layer) * biases_of(layer)).sum()
             np.testing.assert_allclose(one[..., 1].sum(), wanted, rtol=5e-3, atol=1e-4)
@@ -210,17 +210,17 @@ def test_batches_are_singles():
 def test_other_clothes(shape):
     x = models.pictures(2)
     wanted = explain(models.flat(), x, "full_grad", target=1)
-    found = explain(getattr(models, shape)(), x, "full_grad", target=1)
-    close(found.values, wanted.values)
-    assert found.info["biases"] == wanted.info["biases"] == 4
+    result = explain(getattr(models, shape)(), x, "full_grad", target=1)
+    close(result.values, wanted.values)
+    assert result.info["biases"] == wanted.info["biases"] == 4
 
 
 def test_on_c():
     """C's convolution has the biases -50 and -75; channel 1 counts -1 where it is on."""
     x = np.arange(16, dtype="float32").reshape(1, 4, 4, 1)
-    found, engine = collected(networks.conv_c(), x, target=0)
-    convolution, dense = found.collected
+    result, engine = collected(networks.conv_c(), x, target=0)
+    convolution, dense = result.collected
     assert convolution[0, ..., 0].tolist() == [[0, 50], [125, 125]]
     assert convolution[0, ..., 1].tolist() == [[0, -50], [25, 25]]
     assert not dense.any()
-    assert (found.values * x).sum() == engine.scores[0] == 54
+    assert (result.values * x).sum() == engine.scores[0] == 54

@@ -74,23 +74,23 @@ def pixels(path, size):
         return np.asarray(photo, "float32")
 
 
-def difference(found, wanted):
-    found, wanted = np.ravel(found).astype("float64"), np.ravel(wanted).astype("float64")
-    assert found.shape == wanted.shape
+def difference(result, wanted):
+    result, wanted = np.ravel(result).astype("float64"), np.ravel(wanted).astype("float64")
+    assert result.shape == wanted.shape
     assert np.linalg.norm(wanted) > 0
-    relative = np.linalg.norm(found - wanted) / np.linalg.norm(wanted)
-    cosine = found @ wanted / np.linalg.norm(found) / np.linalg.norm(wanted)
+    relative = np.linalg.norm(result - wanted) / np.linalg.norm(wanted)
+    cosine = result @ wanted / np.linalg.norm(result) / np.linalg.norm(wanted)
     print(f"relative L2 {relative:.1e}, 1 - cosine {1 - cosine:.1e}")
     return relative, cosine
 
 
-def close32(found, wanted):
-    relative, cosine = difference(found, wanted)
+def close32(result, wanted):
+    relative, cosine = difference(result, wanted)
     return relative <= 1e-2 and cosine >= 0.9999
 
 
-def close64(found, wanted):
-    return difference(found, wanted)[0] <= 1e-6
+def close64(result, wanted):
+    return difference(result, wanted)[0] <= 1e-6
 
 
 def upsampled(grid, size):

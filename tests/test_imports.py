@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import keras_saliency
-from keras_saliency import errors, methods, plot, pretrained
+from keras_saliency import _imports, errors, methods, plot, pretrained
 
 pytestmark = pytest.mark.any_backend  # processes of their own
 
@@ -41,50 +42,6 @@ def test_methods_and_targets_need_no_framework():
 def test_the_import_test_can_fail():
     assert "matplotlib" in _loaded("import keras_saliency, matplotlib")
     assert "keras" in _loaded("from keras_saliency import explain; import keras")
-
-
-def test_the_import_sets_no_backend():
-    code = "import os, keras_saliency as k; k.explain; print(os.environ.get('KERAS_BACKEND'))"
-    env = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
-    run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env, cwd=ROOT
-    )
-    assert run.stdout.strip() == "None"
-
-
-@pytest.mark.parametrize(
-    ("chosen", "hidden", "message"),
-    [
-        ("tensorflow", ["tensorflow"], "export KERAS_BACKEND="),
-        ("theano", [], "'theano', selected by KERAS_BACKEND, is not one of"),
-        (None, ["tensorflow"], "selected by Keras' default, is not installed"),
-        ("jax", ["jax", "tensorflow", "torch"], "Installed: none. Install one: pip install jax"),
-    ],
-)
-def test_a_missing_backend_is_explained(tmp_path, chosen, hidden, message):
-    code = f"""
-import importlib.util, sys
-find = importlib.util.find_spec
-importlib.util.find_spec = lambda name, *a: None if name in {hidden!r} else find(name, *a)
-from keras_saliency.pretrained import efficientnet_lite0
-try:
-    efficientnet_lite0()
-except ValueError as error:
-    print(type(error).__name__, error, 'keras' in sys.modules)
-"""
-    env = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
-    env["KERAS_HOME"] = str(tmp_path)
-    if chosen:
-        env["KERAS_BACKEND"] = chosen
-    run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=env, check=False, cwd=ROOT
-    )
-    assert run.stdout.startswith("BackendError"), run.stderr
-    assert message in run.stdout
-    assert run.stdout.strip().endswith(
-        "False"
-    )  # Keras was not imported, its keras.json not written
-    assert not list(tmp_path.iterdir())
 
 
 def _lint(root: Path) -> subprocess.CompletedProcess:
@@ -141,9 +98,9 @@ def test_every_public_name_has_a_docstring():
         public = getattr(keras_saliency, name)
         assert public.__doc__, name
         for inner in getattr(public, "__all__", []):
-            thing = getattr(public, inner)
-            if inspect.isclass(thing) or inspect.isfunction(thing):
-                assert thing.__doc__, f"{name}.{inner}"
+            member = getattr(public, inner)
+            if inspect.isclass(member) or inspect.isfunction(member):
+                assert member.__doc__, f"{name}.{inner}"
 
 
 def test_no_module_is_a_drawer():
@@ -160,8 +117,8 @@ MOVED = [
     ("keras_saliency.archive", "Archive", "keras_saliency"),
     ("keras_saliency.boxes", "Box", "keras_saliency"),
     ("keras_saliency.cli.command", "main", "keras_saliency.cli"),
-    ("keras_saliency.cli.info", "_methods", "keras_saliency.cli"),
-    ("keras_saliency.cli.predict", "add_predict", "keras_saliency.cli.explain"),
+    ("keras_saliency.cli.info", "add", "keras_saliency.cli.listing"),
+    ("keras_saliency.cli.predict", "add", "keras_saliency.cli.prediction"),
     ("keras_saliency.cli.startup", "start_keras", "keras_saliency.cli.output"),
     ("keras_saliency.fixation.data.cat2000", "CAT2000", "keras_saliency.fixation.data.builders"),
     ("keras_saliency.fixation.data.mit1003", "MIT1003", "keras_saliency.fixation.data.builders"),
@@ -226,6 +183,28 @@ def test_an_old_name_still_works_and_warns(old, new):
         assert getattr(methods, old) is getattr(methods, new)
     with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
         methods.Nothing  # noqa: B018
+
+
+def _numbers(version):
+    return tuple(map(int, version.split(".")[:2]))
+
+
+def test_old_names_go_with_the_version_that_their_warning_names():
+    """Raise the version and this fails: then the tables are emptied."""
+    ends = [_imports.MOVED_UNTIL, *(version for _, version in methods._RENAMED.values())]
+    for end in ends:
+        assert _numbers(keras_saliency.__version__) < _numbers(end)
+    with pytest.warns(DeprecationWarning, match=rf"goes with {ends[-1]}"):
+        methods.Rise  # noqa: B018
+    with pytest.warns(DeprecationWarning, match=rf"goes with version {ends[0]}"):
+        importlib.import_module("keras_saliency.layers").tree  # noqa: B018
+
+
+def test_the_version_is_the_same_everywhere():
+    version = keras_saliency.__version__
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
+    headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert version in headings[:2]  # "Unreleased" may stand above it
 
 
 SPELLINGS = {

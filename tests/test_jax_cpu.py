@@ -25,8 +25,8 @@ def _draw(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype("float32")
 
 
-def _close(found, wanted):
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=ROUNDING * np.abs(wanted).max())
+def _close(result, wanted):
+    np.testing.assert_allclose(result, wanted, rtol=0, atol=ROUNDING * np.abs(wanted).max())
 
 
 def _jaxpr(function, *args):
@@ -46,9 +46,9 @@ def _same(function, *args):
             return function(*args)
 
     wanted, pull = jax.vjp(function, *args)
-    found, pulled = jax.vjp(rewritten, *args)
-    assert found.dtype == wanted.dtype
-    _close(found, wanted)
+    result, pulled = jax.vjp(rewritten, *args)
+    assert result.dtype == wanted.dtype
+    _close(result, wanted)
     upstream = _draw(*wanted.shape, seed=3).astype(wanted.dtype)
     for one, other in zip(pulled(upstream), pull(upstream), strict=True):
         _close(one, other)
@@ -214,9 +214,9 @@ def test_over_random_settings_with_what_is_not_finite(seed):
 def _alike(function):
     wanted = function()
     with jax_cpu.rewritten():
-        found = function()
-    assert found.dtype == wanted.dtype
-    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+        result = function()
+    assert result.dtype == wanted.dtype
+    np.testing.assert_allclose(result, wanted, rtol=1e-5, atol=1e-5)
 
 
 WINDOWS = {

@@ -15,7 +15,7 @@ from keras_saliency._graph.adapter import Adapter
 from keras_saliency._hooks import intercept
 from keras_saliency._inputs.batch import prepare
 
-# Which layer is found matters here, not whether random weights give a map of zeros at it.
+# Which layer is chosen matters here, not whether random weights give a map of zeros at it.
 pytestmark = pytest.mark.filterwarnings("ignore:picture")
 
 
@@ -27,7 +27,7 @@ def test_paths_of_nested_models():
     assert _graph.find(models.nested(), "inner/conv2")[0] == "outer/inner/conv2"
 
 
-def test_operations_beside_layers_are_found():
+def test_operations_beside_layers_are_recognised():
     inputs = keras.Input((8, 8, 3))
     x = keras.ops.relu(kl.Conv2D(2, 3, name="conv")(inputs))
     model = keras.Model(inputs, kl.Dense(2)(kl.Flatten()(x)))
@@ -86,7 +86,7 @@ def test_grad_cam_errors():
         (models.channels_first, "relu2"),
     ],
 )
-def test_the_last_spatial_layer_is_found(make, last):
+def test_the_last_spatial_layer_is_recognised(make, last):
     e = explain(make(), models.pictures(1), "grad_cam")
     assert e.info["layer"] == last
 
@@ -200,10 +200,10 @@ def test_attention_inside_a_layer_of_your_own(method):
 
 def test_the_map_before_attention_inside_a_layer_of_your_own():
     model = blocks(True)
-    found = {c: explain(model, models.pictures(1), "grad_cam", target=c) for c in range(5)}
+    result = {c: explain(model, models.pictures(1), "grad_cam", target=c) for c in range(5)}
     first = next(one.name for one in model.layers if isinstance(one, Block))
-    assert {e.info["layer"].split("/")[0] for e in found.values()} == {first}
-    assert any(e.values.any() for e in found.values())
+    assert {e.info["layer"].split("/")[0] for e in result.values()} == {first}
+    assert any(e.values.any() for e in result.values())
 
 
 def heads(kind):

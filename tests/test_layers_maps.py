@@ -16,12 +16,12 @@ from keras_saliency._engine.engine import Engine
 from keras_saliency._graph.adapter import Adapter
 from keras_saliency._inputs.batch import prepare
 
-# Which layer is found matters here, not whether random weights give a map of zeros at it.
+# Which layer is chosen matters here, not whether random weights give a map of zeros at it.
 pytestmark = pytest.mark.filterwarnings("ignore:picture")
 
 
 class Patches(keras.Layer):
-    """Cuts a picture into patches of 3x3 where nobody sees it."""
+    """Cuts a picture into patches of 3x3 in NumPy's way, unseen."""
 
     def call(self, x):
         _, height, width, depth = x.shape
@@ -50,15 +50,15 @@ def test_steps_of_a_recurrent_layer_are_no_tokens():
 
 @pytest.mark.parametrize(("size", "grid"), [((12, 24), (4, 8)), ((12, 12), (4, 4))])
 @pytest.mark.parametrize("class_token", [True, False])
-def test_patches_that_nobody_saw_being_cut(size, grid, class_token):
+def test_patches_that_no_one_saw_being_cut(size, grid, class_token):
     inputs = keras.Input((*size, 3))
     x = kl.Dense(8)(Patches()(inputs))
     x = vits.ClassToken()(x) if class_token else x
     model = keras.Model(inputs, kl.Dense(2)(kl.MultiHeadAttention(2, 4)(x, x)[:, 0]))
     adapter = Adapter(model)
     batch = prepare(adapter, np.ones((1, *size, 3), "float32"))
-    found = Engine(adapter, targets.get(0), batch).tokens("any")
-    assert (*found.size, found.first) == (*grid, int(class_token))
+    result = Engine(adapter, targets.get(0), batch).tokens("any")
+    assert (*result.size, result.first) == (*grid, int(class_token))
 
 
 @cache

@@ -33,10 +33,10 @@ SIX = {
 every_method = pytest.mark.parametrize("method", SIX.values(), ids=SIX)
 
 
-def close(found, wanted, tolerance=EXACT):
+def close(actual, wanted, tolerance=EXACT):
     """Compare arrays relative to the largest value wanted, so that zeros must be near zero."""
     wanted = np.asarray(wanted, "float64")
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * np.abs(wanted).max())
+    np.testing.assert_allclose(actual, wanted, rtol=0, atol=tolerance * np.abs(wanted).max())
 
 
 def grid(model, x, layer, target=0):
@@ -368,7 +368,7 @@ def _occlusion_twin(forward, x, fill, window, stride):
     ],
 )
 def test_occlusion_twin(smooth, curved, window, stride):
-    model = _kept_tanh(smooth)
+    model = _stored_tanh(smooth)
     fill = _blurred(curved, 0.1 * 7).astype("float32")
     method = methods.Occlusion(window=window, stride=stride, fill="blur")
     e = explain(model, curved, method, target=1, batch_size=5)
@@ -385,7 +385,7 @@ def test_occlusion_twin(smooth, curved, window, stride):
 _models = {}
 
 
-def _kept_tanh(weights):
+def _stored_tanh(weights):
     """One model for all windows: compiled once."""
     return _models.setdefault("tanh", networks.tanh_net(*weights))
 
@@ -466,7 +466,7 @@ def patch():
 
 
 @every_method
-def test_planted_patch_is_found(patch, method):
+def test_planted_patch_is_located(patch, method):
     rng = np.random.default_rng(8)
     x = rng.uniform(0, 1, (5, 12, 12, 1))
     x[:, 5:9, 2:6] = rng.uniform(0.8, 1, (5, 4, 4, 1))  # bright: class 0

@@ -144,11 +144,11 @@ def test_random_weights(run, photo):
 
 def test_nothing_is_downloaded_without_a_network(photo, refused, tmp_path, command):
     nowhere = dict.fromkeys(("https_proxy", "HTTPS_PROXY"), "http://127.0.0.1:9")
-    found = command(
+    process = command(
         "explain", photo, "--model", "mobilenet", "--model-option", "alpha=0.25",
         KERAS_HOME=str(tmp_path / "home"), **nowhere,
     )  # fmt: skip
-    result = (found.returncode, found.stdout, found.stderr)
+    result = (process.returncode, process.stdout, process.stderr)
     refused(result, "ImageNet weights of MobileNet alpha=0.25", "could not download",
                    "--weights FILE")  # fmt: skip
 

@@ -75,11 +75,11 @@ def test_passes_relevance_on():
     x = pictures((2, 3, 2 * len(singles)))
     relevance = relevance_of(model, x, EPSILON).values
     given = parts_of(x, singles, shape)
-    for (name, single, found, weights), (_, _, own, _) in zip(
+    for (name, single, result, weights), (_, _, own, _) in zip(
         parts_of(relevance, singles, shape), given, strict=True
     ):
         outputs = ops.convert_to_numpy(single(own, training=False))
-        close(found, weights.reshape(shape) * outputs, name=name)
+        close(result, weights.reshape(shape) * outputs, name=name)
 
 
 @pytest.mark.parametrize("name", ["relu", "gelu", "tanh", "softmax"])
@@ -90,8 +90,8 @@ def test_an_activation_of_a_layer_is_one_of_its_own(name):
         return drawn(keras.Sequential([inputs, conv, *more]))
 
     x = pictures((2, 3, 2))
-    found = relevance_of(model(name), x, EPSILON).values
-    close(found, relevance_of(model(None, layers.Activation(name)), x, EPSILON).values)
+    result = relevance_of(model(name), x, EPSILON).values
+    close(result, relevance_of(model(None, layers.Activation(name)), x, EPSILON).values)
 
 
 # --- what moves or sums: each is a matrix
@@ -130,12 +130,12 @@ def test_sums_share_by_contribution():
     x = pictures((3, 4, 2 * len(SUMS)))
     relevance = relevance_of(model, x, EPSILON).values
     given = parts_of(x.astype("float64"), singles, shape)
-    for (name, single, found, weights), (_, _, own, _) in zip(
+    for (name, single, result, weights), (_, _, own, _) in zip(
         parts_of(relevance, singles, shape), given, strict=True
     ):
         w, b = matrix(single, shape)
         assert not b.any()
-        for one, picture in zip(found, own, strict=True):
+        for one, picture in zip(result, own, strict=True):
             flat = picture.ravel()
             wanted = twin("epsilon", w, b, flat, weights * (flat @ w))
             # Some sums cancel to a thousandth of their terms.
@@ -146,8 +146,8 @@ def test_the_winner_takes_all():
     inputs = keras.Input((4, 4, 1))
     x = pictures((4, 4, 1))
     pool = keras.Model(inputs, layers.MaxPooling2D(3, strides=1)(inputs))
-    found = relevance_of(pool, x, EPSILON).values[..., 0]
-    for one, picture in zip(found, x[..., 0], strict=True):
+    result = relevance_of(pool, x, EPSILON).values[..., 0]
+    for one, picture in zip(result, x[..., 0], strict=True):
         wanted, weight = np.zeros((4, 4)), weights_of_total(4)
         for number, (i, j) in enumerate(np.ndindex(2, 2)):
             window = picture[i : i + 3, j : j + 3]
@@ -155,8 +155,8 @@ def test_the_winner_takes_all():
             wanted[i + y, j + z] += weight[number] * window.max()
         close(one, wanted)
     for head in (layers.GlobalMaxPooling2D(), lambda x: ops.max(x, axis=(1, 2))):
-        found = relevance_of(keras.Model(inputs, head(inputs)), x, EPSILON).values
-        close(found, np.where(x == x.max((1, 2), keepdims=True), x, 0))
+        result = relevance_of(keras.Model(inputs, head(inputs)), x, EPSILON).values
+        close(result, np.where(x == x.max((1, 2), keepdims=True), x, 0))
 
 
 def test_the_larger_of_two():
@@ -201,11 +201,11 @@ def gated(kind):
 def test_what_is_gated_takes_all(kind):
     model = drawn(gated(kind))
     x = pictures((4, 5, 2))
-    found = relevance_of(model, x, EPSILON).values
+    result = relevance_of(model, x, EPSILON).values
     given = weights_of_total(40).reshape(4, 5, 2) * ops.convert_to_numpy(model(x))
     conv = next(one for one in model.layers if isinstance(one, layers.Conv2D) and not one.use_bias)
     w, b = matrix(conv, (4, 5, 2))
-    for one, picture, start in zip(found, x.astype("float64"), given, strict=True):
+    for one, picture, start in zip(result, x.astype("float64"), given, strict=True):
         close(one, twin("epsilon", w, b, picture.ravel(), start.ravel()).reshape(4, 5, 2))
 
 
@@ -355,11 +355,11 @@ def test_z_box_knows_what_becomes_of_black_and_white(inside):
 
     pixels = np.random.default_rng(0).integers(0, 256, (2, 5, 6, 2)).astype("uint8")
     box = methods.LRP("epsilon_gamma_box")
-    found = explain(model(before), pixels, box, target=0, preprocess=None).attributions
+    result = explain(model(before), pixels, box, target=0, preprocess=None).attributions
     if inside == "zero padding":  # around the picture black, white and the pixel are all 0
         padding = layers.Conv2D(3, 3, padding="same")
         stack = [padding, layers.ReLU(), layers.Flatten(), layers.Dense(2)]
         twin = drawn(keras.Sequential([keras.Input((5, 6, 2)), *stack]), scale=0.1)
     else:
         twin = model()
-    close(found, explain(twin, pixels, box, target=0, preprocess=scale).attributions, 1e-4)
+    close(result, explain(twin, pixels, box, target=0, preprocess=scale).attributions, 1e-4)

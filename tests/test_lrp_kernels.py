@@ -65,15 +65,15 @@ def test_a_layer_shares_as_its_matrix_does(bias, rule):
     model, singles, x, matrices = all_kernels(bias)
     relevance = relevance_of(model, x, WAYS[rule]).values
     given = parts_of(x.astype("float64"), singles, SHAPE)
-    for (name, _, found, weights), (_, _, own, _) in zip(
+    for (name, _, result, weights), (_, _, own, _) in zip(
         parts_of(relevance, singles, SHAPE), given, strict=True
     ):
         w, b = matrices[name]
-        for one, picture in zip(found, own, strict=True):
+        for one, picture in zip(result, own, strict=True):
             flat = picture.ravel()
             start = weights * (flat @ w + b)
             close(one, twin(rule, w, b, flat, start).reshape(SHAPE), name=name)
-            # Where all contributions are negative nobody takes the positive ones' share.
+            # Where all contributions are negative nothing takes the positive ones' share.
             if not bias and rule not in ("z_plus", "alpha2_beta1"):
                 lost = abs(one.sum() - start.sum())
                 assert lost <= 2e-4 * np.abs(start).sum(), name
@@ -90,11 +90,11 @@ def test_separable_is_two_layers(rule):
     two.set_weights(model.get_weights())
     x = pictures((5, 4, 2))
     if rule in ("w_square", "flat", "z_box"):  # ways of the first layer
-        found = relevance_of(model, x, sharing.Epsilon(), WAYS[rule])
+        result = relevance_of(model, x, sharing.Epsilon(), WAYS[rule])
         wanted = relevance_of(two, x, sharing.Epsilon(), WAYS[rule])
     else:
-        found, wanted = (relevance_of(one, x, WAYS[rule]) for one in (model, two))
-    close(found.values, wanted.values)
+        result, wanted = (relevance_of(one, x, WAYS[rule]) for one in (model, two))
+    close(result.values, wanted.values)
 
 
 CHANNELS_FIRST = {
@@ -162,8 +162,8 @@ def _fold(layer, norm, twin_layer):
 def test_a_norm_behind_a_kernel_is_folded(bias, rule):
     with_norm, by_hand, singles = _folded_by_hand(bias)
     x = pictures((4, 4, 2 * len(NORMED)))
-    found, wanted = (relevance_of(one, x, WAYS[rule]).values for one in (with_norm, by_hand))
-    pairs = [parts_of(one, singles, (4, 4, 2)) for one in (found, wanted)]
+    result, wanted = (relevance_of(one, x, WAYS[rule]).values for one in (with_norm, by_hand))
+    pairs = [parts_of(one, singles, (4, 4, 2)) for one in (result, wanted)]
     for (name, _, one, _), (_, _, other, _) in zip(*pairs, strict=True):
         close(one, other, name=name)
 
@@ -201,13 +201,13 @@ def test_a_norm_elsewhere_passes(where):
     }[where]()
     model = drawn(keras.Model(inputs, norm(x)))
     x = pictures((3, 4, 2))
-    found = relevance_of(model, x, sharing.Epsilon()).values
+    result = relevance_of(model, x, sharing.Epsilon()).values
     outputs = ops.convert_to_numpy(model(x)).astype("float64")
     start = weights_of_total(24).reshape(3, 4, 2) * outputs
     if where == "alone":
-        close(found, start)
+        close(result, start)
         return
     w, b = matrix(conv, (3, 4, 2))
-    for one, picture, given in zip(found, x, start, strict=True):
+    for one, picture, given in zip(result, x, start, strict=True):
         wanted = twin("epsilon", w, b, picture.ravel().astype("float64"), given.ravel())
         close(one, wanted.reshape(one.shape))

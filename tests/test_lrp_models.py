@@ -25,12 +25,12 @@ SHAPES = ["nested", "sequential", "subclassed", "softmax_layer", "softmax_op", "
 def test_every_shape_of_a_model(shape, method):
     x = models.pictures(2)
     wanted = explain(models.flat(), x, method, target=1)
-    found = explain(getattr(models, shape)(), x, method, target=1)
-    close(found.attributions, wanted.attributions)
-    assert not found.checks[0]["findings"]
+    result = explain(getattr(models, shape)(), x, method, target=1)
+    close(result.attributions, wanted.attributions)
+    assert not result.checks[0]["findings"]
 
 
-def test_first_is_told_in_a_nested_model_behind_a_kernel():
+def test_first_is_known_in_a_nested_model_behind_a_kernel():
     """What stands in a model of its own is not first when something stands before it."""
     inputs = keras.Input((6, 6, 2))
     stack = [layers.Conv2D(3, 2), layers.ReLU(), layers.Conv2D(3, 2), layers.Flatten(),
@@ -81,12 +81,12 @@ def test_a_separable_layer_with_a_norm_is_first_once():
         "whole": [layers.SeparableConv2D(3, 2, use_bias=False)],
         "apart": [layers.DepthwiseConv2D(2, use_bias=False), layers.Conv2D(3, 1, use_bias=False)],
     }
-    found = []
+    result = []
     for kind in kinds.values():
         tail = [layers.BatchNormalization(), layers.Flatten(), layers.Dense(2)]
         model = drawn(keras.Sequential([inputs, *kind, *tail]))
-        found.append(explain(model, pictures((6, 6, 2)), BOX, target=0).attributions)
-    close(*found)
+        result.append(explain(model, pictures((6, 6, 2)), BOX, target=0).attributions)
+    close(*result)
 
 
 def test_first_in_mixed_precision():
@@ -99,13 +99,13 @@ def test_first_in_mixed_precision():
         return drawn(keras.Model(inputs, layers.Dense(2, dtype=end)(x)))
 
     x = pictures((6, 6, 2))
-    found = explain(model("float32"), x, BOX, target=0).attributions
+    result = explain(model("float32"), x, BOX, target=0).attributions
     twin = model("float32")
     plain = keras.Model.from_config(twin.get_config())  # names as they are, one policy
     for layer in plain.layers:
         layer.dtype_policy = keras.dtype_policies.DTypePolicy("float32")
     plain.set_weights(twin.get_weights())
-    close(found, explain(plain, x, BOX, target=0).attributions, 2e-2)  # half precision
+    close(result, explain(plain, x, BOX, target=0).attributions, 2e-2)  # half precision
 
 
 # --- what a call of somebody's own hides
@@ -129,12 +129,12 @@ def test_behind_a_hidden_sum_nothing_is_first():
             x = self.one(x)
             return self.last(self.flatten(self.two(self.add(x))))
 
-    x, found = pictures((6, 6, 2)), []
+    x, result = pictures((6, 6, 2)), []
     for add in (lambda x: _unseen(x) * 1.0, layers.Identity()):
         model = Hides(add)
         model(x)
-        found.append(relevance_of(drawn(model), x, EPSILON, sharing.Flat(), target=0).values)
-    close(*found)
+        result.append(relevance_of(drawn(model), x, EPSILON, sharing.Flat(), target=0).values)
+    close(*result)
 
 
 # --- what is refused

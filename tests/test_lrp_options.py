@@ -74,18 +74,23 @@ def typed(name):
     return _row(*parts, layers.ReLU(), layers.Flatten(), _named("Dense", "head", 2))
 
 
-@pytest.mark.parametrize("rule", ["z_plus", "alpha2_beta1"])
-@pytest.mark.parametrize("name", TYPES)
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        *((name, "z_plus") for name in TYPES),
+        *((name, "alpha2_beta1") for name in ("Dense on a vector", "EinsumDense", "1 x 1")),
+    ],
+)
 def test_a_dense_layer_is_one_wherever_it_stands(name, rule):
     composite = {"z_plus": "epsilon_plus", "alpha2_beta1": "epsilon_alpha2_beta1"}[rule]
     ways = {"it": "epsilon" if TYPES[name][1] == "epsilon" else rule, "head": "epsilon"}
     x = pictures(SHAPE)
-    found = explain(typed(name), x, methods.LRP(composite), target=1).attributions
-    for one, picture in zip(found, x, strict=True):
+    result = explain(typed(name), x, methods.LRP(composite), target=1).attributions
+    for one, picture in zip(result, x, strict=True):
         close(one, by_hand(typed(name), ways, picture, 1), 1e-4)
     other = {"it": rule if TYPES[name][1] == "epsilon" else "epsilon", "head": "epsilon"}
     wrong = by_hand(typed(name), other, x[0], 1)
-    assert np.abs(found[0] - wrong).max() > 1e-2 * np.abs(wrong).max()  # the rules differ here
+    assert np.abs(result[0] - wrong).max() > 1e-2 * np.abs(wrong).max()  # the rules differ here
 
 
 @pytest.mark.parametrize("first", ["w_square", "flat", "z_box"])
@@ -96,9 +101,9 @@ def test_a_dense_layer_on_the_picture_is_the_first(name, first):
     box = ("z_box", *(np.broadcast_to(one, SHAPE).ravel() for one in (low, high)))
     method = methods.LRP("epsilon_plus", first=first, **bounds)
     x = pictures(SHAPE)
-    found = explain(typed(name), x, method, target=1).attributions
+    result = explain(typed(name), x, method, target=1).attributions
     ways = {"it": box if first == "z_box" else first, "head": "epsilon"}
-    close(found[0], by_hand(typed(name), ways, x[0], 1), 1e-4)
+    close(result[0], by_hand(typed(name), ways, x[0], 1), 1e-4)
 
 
 def test_a_dense_layer_with_a_norm_behind_it_on_maps():
@@ -115,8 +120,8 @@ def test_a_dense_layer_with_a_norm_behind_it_on_maps():
     )
     folded.get_layer("head").set_weights(whole.get_layer("head").get_weights())
     x = pictures(SHAPE)
-    found, wanted = (explain(one, x, "lrp", target=0).attributions for one in (whole, folded))
-    close(found, wanted)
+    result, wanted = (explain(one, x, "lrp", target=0).attributions for one in (whole, folded))
+    close(result, wanted)
 
 
 # --- absolute epsilon, alpha and beta
@@ -138,21 +143,21 @@ NAMES = ("one", "two", "three", "head")
 def test_epsilon_as_it_is(epsilon):
     x = pictures(SHAPE)
     method = methods.LRP("epsilon", epsilon=epsilon, absolute=True)
-    found = explain(network(), x, method, target=2).attributions
+    result = explain(network(), x, method, target=2).attributions
     ways = dict.fromkeys(NAMES, ("absolute", epsilon))
-    close(found[1], by_hand(network(), ways, x[1], 2), 1e-4)
+    close(result[1], by_hand(network(), ways, x[1], 2), 1e-4)
 
 
 @pytest.mark.parametrize(("alpha", "beta"), [(1, 0), (1.5, 0.5), (2.0, 1.0), (4, 3)])
 def test_any_alpha_and_beta(alpha, beta):
     x = pictures(SHAPE)
     way = ("alpha_beta", alpha, beta)
-    found = explain(network(), x, methods.LRP("alpha_beta", alpha=alpha, beta=beta), target=2)
-    close(found.attributions[0], by_hand(network(), dict.fromkeys(NAMES, way), x[0], 2), 1e-4)
+    result = explain(network(), x, methods.LRP("alpha_beta", alpha=alpha, beta=beta), target=2)
+    close(result.attributions[0], by_hand(network(), dict.fromkeys(NAMES, way), x[0], 2), 1e-4)
     composite = methods.LRP("epsilon_alpha_beta", alpha=alpha, beta=beta)
-    found = explain(network(), x, composite, target=2)
+    result = explain(network(), x, composite, target=2)
     ways = {"one": way, "two": way, "three": "epsilon", "head": "epsilon"}
-    close(found.attributions[0], by_hand(network(), ways, x[0], 2), 1e-4)
+    close(result.attributions[0], by_hand(network(), ways, x[0], 2), 1e-4)
 
 
 def test_names_are_numbers_too():
@@ -228,8 +233,8 @@ def test_rules_by_layer(how):
 def test_rules_count_before_first():
     x = pictures(SHAPE)
     method = methods.LRP("epsilon", first="flat", rules={"one": "w_square"})
-    found = explain(network(), x, method, target=1).attributions
-    close(found[0], by_hand(network(), {"one": "w_square"}, x[0], 1), 1e-4)
+    result = explain(network(), x, method, target=1).attributions
+    close(result[0], by_hand(network(), {"one": "w_square"}, x[0], 1), 1e-4)
 
 
 def test_rules_of_nested_layers_by_their_paths():

@@ -65,8 +65,8 @@ class Planted:
         return self.contributions() / np.where(self.mask[..., None], self.images, 1.0)
 
 
-def _close(found, wanted, tolerance=1e-10):
-    np.testing.assert_allclose(found, wanted, rtol=tolerance, atol=tolerance)
+def _close(actual, wanted, tolerance=1e-10):
+    np.testing.assert_allclose(actual, wanted, rtol=tolerance, atol=tolerance)
 
 
 REAL = SimpleNamespace(
@@ -100,14 +100,14 @@ def the_planted_part_drops_first(m, name):
 
 def each_step_is_that_of_a_loop(m, name):
     p = Planted(name)
-    found = m.deletion_curves(p.score, p.images, p.noise, 0.25, steps=5)
+    actual = m.deletion_curves(p.score, p.images, p.noise, 0.25, steps=5)
     for row, (image, one) in enumerate(zip(p.images, p.noise, strict=True)):
         order = sorted(np.ndindex(one.shape), key=lambda at, one=one: -one[at])
         for step in range(6):
             now = image.copy()
             for at in order[: round(step * p.pixels / 5)]:
                 now[at] = 0.25
-            _close(found.scores[row, step], p.score(now[None], [row])[0])
+            _close(actual.scores[row, step], p.score(now[None], [row])[0])
 
 
 def what_is_outside_may_be_hidden(m, name):
@@ -139,16 +139,16 @@ def imputed_pixels_are_means_of_their_neighbours(m, name):
     missing = draw.random(p.mask.shape) < 0.6
     missing.flat[0], missing.flat[-1] = True, False
     image = draw.normal(size=p.images.shape[1:])
-    found = m.impute(image, missing)
-    _close(found[~missing], image[~missing])
+    actual = m.impute(image, missing)
+    _close(actual[~missing], image[~missing])
     for at in np.argwhere(missing):
         weights, total = 0.0, np.zeros(CHANNELS)
         for step in itertools.product((-1, 0, 1), repeat=len(at)):
             near = at + step
             if any(step) and (near >= 0).all() and (near < missing.shape).all():
                 weight = 0.5 ** sum(map(abs, step))
-                weights, total = weights + weight, total + weight * found[tuple(near)]
-        _close(found[tuple(at)], total / weights, 1e-9)
+                weights, total = weights + weight, total + weight * actual[tuple(near)]
+        _close(actual[tuple(at)], total / weights, 1e-9)
 
 
 def masks_are_of_any_rank(m, name):
@@ -368,11 +368,11 @@ def test_squares_of_a_signal_are_longer_than_those_of_a_picture_one_row_high():
     lengths = [int(infidelity._square((40, 1), draw).sum()) for _ in range(300)]
     assert (min(lengths), max(lengths)) == (1, 20)
     cubes = [infidelity._square((8, 9, 10, 1), draw) for _ in range(3000)]
-    sides = {
+    edges = {
         tuple(part.stop - part.start for part in ndimage.find_objects(one[..., 0].astype(int))[0])
         for one in cubes
     }
-    assert sides == {(n, n, n) for n in range(1, 5)}
+    assert edges == {(n, n, n) for n in range(1, 5)}
     assert np.any(cubes, axis=0).all()  # each voxel is in one of them
 
 

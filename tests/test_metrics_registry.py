@@ -111,7 +111,7 @@ def test_options_that_are_not_there_are_refused():
         row.check_options()
 
 
-def test_a_metric_is_found_by_name():
+def test_a_metric_is_looked_up_by_name():
     assert registry.get("deletion").function is curves.deletion
     assert registry.get(registry.get("road")) is registry.get("road")
     with pytest.raises(errors.MetricError, match="Did you mean 'insertion'"):
@@ -208,7 +208,7 @@ def test_what_cannot_be_used_is_refused(metric):
         ("mu_fidelity", {"grid_size": 13}, "from 2 to 12"),
         ("mu_fidelity", {"subset": 0.0}, "in cells"),
         ("mu_fidelity", {"subset": 1.0}, "from 1 to 63"),
-        ("infidelity", {"perturbation": "cubes"}, "'square', 'gaussian'"),
+        ("infidelity", {"perturbation": "cubes"}, "'square', 'subset', 'gaussian'"),
         (
             "infidelity",
             {"perturbation": "gaussian"},

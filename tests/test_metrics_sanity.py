@@ -66,7 +66,7 @@ def test_layers_forget_from_the_output_to_the_input():
 
 
 @pytest.mark.parametrize("make", [models.nested, models.sequential, models.subclassed])
-def test_layers_are_found_however_they_are_put_together(make):
+def test_layers_are_recognised_however_they_are_put_together(make):
     with sanity.randomized(make()) as steps:
         paths = [path.rsplit("/", 1)[-1] for path in steps]
     assert paths == ["head", "bn", "conv2", "conv1"]
@@ -118,7 +118,7 @@ def test_how_weights_are_forgotten(how):
         after = dict(zip([w.path for w in model.weights], _weights(model), strict=True))
     for path, old in before.items():
         new = after[path]
-        if "moving" in path:  # counted, not learnt
+        if "moving" in path:  # counted, not trained
             np.testing.assert_array_equal(new, old)
             continue
         assert (new != old).any(), path

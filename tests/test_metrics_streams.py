@@ -167,8 +167,8 @@ def test_variants_are_made_when_they_are_scored():
 
 def test_what_was_given_is_left_as_it_was():
     images, maps = planted.pictures(), planted.noise()
-    kept = images.copy(), maps.copy()
+    before = images.copy(), maps.copy()
     images.flags.writeable = maps.flags.writeable = False
     _all(REAL, images, maps)
-    np.testing.assert_array_equal(images, kept[0])
-    np.testing.assert_array_equal(maps, kept[1])
+    np.testing.assert_array_equal(images, before[0])
+    np.testing.assert_array_equal(maps, before[1])

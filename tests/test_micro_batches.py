@@ -66,7 +66,7 @@ def test_few_sizes_where_each_is_compiled(plain, monkeypatch):
     assert _run(_Device(99), 19, Size(8)) == [8, 8, 3]
 
 
-def test_a_size_that_was_asked_for_is_kept(plain):
+def test_a_size_that_was_asked_for_is_used(plain):
     with pytest.raises(MethodError, match=r"memory for 8 pictures.*smaller batch_size, or 'auto'"):
         _run(_Device(4), 16, Size(8))
 
@@ -98,7 +98,7 @@ def test_other_errors_are_not_memory(plain):
 @pytest.mark.parametrize(
     ("a_row", "best"),
     [
-        ({8: 1.0, 16: 0.97, 32: 0.1, 64: 0.1}, 8),  # 3 % is no gain, and nobody looks further
+        ({8: 1.0, 16: 0.97, 32: 0.1, 64: 0.1}, 8),  # 3 % is no gain, and no larger one is tried
         ({8: 1.0, 16: 0.9, 32: 0.95, 64: 0.1}, 16),
         ({8: 1.0, 16: 0.9, 32: 0.8, 64: 0.7}, 64),
     ],
@@ -130,8 +130,8 @@ def test_auto_gives_the_same_maps_and_is_measured_once_a_model():
     usual = explain(model, x, method)
     np.testing.assert_allclose(auto.values, usual.values, atol=1e-5 * np.abs(usual.values).max())
     key = ("micro-batch", "gradient", x.shape[1:])
-    found = get_or_create(model, key, lambda: pytest.fail("nothing was kept"))
-    assert found._seconds[8]
+    result = get_or_create(model, key, lambda: pytest.fail("nothing was cached"))
+    assert result._seconds[8]
     assert auto.info["batch_size"] == "auto"
 
 

@@ -397,9 +397,9 @@ def test_the_second_call_traces_nothing():
 
 
 def test_models_of_other_kinds_are_refused():
-    for thing in (object(), lambda x: x, layers.Dense(2)):
+    for item in (object(), lambda x: x, layers.Dense(2)):
         with pytest.raises(errors.ModelError, match="Expected a Keras 3 model"):
-            explain(thing, models.pictures(1))
+            explain(item, models.pictures(1))
     vector = keras.Sequential([keras.Input((4,)), layers.Dense(2)])
     with pytest.raises(errors.InputError, match=r"Expected a row of finite numbers"):
         explain(vector, models.pictures(1))

@@ -79,8 +79,8 @@ def test_a_path_may_come_in_parts():
     x = X[:, :8, :8]
     wanted = explain(model, x, target=targets.Class(2, output="aux/1"))
     for output in (["aux", 1], ("aux", "1"), ("aux", np.int64(1)), 1, np.int64(1)):
-        found = explain(model, x, target=targets.Class(2, output=output))
-        np.testing.assert_array_equal(found.values, wanted.values)
+        result = explain(model, x, target=targets.Class(2, output=output))
+        np.testing.assert_array_equal(result.values, wanted.values)
 
 
 ARRAY = np.array([1, 2])
@@ -167,9 +167,9 @@ def test_a_bool_is_no_side_of_a_box(box):
 def test_more_pictures_at_once_than_there_can_be():
     noisy = methods.SmoothGrad(samples=2)
     for size in (sys.maxsize, 2**63, 10**30):
-        found = explain(models.flat(), X, noisy, batch_size=size)
+        result = explain(models.flat(), X, noisy, batch_size=size)
         wanted = explain(models.flat(), X, noisy, batch_size=8)
-        np.testing.assert_allclose(found.values, wanted.values, rtol=1e-4, atol=1e-7)
+        np.testing.assert_allclose(result.values, wanted.values, rtol=1e-4, atol=1e-7)
 
 
 def test_a_model_without_classes():
@@ -178,3 +178,12 @@ def test_a_model_without_classes():
     for target in (None, 0, targets.Margin(0, 1)):
         with pytest.raises(errors.TargetError):
             explain(model, np.zeros((1, 12, 12, 3), "float32"), target=target)
+
+
+@pytest.mark.parametrize("inputs", [3, 2.5, True, []], ids=repr)
+def test_inputs_that_name_none(inputs):
+    one, other = keras.Input((4,), name="one"), keras.Input((4,), name="other")
+    model = keras.Model([one, other], layers.Add()([one, other]))
+    rows = np.ones((1, 4), "float32")
+    with pytest.raises(errors.InputError, match=r"one.*other"):
+        explain(model, {"one": rows, "other": rows}, "gradient", inputs=inputs)

@@ -41,7 +41,7 @@ def root():
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # input x gradient's 0 * inf
 @every_way
-def test_a_gradient_that_is_not_finite_is_told(method):
+def test_a_gradient_that_is_not_finite_is_reported(method):
     e, said = findings(root(), vector(0, 1), method)
     assert "NaN or infinite" in said
     assert e.values[0, 0, 1] > 0
@@ -56,7 +56,7 @@ def test_a_point_that_is_lost_costs_its_share_of_the_gap():
 
 
 @every_way
-def test_a_constant_score_is_told(method):
+def test_a_constant_score_is_reported(method):
     e, said = findings(networks.linear(np.zeros((1, 2, 1)), 3.0), vector(2, 1), method)
     assert "0 everywhere" in said
     assert not e.values.any()
@@ -64,14 +64,14 @@ def test_a_constant_score_is_told(method):
 
 
 @every_way
-def test_a_picture_that_is_its_baseline_is_told(method):
+def test_a_picture_that_is_its_baseline_is_reported(method):
     e, said = findings(networks.linear(np.ones((1, 2, 1)), 3.0), vector(0, 0), method)
     assert "0 everywhere" in said
     assert not e.values.any()
 
 
 @pytest.mark.parametrize("method", [WAYS[0], WAYS[1], WAYS[3]], ids=lambda one: one.name)
-def test_a_gap_of_0_is_told(method):
+def test_a_gap_of_0_is_reported(method):
     line = networks.linear(np.array([1.0, -1]).reshape(1, 2, 1), 3.0)
     e, said = findings(line, vector(0.7, 0.7), method)
     assert "the score is the same at the baseline and at the picture" in said
@@ -80,7 +80,7 @@ def test_a_gap_of_0_is_told(method):
 
 
 @pytest.mark.filterwarnings("ignore:picture 0. the gradient is NaN")
-def test_a_score_that_is_not_finite_is_told():
+def test_a_score_that_is_not_finite_is_reported():
     with pytest.warns(UserWarning, match="score of the picture or of the baseline is NaN"):
         e = explain(root(), vector(-1, 1), methods.IntegratedGradients(steps=2), target=0)
     assert np.isfinite(e.values).all()

@@ -104,9 +104,9 @@ def test_memory_does_not_grow_with_steps(kind, options, monkeypatch):
     def peak(count):
         tracemalloc.start()
         explain(large(), x, kind(**{steps: count}, **options))
-        found = tracemalloc.get_traced_memory()[1]
+        result = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        return found
+        return result
 
     # Keras' and PyTorch's trees leave cycles behind, which hold pictures until they are collected.
     run = micro_batches.run
@@ -118,7 +118,7 @@ def test_memory_does_not_grow_with_steps(kind, options, monkeypatch):
     monkeypatch.setattr(micro_batches, "run", tidily)
     gc.freeze()  # so that collecting takes no time
     try:
-        assert peak(200) - peak(20) < 60 * x.nbytes  # 180 more, if they were kept
+        assert peak(200) - peak(20) < 60 * x.nbytes  # 180 more, if they were held
     finally:
         gc.unfreeze()
 
@@ -159,8 +159,8 @@ def test_blur_sums_to_the_change_from_the_blurred_picture():
     sums = e.attributions.sum((1, 2, 3), dtype="float64")
     np.testing.assert_allclose(sums, gaps, rtol=5e-3)
     wanted = np.abs(sums - gaps) / np.abs(gaps)
-    found = [check["completeness_error"] for check in e.checks]
-    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    result = [check["completeness_error"] for check in e.checks]
+    np.testing.assert_allclose(result, wanted, atol=1e-5)
 
 
 def test_blur_on_a_parabola_is_exact_in_one_step():
@@ -241,11 +241,11 @@ def _guided_points(x, start, c, steps, fraction, distance):
 def test_guided_against_a_twin(fraction, distance):
     method = methods.GuidedIntegratedGradients(9, fraction, distance, baseline=0.25)
     at = engine(smooth(), X, CLASSES)
-    found = list(method.path(at, *method.starts(at), 9))
+    result = list(method.path(at, *method.starts(at), 9))
     e = explain(smooth(), X, method, target=CLASSES)
     for row, c in enumerate(CLASSES):
         wanted = _guided_points(X[row], np.full_like(X[row], 0.25), c, 9, fraction, distance)
-        np.testing.assert_allclose([one[row] for one in found], wanted, atol=1e-5)
+        np.testing.assert_allclose([one[row] for one in result], wanted, atol=1e-5)
         close(e.attributions[row], trapezoid(wanted, c))
 
 

@@ -27,10 +27,10 @@ every = pytest.mark.parametrize("method", [methods.Lime, *SHAPLEY.values()], ids
 needs_skimage = pytest.mark.skipif(find_spec("skimage") is None, reason="needs 'superpixels'")
 
 
-def close(found, wanted, tolerance=1e-5):
+def close(result, wanted, tolerance=1e-5):
     """Compare relative to the largest value wanted."""
     wanted = np.asarray(wanted, "float64")
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * np.abs(wanted).max())
+    np.testing.assert_allclose(result, wanted, rtol=0, atol=tolerance * np.abs(wanted).max())
 
 
 @cache
@@ -101,14 +101,14 @@ def test_captum_exact(method):
 
 
 def _captum(torch, kind, x, target, labels, fill, **options):
-    found = kind(lambda z: models.logits()(z)).attribute(
+    result = kind(lambda z: models.logits()(z)).attribute(
         torch.tensor(x),
         baselines=fill,
         target=target,
         feature_mask=torch.tensor(labels[None, :, :, None].repeat(3, -1)),
         **options,
     )
-    return found.detach().numpy()[0, ..., 0]
+    return result.detach().numpy()[0, ..., 0]
 
 
 @needs_skimage

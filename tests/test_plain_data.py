@@ -68,8 +68,8 @@ def says(info):
 
 def everything(value):
     """All fields of an object, as plain data."""
-    kept = {name: one for name, one in vars(value).items() if not name.startswith("_")}
-    return {name: _plain(one) for name, one in kept.items()}
+    public = {name: one for name, one in vars(value).items() if not name.startswith("_")}
+    return {name: _plain(one) for name, one in public.items()}
 
 
 def _plain(value):
@@ -165,7 +165,7 @@ def test_a_prediction_is_loaded_as_it_was_saved(returned, tmp_path):
     one = dataclasses.replace(
         returned["prediction"], info={**returned["prediction"].info, **HARD, "pictures": (1,)}
     )
-    assert one.values.any()  # kept beside the fields once it was asked for
+    assert one.values.any()  # cached beside the fields once it was asked for
     back = FixationPrediction.load(one.save(tmp_path / "out"))
     assert same(everything(dataclasses.replace(back)), everything(dataclasses.replace(one)))
 
@@ -189,30 +189,30 @@ def test_what_is_no_plain_data_becomes_so():
     class Own:
         pass
 
-    found = plain({"model": models.flat(), "own": Own(), "how": len, "box": Box(1, 2, 3, 4),
+    result = plain({"model": models.flat(), "own": Own(), "how": len, "box": Box(1, 2, 3, 4),
                    "tensor": keras.ops.ones((2,)), "method": methods.GradCam(),
                    "masked": np.ma.masked_array([1, 2], [0, 1]),
                    "mixed": np.array([1, "a"], object), "many": {3, 1}})  # fmt: skip
-    pickle.dumps(found)
-    assert isinstance(found["model"], str)
-    assert "0x" not in found["own"]
-    assert found["how"] == "builtins.len"
-    assert found["box"] == (1, 2, 3, 4)
-    assert same(found["tensor"], np.ones(2, np.float32))
-    assert found["method"]["is"] == "GradCam"
-    assert same(found["masked"], {"data": np.array([1, 2]), "mask": np.array([False, True])})
-    assert found["mixed"] == [1, "a"]
-    assert found["many"] == [1, 3]
+    pickle.dumps(result)
+    assert isinstance(result["model"], str)
+    assert "0x" not in result["own"]
+    assert result["how"] == "builtins.len"
+    assert result["box"] == (1, 2, 3, 4)
+    assert same(result["tensor"], np.ones(2, np.float32))
+    assert result["method"]["is"] == "GradCam"
+    assert same(result["masked"], {"data": np.array([1, 2]), "mask": np.array([False, True])})
+    assert result["mixed"] == [1, "a"]
+    assert result["many"] == [1, 3]
 
 
 def test_it_holds_no_model():
     model = models.chain(name="forgotten")
     x = models.pictures(1)
-    found = [
+    result = [
         explain(model, x, says({"of": model, "layers": [model.layers[0]], "f": model.call})),
         explain(model, x, methods.Occlusion(window=6, stride=6)),
     ]
-    assert all(pickle.dumps(one) for one in found)
+    assert all(pickle.dumps(one) for one in result)
     held = weakref.ref(model)
     del model
     keras.backend.clear_session()

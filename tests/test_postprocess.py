@@ -13,9 +13,11 @@ from keras_saliency._inputs.geometry import Geometry
 
 pytestmark = pytest.mark.no_model
 
-SIDES = st.integers(1, 24)
+LENGTHS = st.integers(1, 24)
 MAPS = arrays.arrays(
-    np.float32, st.tuples(SIDES, SIDES), elements=st.floats(-8, 8, width=32, allow_subnormal=False)
+    np.float32,
+    st.tuples(LENGTHS, LENGTHS),
+    elements=st.floats(-8, 8, width=32, allow_subnormal=False),
 )
 
 
@@ -38,20 +40,20 @@ def bilinear_twin(grid, size):
 @settings(max_examples=60, deadline=None)
 def test_enlarging_is_bilinear_with_half_pixel_centres(grid, more):
     size = (grid.shape[0] + more[0], grid.shape[1] + more[1])
-    found = resampling.resize(grid[None], size)[0]
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, bilinear_twin(grid, size), atol=2e-5)
+    actual = resampling.resize(grid[None], size)[0]
+    assert actual.dtype == np.float32
+    np.testing.assert_allclose(actual, bilinear_twin(grid, size), atol=2e-5)
 
 
-@given(grid=MAPS, size=st.tuples(SIDES, SIDES), value=st.floats(-8, 8, width=32))
+@given(grid=MAPS, size=st.tuples(LENGTHS, LENGTHS), value=st.floats(-8, 8, width=32))
 @settings(max_examples=60, deadline=None)
 def test_resizing_keeps_range_sign_and_constants(grid, size, value):
-    found = resampling.resize(grid[None], size)[0]
-    assert found.min() >= grid.min() - 1e-5
-    assert found.max() <= grid.max() + 1e-5
+    actual = resampling.resize(grid[None], size)[0]
+    assert actual.min() >= grid.min() - 1e-5
+    assert actual.max() <= grid.max() + 1e-5
     flat = resampling.resize(np.full_like(grid, value)[None], size)
     np.testing.assert_allclose(flat, value, atol=1e-5)
-    np.testing.assert_allclose(resampling.resize(-grid[None], size)[0], -found, atol=1e-5)
+    np.testing.assert_allclose(resampling.resize(-grid[None], size)[0], -actual, atol=1e-5)
 
 
 @given(original=st.tuples(st.integers(2, 60), st.integers(2, 60)),
@@ -64,7 +66,7 @@ def test_geometry_sees_what_it_says(original, size, fit):
     assert abs(top + height / 2 - original[0] / 2) < 1e-6  # centred
     assert abs(left + width / 2 - original[1] / 2) < 1e-6
     if fit != "stretch" and original != size:
-        assert abs(height / size[0] - width / size[1]) < 1e-6  # aspect ratio kept
+        assert abs(height / size[0] - width / size[1]) < 1e-6  # aspect ratio as before
     if fit == "crop":
         assert top >= -1e-6
         assert left >= -1e-6
@@ -87,9 +89,9 @@ def test_a_spot_comes_back_where_it_was(where, original, fit):
     assume(top + 6 < spot[0] < top + height - 6 and left + 6 < spot[1] < left + width - 6)
     seen = geometry.apply(blob.astype(np.uint8)[..., None])[..., 0]
     back = geometry.undo(seen.astype(np.float32))
-    found = np.unravel_index(back.argmax(), back.shape)
+    actual = np.unravel_index(back.argmax(), back.shape)
     step = max(height, width) / 32
-    assert np.hypot(found[0] - spot[0], found[1] - spot[1]) <= 1.5 * step + 1
+    assert np.hypot(actual[0] - spot[0], actual[1] - spot[1]) <= 1.5 * step + 1
 
 
 def test_what_was_cropped_away_is_zero_and_padding_is_dropped():

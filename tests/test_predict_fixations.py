@@ -105,8 +105,8 @@ def test_mirroring_keeps_the_padding_where_the_picture_lies_off_the_middle(model
     other = keras.ops.convert_to_numpy(model(flipped.copy()[None]))[0, ..., 0][:, ::-1]
     mean = (plain.log_density[0] + other)[top : top + height, left : left + width] / 2
     mean -= np.log(np.exp(mean).sum())
-    found = p.log_density[0, top : top + height, left : left + width]
-    np.testing.assert_allclose(found, mean, atol=2e-5)
+    result = p.log_density[0, top : top + height, left : left + width]
+    np.testing.assert_allclose(result, mean, atol=2e-5)
 
 
 def test_pictures_in_every_form(model, tmp_path):

@@ -44,7 +44,7 @@ def test_everything_comes_out_in_order(size):
     assert list(map_batched([], squares(size))) == []
 
 
-def test_groups_are_consecutive_things_that_are_alike():
+def test_groups_are_consecutive_items_that_are_alike():
     assert list(in_groups([1, 3, 5, 7, 2, 4, 9], 3, lambda n: n % 2)) == [
         [1, 3, 5], [7], [2, 4], [9]
     ]  # fmt: skip
@@ -58,7 +58,7 @@ def test_groups_are_consecutive_things_that_are_alike():
     assert groups == [["a", "a"], ["b", "B"], ["c", "c"]]
 
 
-def test_a_full_group_does_not_wait_for_the_next_thing():
+def test_a_full_group_does_not_wait_for_the_next_item():
     came = []
 
     def slowly():
@@ -169,24 +169,24 @@ def test_the_thread_ends_with_a_consumer_that_stops_or_is_forgotten():
 
 
 def test_what_is_done_is_let_go():
-    class Thing:
+    class Item:
         living = most = 0
 
         def __init__(self):
-            Thing.living += 1
-            Thing.most = max(Thing.most, Thing.living)
+            Item.living += 1
+            Item.most = max(Item.most, Item.living)
 
         def __del__(self):
-            Thing.living -= 1
+            Item.living -= 1
 
-    def alike(thing):
+    def alike(item):
         time.sleep(0.001)  # the thread gets as far ahead as it may
 
     steps = squares(4, alike, run=lambda group: [0] * len(group))
-    assert list(map_batched((Thing() for _ in range(100)), steps)) == [0] * 100
-    assert Thing.most <= 2 * 4 + 2  # one in the thread's hands, one in ours
+    assert list(map_batched((Item() for _ in range(100)), steps)) == [0] * 100
+    assert Item.most <= 2 * 4 + 2  # one in the thread's hands, one in ours
     gc.collect()
-    assert Thing.living == 0
+    assert Item.living == 0
 
 
 def test_together():

@@ -39,8 +39,8 @@ def net(begin, shape=(SIZE, SIZE, 3), **options):
 
 
 def known(model, **seen):
-    found = preprocessing.resolve("auto", model, **seen)
-    return found and found.name
+    result = preprocessing.resolve("auto", model, **seen)
+    return result and result.name
 
 
 # ------------------------------------------------------------- floats that are pixels

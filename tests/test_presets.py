@@ -92,8 +92,8 @@ def test_xrai_by_its_options_is_that_of_its_preset():
     rest = {"masks": _QUARTERS, "min_area": 1}
     own, pair = methods.Xrai(**options, **rest), methods.Xrai(like="pair", **rest)
     x = models.pictures(1)
-    found, wanted = (explain(models.flat(), x, one) for one in (own, pair))
-    np.testing.assert_array_equal(found.values, wanted.values)
+    result, wanted = (explain(models.flat(), x, one) for one in (own, pair))
+    np.testing.assert_array_equal(result.values, wanted.values)
     assert {"like", *options} <= wanted.info["parameters"].keys()
     few = explain(models.flat(), x, methods.Xrai(like="pair", steps=2, **rest))
     assert (few.values != wanted.values).any()
@@ -139,9 +139,9 @@ def test_a_base_by_name_goes_along():
 
 
 def test_the_manifest_tells_a_method_inside():
-    told = methods.SmoothGrad(methods.IntegratedGradients(steps=3)).parameters()
-    assert told["base"] == "integrated_gradients"
-    assert told["base_parameters"] == methods.IntegratedGradients(steps=3).parameters()
+    parameters = methods.SmoothGrad(methods.IntegratedGradients(steps=3)).parameters()
+    assert parameters["base"] == "integrated_gradients"
+    assert parameters["base_parameters"] == methods.IntegratedGradients(steps=3).parameters()
     for usual in (methods.SmoothGrad(), methods.SmoothGrad("grad_cam")):
         assert "base_parameters" not in usual.parameters()  # the name says it all
     deep = methods.SmoothGrad(methods.Xrai(methods.IntegratedGradients(like="pair")))
@@ -155,9 +155,13 @@ def test_the_manifest_tells_a_method_inside():
 def test_the_manifest_and_the_command_line_know():
     method = parsing.method("integrated_gradients", [("like", "pair"), ("steps", "3")])
     assert method == methods.IntegratedGradients(3, like="pair")
-    told = explain(models.logits(), models.pictures(1), method).info["parameters"]
-    assert told["like"] == "pair"
-    assert (told["steps"], told["baseline"], told["quadrature"]) == (3, 0.0, "even")
+    parameters = explain(models.logits(), models.pictures(1), method).info["parameters"]
+    assert parameters["like"] == "pair"
+    assert (parameters["steps"], parameters["baseline"], parameters["quadrature"]) == (
+        3,
+        0.0,
+        "even",
+    )
 
 
 # ------------------------------------------------------------------------------------ captum itself
@@ -217,17 +221,17 @@ class Captum:
         """Return what captum finds in the twin, channels last."""
         tensor, target = self._first(self.x), self.torch.tensor(self.classes)
         made = getattr(self.attr, kind)(self.twin, *made_with)
-        found = made.attribute(tensor, target=target, **options)
-        return found.detach().permute(0, 2, 3, 1).numpy()
+        result = made.attribute(tensor, target=target, **options)
+        return result.detach().permute(0, 2, 3, 1).numpy()
 
     def explain(self, method, **options):
         return explain(self.model, self.x, method, target=self.classes, **options)
 
     def check(self, method, wanted, usual, of="attributions"):
-        found, other = (getattr(self.explain(one), of) for one in (method, usual))
+        result, other = (getattr(self.explain(one), of) for one in (method, usual))
         size = np.linalg.norm(wanted)
-        assert found.shape == wanted.shape
-        assert np.linalg.norm(found - wanted) <= SMALL * size
+        assert result.shape == wanted.shape
+        assert np.linalg.norm(result - wanted) <= SMALL * size
         assert np.linalg.norm(other - wanted) > 1e-3 * size  # else the preset does nothing
 
 
@@ -251,8 +255,8 @@ def test_captum_smooth_grad(captum, monkeypatch):
     ours = torch.tensor(noise.transpose(0, 3, 1, 2).astype("float32"))
     monkeypatch.setattr(torch, "normal", lambda mean, deviation: deviation * ours)
     tunnel = captum.attr.NoiseTunnel(captum.attr.Saliency(captum.twin))
-    found = tunnel.attribute(captum._first(captum.x), target=torch.tensor(captum.classes))
-    wanted = found.detach().permute(0, 2, 3, 1).numpy()
+    result = tunnel.attribute(captum._first(captum.x), target=torch.tensor(captum.classes))
+    wanted = result.detach().permute(0, 2, 3, 1).numpy()
     captum.check(methods.SmoothGrad(like="captum"), wanted, "smooth_grad")
 
 
@@ -266,7 +270,7 @@ def test_captum_baselines(captum, monkeypatch):
         ("DeepLift", methods.DeepLift),
     ]:
         wanted = captum.run(kind)
-        found, usual = (
+        result, usual = (
             explain(
                 captum.model,
                 pixels,
@@ -276,7 +280,7 @@ def test_captum_baselines(captum, monkeypatch):
             ).attributions
             for one in (method(like="captum"), method())
         )
-        assert np.linalg.norm(found - wanted) <= 10 * SMALL * np.linalg.norm(wanted)
+        assert np.linalg.norm(result - wanted) <= 10 * SMALL * np.linalg.norm(wanted)
         assert np.linalg.norm(usual - wanted) > 0.1 * np.linalg.norm(wanted)
 
 
@@ -294,9 +298,9 @@ def test_captum_lrp(captum):
 
 @captums
 def test_captum_grad_cam(captum):
-    found = captum.run("LayerGradCam", captum.twin.relu2)[..., 0]
-    assert (found < 0).any()
-    wanted = found.repeat(2, axis=1).repeat(2, axis=2)  # LayerAttribution.interpolate, nearest
+    result = captum.run("LayerGradCam", captum.twin.relu2)[..., 0]
+    assert (result < 0).any()
+    wanted = result.repeat(2, axis=1).repeat(2, axis=2)  # LayerAttribution.interpolate, nearest
     e = captum.explain(methods.GradCam("last", like="captum"))
     assert e.signed
     captum.check(methods.GradCam("last", like="captum"), wanted, methods.GradCam("last"), "values")

@@ -1,4 +1,4 @@
-"""``like="pair"`` and the others against each library's algorithm, told again in plain NumPy.
+"""``like="pair"`` and the others against each library's algorithm, written again in plain NumPy.
 
 Networks are small enough to be NumPy functions: what is compared shares no line with the package.
 """
@@ -19,11 +19,11 @@ pytestmark = [
 CLOSE = 2e-5  # float32 against float64
 
 
-def close(found, wanted, tolerance=CLOSE):
-    found, wanted = np.asarray(found, "float64"), np.asarray(wanted, "float64")
-    assert found.shape == wanted.shape
+def close(actual, wanted, tolerance=CLOSE):
+    actual, wanted = np.asarray(actual, "float64"), np.asarray(wanted, "float64")
+    assert actual.shape == wanted.shape
     assert np.linalg.norm(wanted) > 0
-    assert np.linalg.norm(found - wanted) <= tolerance * np.linalg.norm(wanted)
+    assert np.linalg.norm(actual - wanted) <= tolerance * np.linalg.norm(wanted)
 
 
 def differ(one, other):
@@ -55,9 +55,9 @@ class Smooth:
     def explain(self, method, **options):
         return explain(self.model, self.x, method, target=1, **options)
 
-    def check(self, found, twin, usual):
-        close(found, np.stack([twin(x.astype("float64")) for x in self.x]))
-        differ(found, usual)
+    def check(self, actual, twin, usual):
+        close(actual, np.stack([twin(x.astype("float64")) for x in self.x]))
+        differ(actual, usual)
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +71,9 @@ def pair_integrated_gradients(smooth, x, steps, baseline=0.0):
 
 
 def test_pair_integrated_gradients(smooth):
-    found = smooth.explain(methods.IntegratedGradients(like="pair")).attributions
+    actual = smooth.explain(methods.IntegratedGradients(like="pair")).attributions
     usual = smooth.explain("integrated_gradients").attributions
-    smooth.check(found, lambda x: pair_integrated_gradients(smooth, x, 25), usual)
+    smooth.check(actual, lambda x: pair_integrated_gradients(smooth, x, 25), usual)
 
 
 def pair_guided(smooth, x, steps, fraction=0.25, far=0.02):
@@ -104,9 +104,9 @@ def pair_guided(smooth, x, steps, fraction=0.25, far=0.02):
 
 def test_pair_guided_integrated_gradients(smooth):
     options = {"steps": 20, "max_distance": 0.1}
-    found = smooth.explain(methods.GuidedIntegratedGradients(like="pair", **options)).attributions
+    actual = smooth.explain(methods.GuidedIntegratedGradients(like="pair", **options)).attributions
     usual = smooth.explain(methods.GuidedIntegratedGradients(**options)).attributions
-    smooth.check(found, lambda x: pair_guided(smooth, x, 20, far=0.1), usual)
+    smooth.check(actual, lambda x: pair_guided(smooth, x, 20, far=0.1), usual)
 
 
 def blurred(x, sigma):
@@ -135,11 +135,11 @@ def pair_blur(smooth, x, most, steps):
 
 
 def test_pair_blur_integrated_gradients(smooth):
-    found = smooth.explain(
+    actual = smooth.explain(
         methods.BlurIntegratedGradients(like="pair", max_sigma=4, steps=12)
     ).attributions
     usual = smooth.explain(methods.BlurIntegratedGradients(max_sigma=4, steps=12)).attributions
-    smooth.check(found, lambda x: pair_blur(smooth, x, 4, 12), usual)
+    smooth.check(actual, lambda x: pair_blur(smooth, x, 4, 12), usual)
 
 
 def pair_xrai(smooth, x, masks):
@@ -159,11 +159,11 @@ def pair_xrai(smooth, x, masks):
 def test_pair_xrai(smooth):
     masks = np.zeros((4, 9, 8), bool)  # they overlap, and leave two rows out
     masks[0, :6, :5], masks[1, 3:7, 2:], masks[2, 2:, 6:], masks[3, :7, :2] = [True] * 4
-    found = smooth.explain(methods.Xrai(like="pair", masks=masks, min_area=1)).values
-    assert len(np.unique(found[0])) > 3
+    actual = smooth.explain(methods.Xrai(like="pair", masks=masks, min_area=1)).values
+    assert len(np.unique(actual[0])) > 3
     base = methods.IntegratedGradients(baseline=[-1.0, 2.0])
     usual = smooth.explain(methods.Xrai(base, masks=masks, min_area=1)).values
-    smooth.check(found, lambda x: pair_xrai(smooth, x, masks), usual)
+    smooth.check(actual, lambda x: pair_xrai(smooth, x, masks), usual)
 
 
 def noisy(x, scale, samples, seed):
@@ -175,12 +175,12 @@ def noisy(x, scale, samples, seed):
 def test_smooth_grad(smooth, library):
     def twin(x):
         if library == "captum":
-            found = [np.abs(smooth.gradient(z)) for z in noisy(x, 1.0, 5, 3)]
+            actual = [np.abs(smooth.gradient(z)) for z in noisy(x, 1.0, 5, 3)]
         elif library == "tf-keras-vis":
-            found = [np.abs(smooth.gradient(z)) for z in noisy(x, 0.2 * np.ptp(x), 20, 3)]
+            actual = [np.abs(smooth.gradient(z)) for z in noisy(x, 0.2 * np.ptp(x), 20, 3)]
         else:
-            found = [smooth.gradient(z) ** 2 for z in noisy(x, 0.15 * np.ptp(x), 25, 3)]
-        return np.mean(found, axis=0)
+            actual = [smooth.gradient(z) ** 2 for z in noisy(x, 0.15 * np.ptp(x), 25, 3)]
+        return np.mean(actual, axis=0)
 
     e = smooth.explain(methods.SmoothGrad(like=library), seed=3)
     smooth.check(e.attributions, twin, smooth.explain("smooth_grad", seed=3).attributions)
@@ -199,9 +199,9 @@ def test_pair_occlusion(smooth):
         return result
 
     assert methods.Occlusion(like="pair").window == 15
-    found = smooth.explain(methods.Occlusion(like="pair", window=5)).values
+    actual = smooth.explain(methods.Occlusion(like="pair", window=5)).values
     usual = smooth.explain(methods.Occlusion(window=5, stride=1, fill=0.0)).values
-    smooth.check(found, lambda x: twin(x, 5), usual)
+    smooth.check(actual, lambda x: twin(x, 5), usual)
 
 
 # -------------------------------------------------------------------------------------------- CAMs
@@ -235,12 +235,12 @@ class Maps:
         return explain(self.model, self.x, method, target=target).values
 
     def check(self, method, twin, usual, scaled=False, target=1):
-        found = self.explain(method, target)
+        actual = self.explain(method, target)
         if scaled:  # the library scales to 0..1, we never do
-            found = np.stack(list(map(to_one, found)))
-        close(found, np.stack([twin(x.astype("float64")) for x in self.x]))
+            actual = np.stack(list(map(to_one, actual)))
+        close(actual, np.stack([twin(x.astype("float64")) for x in self.x]))
         usual = self.explain(usual)
-        differ(found / np.abs(found).max(), usual / np.abs(usual).max())
+        differ(actual / np.abs(actual).max(), usual / np.abs(usual).max())
 
 
 @pytest.fixture(scope="module")
@@ -345,6 +345,6 @@ def test_score_cam(cams):
 def test_nearest_takes_the_cell_that_a_pixels_centre_lies_in():
     from keras_saliency.methods.base import enlarge
 
-    found = enlarge(np.array([[[1.0, 2, 3], [4, 5, 6]]]), (5, 4), "nearest")
+    actual = enlarge(np.array([[[1.0, 2, 3], [4, 5, 6]]]), (5, 4), "nearest")
     top, bottom = [1, 2, 2, 3], [4, 5, 5, 6]  # centres at 0.375, 1.125, 1.875 and 2.625 cells
-    np.testing.assert_array_equal(found[0], [top, top, bottom, bottom, bottom])
+    np.testing.assert_array_equal(actual[0], [top, top, bottom, bottom, bottom])

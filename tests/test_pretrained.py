@@ -209,7 +209,7 @@ def test_views(view, expected, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "found"),
+    ("content", "message"),
     [
         (torch_file(offset=1), "leave the storage"),
         (torch_file(offset=-1), "do not fit"),
@@ -230,12 +230,12 @@ def test_views(view, expected, tmp_path):
         (HEAD + pickle.dumps({"w": 1}), "is a int, not a tensor"),
     ],
 )
-def test_damaged_files_are_refused(content, found, tmp_path):
+def test_damaged_files_are_refused(content, message, tmp_path):
     path = tmp_path / "w.pth"
     path.write_bytes(content)
     with pytest.raises(PretrainedError) as caught:
         read_state_dict(path)
-    assert found in caught.value.got
+    assert message in caught.value.got
     assert str(path) in caught.value.what
 
 
@@ -270,10 +270,10 @@ def test_code_in_a_pickle_is_refused_and_does_not_run(head, protocol, function, 
 
 
 @needs_weights
-@pytest.mark.parametrize("kept", [10, 1_000, 50_000, 9_000_000, -1])
-def test_truncated_weights_are_refused(kept, tmp_path):
+@pytest.mark.parametrize("length", [10, 1_000, 50_000, 9_000_000, -1])
+def test_truncated_weights_are_refused(length, tmp_path):
     path = tmp_path / "w.pth"
-    path.write_bytes(weights_path().read_bytes()[:kept])
+    path.write_bytes(weights_path().read_bytes()[:length])
     with pytest.raises(PretrainedError, match="truncated, damaged"):
         read_state_dict(path)
 

@@ -71,7 +71,7 @@ def grid_of(tokens_of, size=SIZE):
 
 @pytest.mark.parametrize("size", [(7, 7), (14, 14), (4, 6), (8, 10), (2, 3)])
 @pytest.mark.parametrize(("before", "behind"), [(0, 0), (1, 0), (0, 1), (5, 0), (1, 4)])
-def test_tokens_of_a_picture_are_found(size, before, behind):
+def test_tokens_of_a_picture_are_recognised(size, before, behind):
     if size == (2, 3) and before + behind > 1:
         pytest.skip("more other tokens than places")
 

@@ -38,10 +38,10 @@ def test_without_ray_the_error_says_what_to_install(monkeypatch):
 
 
 def test_actors_get_this_backend_and_as_many_threads_as_cpus():
-    found = ours.actors(3, num_cpus=2)
-    assert (found["concurrency"], found["num_cpus"]) == (3, 2)
-    assert "num_gpus" not in found
-    variables = found["runtime_env"]["env_vars"]
+    result = ours.actors(3, num_cpus=2)
+    assert (result["concurrency"], result["num_cpus"]) == (3, 2)
+    assert "num_gpus" not in result
+    variables = result["runtime_env"]["env_vars"]
     assert variables["KERAS_BACKEND"] == keras.config.backend()
     assert {variables[name] for name in variables if name != "KERAS_BACKEND"} == {"2"}
     assert ours.actors(1, num_cpus=0.5)["runtime_env"]["env_vars"]["NPROC"] == "1"
@@ -55,24 +55,26 @@ def _batch(**columns):
 
 
 def test_a_batch_keeps_its_columns_and_gets_ours():
-    found = ours.Explaining(models.flat(), "grad_cam")(_batch())
+    result = ours.Explaining(models.flat(), "grad_cam")(_batch())
     known = explain(models.flat(), models.pictures(3), "grad_cam")
-    assert list(found) == ["image", "id", "saliency", "score", "target", "label", "findings"]
-    np.testing.assert_allclose(found["saliency"], known.values, rtol=2e-4, atol=2e-6)
-    np.testing.assert_allclose(found["score"], known.scores, rtol=1e-4)
-    assert found["target"].tolist() == list(known.targets)
-    assert found["label"].tolist() == list(known.labels)
-    assert found["findings"].tolist() == [""] * 3
-    assert found["id"].tolist() == [0, 1, 2]
+    assert list(result) == ["image", "id", "saliency", "score", "target", "label", "findings"]
+    np.testing.assert_allclose(result["saliency"], known.values, rtol=2e-4, atol=2e-6)
+    np.testing.assert_allclose(result["score"], known.scores, rtol=1e-4)
+    assert result["target"].tolist() == list(known.targets)
+    assert result["label"].tolist() == list(known.labels)
+    assert result["findings"].tolist() == [""] * 3
+    assert result["id"].tolist() == [0, 1, 2]
 
 
 def test_targets_in_a_column_and_targets_that_are_no_class():
-    found = ours.Explaining(models.flat(), target="class")(_batch(**{"class": np.array([4, 0, 2])}))
+    result = ours.Explaining(models.flat(), target="class")(
+        _batch(**{"class": np.array([4, 0, 2])})
+    )
     known = explain(models.flat(), models.pictures(3), target=[4, 0, 2])
-    np.testing.assert_allclose(found["saliency"], known.values, rtol=2e-4, atol=2e-6)
-    assert found["target"].tolist() == [4, 0, 2]
-    found = ours.Explaining(models.flat(), target=lambda y: y[:, 0] * 2)(_batch())
-    assert found["target"].dtype.kind == "U"
+    np.testing.assert_allclose(result["saliency"], known.values, rtol=2e-4, atol=2e-6)
+    assert result["target"].tolist() == [4, 0, 2]
+    result = ours.Explaining(models.flat(), target=lambda y: y[:, 0] * 2)(_batch())
+    assert result["target"].dtype.kind == "U"
 
 
 def test_pictures_as_bytes_and_maps_in_their_own_frames(tmp_path):
@@ -83,12 +85,12 @@ def test_pictures_as_bytes_and_maps_in_their_own_frames(tmp_path):
         files.append(file.getvalue())
     batch = {"file": np.array(files, object)}
     actor = ours.Explaining(models.flat(), column="file", preprocess=None, frame="picture")
-    found = actor(batch)
-    for one, photo in zip(found["saliency"], PHOTOS, strict=False):
+    result = actor(batch)
+    for one, photo in zip(result["saliency"], PHOTOS, strict=False):
         known = explain(models.flat(), photo, preprocess=None).maps()[0]
         np.testing.assert_allclose(one, known, rtol=2e-4, atol=2e-6)
-    found = ours.Predicting(stand_in(), column="file")(batch)
-    for one, photo in zip(found["saliency"], PHOTOS, strict=False):
+    result = ours.Predicting(stand_in(), column="file")(batch)
+    for one, photo in zip(result["saliency"], PHOTOS, strict=False):
         np.testing.assert_allclose(one, predict_fixations(photo, stand_in()).maps()[0], rtol=1e-4)
     with pytest.raises(errors.ImageError, match="Got 3 bytes that Pillow cannot read"):
         actor({"file": np.array([b"abc"], object)})
@@ -125,8 +127,8 @@ def test_a_model_comes_as_a_path_or_is_made(tmp_path):
     models.flat().save(path)
     known = explain(models.flat(), models.pictures(3)).values
     for model in (path, str(path), models.flat, ours.ship(path), ours.ship(models.flat)):
-        found = ours.Explaining(model)(_batch())
-        np.testing.assert_allclose(found["saliency"], known, rtol=2e-4, atol=2e-6)
+        result = ours.Explaining(model)(_batch())
+        np.testing.assert_allclose(result["saliency"], known, rtol=2e-4, atol=2e-6)
 
 
 # ---------------------------------------------------------------------- a cluster of two
@@ -189,11 +191,11 @@ def test_two_actors_give_the_maps_of_one_process(ray, tmp_path, kill):
         )
     ]
     ds = ray.data.from_items(pixels, override_num_blocks=6)
-    found = ours.explain(
+    result = ours.explain(
         ds, models.flat(), "grad_cam", preprocess=_Noting(tmp_path, kill), batch_size=1,
         concurrency=2,
     )  # fmt: skip
-    rows = _in_order(found)
+    rows = _in_order(result)
     known = explain(
         models.flat(), [row["image"] for row in pixels], "grad_cam", preprocess=lambda x: x
     )
@@ -212,22 +214,22 @@ def test_two_actors_give_the_maps_of_one_process(ray, tmp_path, kill):
 @on_one_backend
 def test_a_method_and_a_callable_travel(ray):
     method = methods.SmoothGrad("gradient", samples=2)
-    found = ours.explain(_pictures(ray), models.flat, method, seed=3, target=1)
+    result = ours.explain(_pictures(ray), models.flat, method, seed=3, target=1)
     known = explain(models.flat(), models.pictures(COUNT), method, seed=3, target=1)
-    saliency = [row["saliency"] for row in _in_order(found)]
+    saliency = [row["saliency"] for row in _in_order(result)]
     np.testing.assert_allclose(saliency, known.values, rtol=2e-4, atol=2e-6)
 
 
 @on_one_backend
 def test_map_batches_takes_the_class_itself(ray):
-    found = _pictures(ray).map_batches(
+    result = _pictures(ray).map_batches(
         ours.Explaining,
         fn_constructor_args=[ours.ship(models.flat())],
         batch_size=8,
         **ours.actors(1),
     )
     known = explain(models.flat(), models.pictures(COUNT))
-    saliency = [row["saliency"] for row in _in_order(found)]
+    saliency = [row["saliency"] for row in _in_order(result)]
     np.testing.assert_allclose(saliency, known.values, rtol=2e-4, atol=2e-6)
 
 

@@ -167,7 +167,7 @@ def test_a_file_shows_whether_a_model_takes_volumes_or_videos(tmp_path):
 # ---------------------------------------------------------------------- tables
 
 
-def test_names_of_columns_are_kept(tmp_path):
+def test_names_of_columns_are_read(tmp_path):
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"age": [41, 52], "weight": [70.5, 81.0], "smokes": [True, False]})
     model = of.table()

@@ -230,7 +230,7 @@ def test_a_subclassed_model_that_hides_one():
         explain(subclassed(hidden=True), ARANGE, GUIDED, target=0)
 
 
-# --- Keras is left as found
+# --- Keras is left unchanged
 
 
 def _functions():
@@ -239,7 +239,7 @@ def _functions():
     return [getattr(backend.nn, name) for name in ("relu", "relu6", "leaky_relu")]
 
 
-def test_keras_is_left_as_found():
+def test_keras_is_left_unchanged():
     before = _functions()
     explain(networks.conv_c(), ARANGE, GUIDED, target=0)
     with pytest.raises(MethodError):
@@ -257,19 +257,19 @@ def test_keras_is_left_as_found():
 def test_a_thread_that_watches_and_one_that_does_not():
     before = _functions()
     inside, leave = threading.Event(), threading.Event()
-    found = []
+    result = []
 
     def other():
         with hidden.watched() as unseen:
             inside.set()
             leave.wait(10)
             keras.activations.relu(np.ones(3, "float32"))
-            found.extend(unseen)
+            result.extend(unseen)
 
     thread = threading.Thread(target=other)
     thread.start()
     inside.wait(10)
-    keras.activations.relu(np.ones(3, "float32"))  # nobody watches this thread
+    keras.activations.relu(np.ones(3, "float32"))  # this thread is not watched
     with hidden.watched() as mine:
         leave.set()
         thread.join()
@@ -279,16 +279,16 @@ def test_a_thread_that_watches_and_one_that_does_not():
         assert not mine
         keras.activations.leaky_relu(np.ones(3, "float32"))
     assert mine == ["leaky_relu"]
-    assert found == ["relu"]
+    assert result == ["relu"]
     assert _functions() == before
 
 
 def test_two_threads_explain_at_once():
-    before, found = _functions(), {}
+    before, result = _functions(), {}
     model, wanted = networks.conv_c(), explain(networks.conv_c(), ARANGE, GUIDED, target=0)
 
     def work(number):
-        found[number] = explain(model, ARANGE, GUIDED, target=0).values
+        result[number] = explain(model, ARANGE, GUIDED, target=0).values
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
     for one in threads:
@@ -297,4 +297,4 @@ def test_two_threads_explain_at_once():
         one.join()
     assert _functions() == before
     for number in range(4):
-        np.testing.assert_array_equal(found[number], wanted.values)
+        np.testing.assert_array_equal(result[number], wanted.values)

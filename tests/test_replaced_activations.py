@@ -24,8 +24,8 @@ def scores(engine, at, maps):
     return np.array(list(engine.scores_of_activations(at, list(enumerate(maps)))))
 
 
-def close(found, wanted):
-    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+def close(result, wanted):
+    np.testing.assert_allclose(result, wanted, rtol=1e-5, atol=1e-6)
 
 
 SHAPES = {
@@ -63,9 +63,9 @@ def test_variants_of_one_picture_and_the_class_it_was_given():
     engine = engine_of(models.flat(), models.pictures(), target=None)
     at = engine.layer_gradient("conv1")
     variants = [(2, at.activations[2]), (2, 0 * at.activations[2]), (0, at.activations[0])]
-    found = list(engine.scores_of_activations(at, variants))
-    close([found[0], found[2]], engine.scores[[2, 0]])
-    assert abs(found[1] - found[0]) > 1e-3
+    result = list(engine.scores_of_activations(at, variants))
+    close([result[0], result[2]], engine.scores[[2, 0]])
+    assert abs(result[1] - result[0]) > 1e-3
 
 
 def test_tokens_keep_the_class_token():

@@ -53,8 +53,8 @@ def report(name="dog.jpg", method="lrp", title="espresso, logit 9.1"):
 
 def test_nothing_is_fetched():
     text = re.sub(r"<script>.*?</script>", "", report(), flags=re.S)
-    for found in re.findall(r'(?:src|href|action|url)\s*[=(]\s*["\']?([^"\'\s>)]+)', text):
-        assert found.startswith(("data:image/", "#photo-")), found
+    for result in re.findall(r'(?:src|href|action|url)\s*[=(]\s*["\']?([^"\'\s>)]+)', text):
+        assert result.startswith(("data:image/", "#photo-")), result
     assert not re.search(r"https?:|//[a-z]|@import", re.sub(r"data:image/[^\"]+", "", report()))
     assert "default-src 'none'" in text
 
@@ -66,8 +66,8 @@ def test_names_are_text(nasty):
     assert text.count("<script") == 1
     assert text.count("onerror") == text.count("onerror=alert(1)&gt;")
     assert html.escape(nasty) in text
-    told = re.search(r'<pre id="manifest">(.*?)</pre>', text, re.S)[1]
-    assert json.loads(html.unescape(told)) == {"model": nasty, "picture": nasty}
+    manifest = re.search(r'<pre id="manifest">(.*?)</pre>', text, re.S)[1]
+    assert json.loads(html.unescape(manifest)) == {"model": nasty, "picture": nasty}
 
 
 def decoded(uri):

@@ -1,6 +1,7 @@
 """Calls of a layer's own: what LRP and DeepLIFT see of them, and what they say."""
 
 import threading
+from functools import cache
 
 import keras
 import numpy as np
@@ -66,8 +67,13 @@ def network(layer, *more):
     return drawn(model, scale=0.3)
 
 
-def graph(function):
-    """The same as `network(Block(function))` as a functional graph."""
+@cache
+def graph(name):
+    """The same as `called` as a functional graph."""
+    return graph_of(EXACT[name])
+
+
+def graph_of(function):
     inputs = keras.Input(SHAPE)
     x = layers.Conv2D(4, 3, padding="same")(inputs)
     x = layers.Conv2D(4, 3, padding="same", activation="relu")(x)
@@ -127,9 +133,15 @@ READ = {"product", "gate", "squeeze and excite", "ratio", "functions", "attentio
         "attention pooling", "slices"}  # fmt: skip
 
 
+@cache
+def called(name):
+    """The network around a call; LRP, DeepLIFT and scores share what they compile of it."""
+    return network(Block(EXACT[name], name="mine"))
+
+
 @pytest.mark.parametrize("name", EXACT)
 def test_deep_lift_sees_what_a_call_does(name):
-    model = network(Block(EXACT[name]))
+    model = called(name)
     e = explain(model, pictures(SHAPE), DEEP, target=1)
     assert max(check["completeness_error"] for check in e.checks) < COMPLETE
     assert not any(check["findings"] for check in e.checks)
@@ -141,13 +153,13 @@ def test_deep_lift_sees_what_a_call_does(name):
 @pytest.mark.parametrize("method", [DEEP, methods.LRP("epsilon")], ids=["deep_lift", "lrp"])
 def test_a_call_is_as_a_graph(name, method):
     x = pictures(SHAPE)
-    found = explain(network(Block(EXACT[name])), x, method, target=1)
-    close(found.attributions, explain(graph(EXACT[name]), x, method, target=1).attributions)
+    result = explain(called(name), x, method, target=1)
+    close(result.attributions, explain(graph(name), x, method, target=1).attributions)
 
 
 @pytest.mark.parametrize("name", EXACT)
 def test_lrp_says_what_it_took_it_for(name):
-    e = explain(network(Block(EXACT[name], name="mine")), pictures(SHAPE), "lrp", target=1)
+    e = explain(called(name), pictures(SHAPE), "lrp", target=1)
     said = [one for one in e.checks[0]["findings"] if "in the call() of 'mine'" in one]
     assert len(said) == (name in READ)
     assert not any("no rule could be applied" in one for one in said)
@@ -202,8 +214,8 @@ def test_lrp_holds_the_divisor_of_a_norm_by_hand():
     other = network(layers.LayerNormalization(center=False, scale=False))
     weights = one.get_weights()
     other.set_weights([*weights[:2], *weights[4:]])
-    found, wanted = (explain(m, x, methods.LRP("epsilon"), target=0) for m in (one, other))
-    close(found.attributions, wanted.attributions, 1e-3)
+    result, wanted = (explain(m, x, methods.LRP("epsilon"), target=0) for m in (one, other))
+    close(result.attributions, wanted.attributions, 1e-3)
 
 
 # --- what cannot be seen
@@ -267,7 +279,7 @@ def test_a_choice_that_follows_the_picture_is_said(inside):
     def function(x, y):
         return x * ops.cast(ops.logical_not(y > 0.1), "float32")
 
-    model = network(Block(function)) if inside else graph(function)
+    model = network(Block(function)) if inside else graph_of(function)
     with pytest.warns(UserWarning, match=r"' \(Cast\) no rule could be applied"):
         explain(model, pictures(SHAPE), DEEP, target=1)
 
@@ -325,7 +337,7 @@ def test_the_model_is_left_as_it_was():
 
 
 def test_other_threads_build_and_run_models_meanwhile():
-    model, errors = network(Block(EXACT["gate"])), []
+    model, errors = called("gate"), []
     done = threading.Event()
 
     def work():
@@ -390,25 +402,30 @@ ROWS_MOVE = {  # what is done, and whether DeepLIFT has a rule
 FREE = {"qkv", "there and back", "indexed", "function in front"}
 
 
+@cache
+def moved(kind):
+    return network(Block(ROWS_MOVE[kind][0]))
+
+
 @pytest.mark.parametrize("count", [1, 2, 3])
 @pytest.mark.parametrize("kind", ROWS_MOVE)
 def test_the_pictures_axis_may_move(kind, count):
-    """Where numbers of one picture are told from another's, it is first, or that is refused."""
-    function, exact = ROWS_MOVE[kind]
-    model, lrp = network(Block(function)), methods.LRP("epsilon")
+    """Where numbers of one picture are known from another's, it is first, or that is refused."""
+    exact = ROWS_MOVE[kind][1]
+    model, lrp = moved(kind), methods.LRP("epsilon")
     x = pictures(SHAPE, count)
     singles = [explain(model, x[i : i + 1], lrp, target=1) for i in range(count)]
     for e in singles:
-        kept = e.checks[0]["kept_by_biases"]  # attention passes relevance as gradients are
-        assert kind == "qkv" or abs(float(e.values.sum()) / e.scores[0] + kept - 1) < 1e-2
+        share = e.checks[0]["kept_by_biases"]  # attention passes relevance as gradients are
+        assert kind == "qkv" or abs(float(e.values.sum()) / e.scores[0] + share - 1) < 1e-2
     if kind in FREE or count == 1:
         e = explain(model, x, lrp, target=1)
         # Of qkv relevance is up to 45 times the score, and so is rounding: 3.1e-5 on JAX.
         tolerance = 45 * ROUNDING if kind == "qkv" else ROUNDING
         close(e.attributions, np.concatenate([one.attributions for one in singles]), tolerance)
-        kept = [check["kept_by_biases"] for check in e.checks]
+        share = [check["kept_by_biases"] for check in e.checks]
         one_by_one = [one.checks[0]["kept_by_biases"] for one in singles]
-        np.testing.assert_allclose(kept, one_by_one, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(share, one_by_one, rtol=1e-3, atol=1e-4)
     else:
         with pytest.raises(MethodError, match="batch_size=1"):
             explain(model, x, lrp, target=1)

@@ -85,7 +85,7 @@ def test_labels_of_ones_own_are_counted_anew():
 
 
 @pytest.mark.parametrize(
-    ("labels", "found"),
+    ("labels", "message"),
     [
         (np.zeros((3, 2), int), "Got int64 of shape (3, 2)"),
         (np.zeros((2, 3)), "float64 of shape (2, 3)"),
@@ -96,10 +96,10 @@ def test_labels_of_ones_own_are_counted_anew():
         (None, "object of shape ()"),
     ],
 )
-def test_labels_that_do_not_fit_are_refused(labels, found):
+def test_labels_that_do_not_fit_are_refused(labels, message):
     with pytest.raises(MethodError, match=r"Expected labels \(2, 3\)") as error:
         segments.of(labels, np.zeros((2, 3, 1)))
-    assert found in str(error.value)
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize("how", ["slik", 0, -3, True])

@@ -27,7 +27,7 @@ class Says(Method):
 
 
 @pytest.mark.parametrize("batch_size", [2, 3, 16])
-def test_what_the_base_says_is_kept_by_picture(batch_size):
+def test_what_the_base_says_is_recorded_by_picture(batch_size):
     x = models.pictures(3) * 0.1 + np.array([1, -1, 0]).reshape(3, 1, 1, 1).astype("float32")
     method = methods.SmoothGrad(Says(), samples=5, noise=0.01)
     e = explain(models.flat(), x, method, target=0, batch_size=batch_size)
@@ -67,6 +67,6 @@ def test_references_are_not_copied_for_every_picture():
         images = reference_images = np.zeros((300, 8, 8, 1), "float32")
         source_indices = range(300)
 
-    found = methods.ExpectedGradients()._references(Engine())
-    assert found.pictures is Engine.images
-    assert found.count == 299
+    result = methods.ExpectedGradients()._references(Engine())
+    assert result.pictures is Engine.images
+    assert result.count == 299

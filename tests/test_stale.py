@@ -207,7 +207,7 @@ def test_what_a_run_itself_changes_compiles_nothing_anew():
     assert layer.runs == runs
 
 
-def test_the_same_configuration_is_found_again():
+def test_the_same_configuration_is_recognised_again():
     model, leaky = _leaky()
     calls = []
 
@@ -247,12 +247,12 @@ class Changing(methods.Gradient):
 )
 def test_a_change_by_a_method_itself_is_seen(around):
     model = _model(L.LeakyReLU(0.1, name="leaky"))
-    before, found, wanted = (
+    before, result, wanted = (
         explain(model, _x(), around(one), target=1).values
         for one in (methods.Gradient(), Changing(), methods.Gradient())
     )
-    np.testing.assert_array_equal(found, wanted)
-    assert not np.allclose(before, found)
+    np.testing.assert_array_equal(result, wanted)
+    assert not np.allclose(before, result)
 
 
 def test_training_and_predicting_are_no_change():
@@ -268,8 +268,8 @@ def test_training_and_predicting_are_no_change():
     model.fit(_x(), np.zeros((1, 3)), verbose=0)
     model.predict(_x(), verbose=0)
     model.trainable = False
-    found = explain(model, _x(), target=target)
-    assert found.checks[0]["findings"] == ()
+    result = explain(model, _x(), target=target)
+    assert result.checks[0]["findings"] == ()
     assert not COMPILED or len(calls) == known
 
 
@@ -280,9 +280,9 @@ def test_a_stale_predict_is_said():
     leaky.negative_slope = 0.9
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = explain(model, _x(), target=1)
+        result = explain(model, _x(), target=1)
     stale = np.allclose(model.predict(_x(), verbose=0)[:, 1], old)
-    said = [one for one in found.checks[0]["findings"] if "negative_slope" in one]
+    said = [one for one in result.checks[0]["findings"] if "negative_slope" in one]
     assert bool(said) == stale == COMPILED
     model.compile()
     assert not explain(model, _x(), target=1).checks[0]["findings"]
@@ -297,6 +297,16 @@ def test_nothing_that_is_known_of_a_model_keeps_it_alive():
     explain(model, _x(), target=Weighted(2.0))
     gone = weakref.ref(model)
     del model, own, back
+    gc.collect()
+    assert gone() is None
+
+
+@pytest.mark.parametrize("method", ["lrp", "deep_lift", "guided_backprop", "full_grad"])
+def test_no_rule_keeps_a_model_alive(method):
+    model = keras.Sequential([L.Input((6, 6, 3)), L.Conv2D(2, 3, activation="relu"), L.Flatten()])
+    explain(model, _x()[:, :6, :6], method, target=1)
+    gone = weakref.ref(model.layers[0])
+    del model
     gc.collect()
     assert gone() is None
 
@@ -500,14 +510,14 @@ def test_objects_that_a_run_makes_are_no_configuration(settings):
     layer = Remembering()
     model = _model(layer)
     model.predict(_x(), verbose=0)
-    found = [explain(model, _x(), target=1) for _ in range(3)]
+    result = [explain(model, _x(), target=1) for _ in range(3)]
     runs = layer.runs
     again = explain(model, _x(), target=1)
     assert not COMPILED or layer.runs == runs
     assert not again.checks[0]["findings"]
     layer.gain.value = 5.0  # beside what is counted
     after = explain(model, _x(), target=1)
-    np.testing.assert_allclose(after.values, 5 * found[0].values, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(after.values, 5 * result[0].values, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.skipif(not COMPILED, reason="PyTorch runs it each time")

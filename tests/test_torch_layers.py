@@ -21,9 +21,9 @@ def _draw(*shape, seed=0):
     return torch.from_numpy(np.random.default_rng(seed).normal(size=shape).astype("float32"))
 
 
-def _close(found, wanted):
+def _close(result, wanted):
     scale = float(wanted.abs().max())
-    np.testing.assert_allclose(found.numpy(), wanted.numpy(), rtol=0, atol=ROUNDING * scale)
+    np.testing.assert_allclose(result.numpy(), wanted.numpy(), rtol=0, atol=ROUNDING * scale)
 
 
 def _same(function, *args):
@@ -35,9 +35,9 @@ def _same(function, *args):
             output = function(*given)
         upstream = _draw(*output.shape, seed=3).to(output.dtype)
         results.append((output.detach(), *torch.autograd.grad(output, given, upstream)))
-    for wanted, found in zip(*results, strict=True):
-        assert found.dtype == wanted.dtype
-        _close(found, wanted)
+    for wanted, result in zip(*results, strict=True):
+        assert result.dtype == wanted.dtype
+        _close(result, wanted)
 
 
 def _ran(function, *args):
@@ -164,10 +164,10 @@ def test_over_random_settings_with_what_is_not_finite(seed):
 def _alike(function):
     wanted = function()
     with torch_layers.rewritten():
-        found = function()
-    assert found.dtype == wanted.dtype
-    assert found.shape == wanted.shape
-    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+        result = function()
+    assert result.dtype == wanted.dtype
+    assert result.shape == wanted.shape
+    np.testing.assert_allclose(result, wanted, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["conv", "batch_normalization"])

@@ -59,9 +59,9 @@ def test_what_comes_often_is_recorded_once():
 def test_another_shape_or_type_is_another_run(at_once):
     counted = Counted(lambda values, x: x * x.shape[0])
     for x in (X, X[:1], X.astype("float64"), X, X[:1]):
-        found = counted(x)
-        np.testing.assert_array_equal(found, x * len(x))
-        assert found.dtype == x.dtype
+        result = counted(x)
+        np.testing.assert_array_equal(result, x * len(x))
+        assert result.dtype == x.dtype
     assert counted.runs == 3 + 3  # once as it is, once recorded
 
 
@@ -93,9 +93,9 @@ def test_random_numbers_are_drawn_anew(at_once, seeded):
 
 def test_an_error_is_the_functions_own(at_once):
     def broken(values, x):
-        raise ValueError("no such thing")
+        raise ValueError("no such layer")
 
-    with pytest.raises(ValueError, match="no such thing"):
+    with pytest.raises(ValueError, match="no such layer"):
         Counted(broken)(X)
 
 
@@ -113,7 +113,7 @@ def test_new_weights_are_seen(at_once):
     assert counted.runs == 2
 
 
-def test_what_nobody_needs_is_not_computed(at_once):
+def test_what_no_one_needs_is_not_computed(at_once):
     ran = []
 
     class Mode(torch.utils._python_dispatch.TorchDispatchMode):
@@ -130,8 +130,8 @@ def test_what_nobody_needs_is_not_computed(at_once):
     counted = Counted(wasteful)
     counted(X)
     with Mode():
-        found = counted(X)
-    np.testing.assert_array_equal(found, X * [[2], [1]])
+        result = counted(X)
+    np.testing.assert_array_equal(result, X * [[2], [1]])
     assert any("mul_" in name for name in ran)
     assert not any("exp" in name for name in ran)
 
@@ -164,25 +164,25 @@ def test_inference_mode_around_us(at_once):
 @pytest.mark.parametrize("case", cases.CASES, ids=str)
 def test_every_method_gives_the_same_map(case, monkeypatch):
     """Recorded and not: the same to the last bit, in the networks that the contract takes."""
-    found = []
+    result = []
     for after in (10**9, 0):
         monkeypatch.setattr(torch_recorded, "AFTER", after)
         model = case.networks.chain()
         for _ in range(2):  # the second one is played back
             e = explain(model, models.pictures(2), case.method, target=1, seed=3)
-        found.append(e)
-    np.testing.assert_array_equal(found[0].values, found[1].values)
-    np.testing.assert_array_equal(found[0].scores, found[1].scores)
+        result.append(e)
+    np.testing.assert_array_equal(result[0].values, result[1].values)
+    np.testing.assert_array_equal(result[0].scores, result[1].scores)
 
 
 def test_while_one_thread_records_others_run_as_they_are(at_once):
     model, x = models.chain(), models.pictures(2)
     wanted = explain(models.chain(), x, target=1).values
-    found, failures = [], []
+    result, failures = [], []
 
     def work():
         try:
-            found.extend(explain(model, x, target=1).values for _ in range(3))
+            result.extend(explain(model, x, target=1).values for _ in range(3))
         except Exception as error:
             failures.append(error)
 
@@ -192,8 +192,8 @@ def test_while_one_thread_records_others_run_as_they_are(at_once):
     for thread in threads:
         thread.join()
     assert not failures
-    assert len(found) == 9
-    for values in found:
+    assert len(result) == 9
+    for values in result:
         np.testing.assert_array_equal(values, wanted)
 
 
@@ -211,15 +211,15 @@ def test_a_layer_that_keeps_a_tensor_keeps_a_true_one(at_once):
             return x * self.table
 
     inputs = keras.Input((None, None, 3))
-    kept = Keeping()
-    model = keras.Model(inputs, layers.GlobalAveragePooling2D()(kept(inputs)))
+    counting = Keeping()
+    model = keras.Model(inputs, layers.GlobalAveragePooling2D()(counting(inputs)))
     sizes = [np.ones((1, side, side, 3), "float32") for side in (4, 6)]
     for _ in range(2):
         for x in sizes:
             e = explain(model, x, methods.Gradient(), target=0, preprocess=None)
             slopes = np.cos(np.arange(x.shape[1])) / x.shape[1] ** 2
             np.testing.assert_allclose(e.attributions[0, :, 0, 0], slopes, rtol=1e-5)
-    for one in (kept.table, kept.seen):
+    for one in (counting.table, counting.seen):
         assert type(one) is torch.Tensor
     np.testing.assert_allclose(
         model.predict(sizes[0], verbose=0), model(sizes[0]).numpy(force=True)

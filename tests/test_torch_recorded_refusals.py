@@ -34,15 +34,15 @@ def soon(monkeypatch):
 @pytest.fixture
 def played(monkeypatch):
     """A list with an entry for each playback, and the reasons of refusals."""
-    found, usual = [], torch_recorded.Recorded._lookup
+    result, usual = [], torch_recorded.Recorded._lookup
 
     def noted(self, key):
         recording = usual(self, key)
-        found.extend([recording] * (recording is not None))
+        result.extend([recording] * (recording is not None))
         return recording
 
     monkeypatch.setattr(torch_recorded.Recorded, "_lookup", noted)
-    return found
+    return result
 
 
 class Own(keras.Model):
@@ -138,8 +138,8 @@ def test_a_layer_that_keeps_something_between_calls(how, played):
 
     inputs = keras.Input((8, 8, 3))
     model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(Keeping()(inputs))))
-    found = [explain(model, DRAWN[0], "gradient", target=0, preprocess=None) for _ in range(5)]
-    assert len({float(e.scores[0]) for e in found}) == 5
+    result = [explain(model, DRAWN[0], "gradient", target=0, preprocess=None) for _ in range(5)]
+    assert len({float(e.scores[0]) for e in result}) == 5
     assert not played
 
 

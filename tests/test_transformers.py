@@ -28,7 +28,7 @@ GRIDS = {  # tokens in front, behind, height and width of the picture
 
 
 class Tokens(layers.Layer):
-    """Learnt tokens (B, count, D), as many rows as the tokens given."""
+    """Trained tokens (B, count, D), as many rows as the tokens given."""
 
     def __init__(self, count):
         super().__init__()
@@ -132,15 +132,15 @@ def grid_of(model, x, method, target=1):
     return method.attribute(engine, 0)
 
 
-def close(found, wanted, tolerance=1e-4):
+def close(result, wanted, tolerance=1e-4):
     peak = np.abs(wanted).max()
     assert peak > 0
-    assert found.shape == wanted.shape
-    assert np.abs(found - wanted).max() <= tolerance * peak
+    assert result.shape == wanted.shape
+    assert np.abs(result - wanted).max() <= tolerance * peak
 
 
 @pytest.mark.parametrize("name", GRIDS)
-def test_the_grid_is_found(name):
+def test_the_grid_is_recognised(name):
     front, behind, (height, width) = GRIDS[name]
     adapter, x = Adapter(built(name)), pictures(name)
     grid = Engine(adapter, targets.get(1), prepare(adapter, x)).tokens("any")
@@ -158,9 +158,9 @@ def test_rollout(name, heads):
     e = explain(built(name), x, methods.AttentionRollout(heads), target=1)
     logits = [twin(name, one.astype("float64"))[0][0, 1] for one in x]
     np.testing.assert_allclose(e.scores, logits, rtol=1e-4)  # the twin is the network
-    found = grid_of(built(name), x, methods.AttentionRollout(heads)).values
-    for one, picture in zip(found, x, strict=True):
-        flow = np.eye(sum(GRIDS[name][:2]) + found[0].size)
+    result = grid_of(built(name), x, methods.AttentionRollout(heads)).values
+    for one, picture in zip(result, x, strict=True):
+        flow = np.eye(sum(GRIDS[name][:2]) + result[0].size)
         for attention in twin(name, picture.astype("float64"))[1]:
             mixed = getattr(np, heads)(attention[0], axis=0)
             mixed = 0.5 * mixed + 0.5 * np.eye(len(mixed))
@@ -169,15 +169,15 @@ def test_rollout(name, heads):
         assert np.allclose(flow.sum(-1), 1)  # what arrives somewhere comes from somewhere
         close(one, seen(name, flow))
     if name == "no class token":
-        assert np.allclose(found.sum((1, 2)), 1, atol=1e-5)
+        assert np.allclose(result.sum((1, 2)), 1, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["class token", "behind", "registers behind", "wide",
                                   "no class token"])  # fmt: skip
 def test_attribution_by_finite_differences(name):
     x = pictures(name)
-    found = grid_of(built(name), x, methods.TransformerAttribution(), target=[1, 3]).values
-    for one, picture, target in zip(found, x, [1, 3], strict=True):
+    result = grid_of(built(name), x, methods.TransformerAttribution(), target=[1, 3]).values
+    for one, picture, target in zip(result, x, [1, 3], strict=True):
         picture = picture.astype("float64")
         _, attentions = twin(name, picture)
         shape = (2, *attentions[0].shape[1:])
@@ -202,7 +202,7 @@ def test_clothes_of_a_transformer(method):
 
 
 @pytest.mark.parametrize("method", [methods.AttentionRollout(), methods.TransformerAttribution()])
-def test_the_layers_are_left_as_found(method):
+def test_the_layers_are_left_unchanged(method):
     model = built("class token")
     layer = next(one for one in model.layers if isinstance(one, layers.MultiHeadAttention))
     before, x = dict(vars(layer)), pictures("class token")
@@ -215,7 +215,7 @@ def test_the_layers_are_left_as_found(method):
 
 
 def planted():
-    """Red and blue pull two heads; class 0 is told by what head 0 saw, class 1 by head 1.
+    """Red and blue pull two heads; class 0 is shown by what head 0 saw, class 1 by head 1.
 
     Tokens are (red, blue, is the class token, 0).
     """
@@ -239,7 +239,7 @@ def planted():
     return model, x
 
 
-def test_classes_are_told_apart():
+def test_classes_are_distinguished():
     model, x = planted()
     method = methods.TransformerAttribution()
     red, blue = (grid_of(model, x, method, target).values[0] for target in (0, 1))
@@ -263,6 +263,7 @@ def test_rollout_finds_what_the_class_token_attends_to():
 # --- attention in other clothes
 
 
+@cache
 def other(kind):
     inputs = keras.Input((12, 12, 3))
     x = layers.Concatenate(axis=1)([Tokens(1)(y := vits.tokens_of(inputs)), y])
@@ -303,10 +304,10 @@ def test_other_attention(kind, method):
 @pytest.mark.parametrize("method", ["attention_rollout", "transformer_attribution"])
 def test_attention_that_leads_to_another_output(method):
     model, x = other("two outputs"), pictures("class token")
-    found = explain(model, x, method, target=targets.Class(1, output="head"))
+    result = explain(model, x, method, target=targets.Class(1, output="head"))
     one = keras.Model(model.input, model.output["head"])
     wanted = explain(one, x, method, target=1)
-    close(found.values, wanted.values, 1e-5)
+    close(result.values, wanted.values, 1e-5)
 
 
 # --- what is refused

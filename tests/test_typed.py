@@ -13,7 +13,8 @@ from typing import get_overloads
 
 import pytest
 
-from keras_saliency import Comparison, Explanation, FixationPrediction, plot
+from keras_saliency import Comparison, Explainer, Explanation, FixationPrediction, explain, plot
+from keras_saliency._explain import Options
 
 pytestmark = pytest.mark.no_model
 
@@ -74,6 +75,20 @@ def test_every_planted_mistake_is_flagged_and_nothing_else(check):
     assert len(planted) > 20
     flagged = check("mistakes.py")
     assert sorted(flagged) == planted, flagged
+
+
+# ------------------------------------------------------------------ options of explanations
+
+
+@pytest.mark.parametrize("function", [explain, Explainer])
+def test_every_form_has_the_options_of_the_function_itself(function):
+    options = {"preprocess", "batch_size", "seed", "kind"}
+    own = set(inspect.signature(function).parameters)
+    assert options < own
+    assert set(Options.__annotations__) == options
+    for form in get_overloads(function):
+        names = set(inspect.signature(form).parameters)
+        assert (names - {"options"}) | options == own
 
 
 # ------------------------------------------------------------------ options of figures

@@ -84,12 +84,12 @@ def test_numpy_beside_outputs_is_the_same_score_or_refused_with_the_way_out(net,
         net, X, target=lambda o: ops.sum(ops.multiply(o, ops.convert_to_tensor(REFERENCE)), -1)
     )
     try:
-        found = explain(net, X, target=target)
+        result = explain(net, X, target=target)
     except errors.TargetError as error:
         assert keras.backend.backend() != "jax"  # there it just works
         assert "keras.ops" in str(error)  # noqa: PT017
     else:
-        np.testing.assert_allclose(found.values, wanted.values, atol=1e-6)
+        np.testing.assert_allclose(result.values, wanted.values, atol=1e-6)
 
 
 class Own(Exception):
@@ -154,8 +154,8 @@ def test_a_step_without_a_derivative_is_said(method):
     with pytest.raises(errors.GradientError, match=r"not differentiable.*keras\.ops") as caught:
         explain(model, X, method, target=0)
     assert isinstance(caught.value.__cause__, Exception)
-    found = explain(model, X, "occlusion", target=0)
-    np.testing.assert_allclose(found.scores, wanted[:, 0], rtol=1e-5)
+    result = explain(model, X, "occlusion", target=0)
+    np.testing.assert_allclose(result.scores, wanted[:, 0], rtol=1e-5)
 
 
 @pytest.mark.parametrize("method", ["gradient", "grad_cam", "integrated_gradients", "lrp"])
@@ -166,12 +166,12 @@ def test_numpy_beside_a_tensor_is_the_same_map_or_refused_with_the_way_out(step,
     twin.set_weights(model.get_weights())
     wanted = explain(twin, X, method, target=0)
     try:
-        found = explain(model, X, method, target=0)
+        result = explain(model, X, method, target=0)
     except errors.GradientError as error:
         assert keras.backend.backend() == "torch"  # elsewhere it just works
         assert "keras.ops" in str(error)  # noqa: PT017
     else:
-        np.testing.assert_allclose(found.values, wanted.values, atol=1e-6)
+        np.testing.assert_allclose(result.values, wanted.values, atol=1e-6)
 
 
 def test_what_a_layer_raises_itself_passes():
@@ -281,7 +281,7 @@ SHORT = [methods.Gradient(), methods.Occlusion(window=4, stride=4), methods.Smoo
 @pytest.mark.parametrize("method", SHORT, ids=lambda one: one.name)
 def test_stateful_models_run_in_their_own_batch(method):
     x = models.pictures(3, channels=1)[:, :8, :6, 0]
-    found = []
+    result = []
     for rows in (1, 4):
         model = strips(rows)
         states = [one for one in model.variables if one.path.endswith("states")]
@@ -289,10 +289,10 @@ def test_stateful_models_run_in_their_own_batch(method):
         for one in states:
             one.assign(np.full(one.shape, 0.25))
         for size in (8, "auto"):
-            found.append(explain(model, list(x), method, batch_size=size, target=1).values)
+            result.append(explain(model, list(x), method, batch_size=size, target=1).values)
         assert all((ops.convert_to_numpy(one) == 0.25).all() for one in model.layers[1].states)
-    for one in found[1:]:
-        np.testing.assert_allclose(one, found[0], rtol=1e-4, atol=1e-6)
+    for one in result[1:]:
+        np.testing.assert_allclose(one, result[0], rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("method", ["grad_cam", "score_cam", "lrp", "gradient"])
@@ -305,3 +305,26 @@ def test_a_graph_with_a_fixed_batch(net, method):
     np.testing.assert_allclose(
         explain(fixed, X, method).values, explain(net, X, method).values, atol=1e-5
     )
+
+
+@pytest.mark.parametrize("axes", [1, 3])
+@pytest.mark.parametrize("method", ["gradient", "grad_cam", "lrp", "occlusion"])
+def test_signals_and_volumes_channels_first(axes, method):
+    if keras.config.backend() == "tensorflow":
+        pytest.skip("no CPU kernel")
+    conv, pool = (getattr(layers, f"{one}{axes}D") for one in ("Conv", "GlobalAveragePooling"))
+
+    def network(shape, layout):
+        conv_ = conv(3, 3, activation="relu", data_format=layout)
+        ends = [pool(data_format=layout), layers.Dense(3)]
+        return keras.Sequential([keras.Input(shape), conv_, *ends])
+
+    x = np.random.default_rng(0).normal(size=(2, *(9, 8, 7)[:axes], 2)).astype("float32")
+    last = network(x.shape[1:], "channels_last")
+    turned = np.moveaxis(x, -1, 1)
+    first = network(turned.shape[1:], "channels_first")
+    first.set_weights(last.get_weights())
+    for given in (turned, x, list(turned)):
+        ours = explain(first, given, method, target=1).values
+        theirs = explain(last, x, method, target=1).values
+        np.testing.assert_allclose(ours, theirs, atol=1e-5 * np.abs(theirs).max())

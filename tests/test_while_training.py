@@ -80,12 +80,12 @@ def test_every_map_is_of_one_of_two_states(pause):
                 pauses.append(2 * pauses[-1])
             tries += 1
             try:
-                found = explain(model, _x(), method, target=1, batch_size=1)
+                result = explain(model, _x(), method, target=1, batch_size=1)
             except errors.ModelError:
                 continue
-            same = [np.allclose(found.values, one, rtol=1e-3, atol=1e-6) for one in maps]
+            same = [np.allclose(result.values, one, rtol=1e-3, atol=1e-6) for one in maps]
             assert any(same)
-            assert found.model_sha256 in (hashes[same.index(True)], None)
+            assert result.model_sha256 in (hashes[same.index(True)], None)
             right += 1
     assert right or pause < 0.03, pauses
 

@@ -12,10 +12,10 @@ from keras_saliency import explain, methods
 from keras_saliency._inputs import segments
 from keras_saliency.errors import MethodError
 
-SIDES = (20, 24)
+SIZE = (20, 24)
 _draw = np.random.default_rng(2)
-WEIGHTS = ndimage.gaussian_filter(_draw.normal(size=(*SIDES, 2)), (2, 2, 0))
-X = (_draw.random((2, *SIDES, 2)) + 0.5).astype("float32")
+WEIGHTS = ndimage.gaussian_filter(_draw.normal(size=(*SIZE, 2)), (2, 2, 0))
+X = (_draw.random((2, *SIZE, 2)) + 0.5).astype("float32")
 
 
 @functools.cache
@@ -26,7 +26,7 @@ def line():
 @functools.cache
 def overlapping():
     """Rectangles of many sizes that leave some pixels out."""
-    masks = np.zeros((40, *SIDES), bool)
+    masks = np.zeros((40, *SIZE), bool)
     for mask in masks:
         top, left = _draw.integers(0, 15), _draw.integers(0, 18)
         mask[top : top + _draw.integers(2, 9), left : left + _draw.integers(2, 9)] = True
@@ -100,7 +100,7 @@ def test_the_best_segment_comes_first_and_keeps_its_mean():
 
 def test_felzenszwalbs_segments_of_each_picture_at_the_scales_asked_for():
     pytest.importorskip("skimage")
-    x = np.zeros((2, *SIDES, 2), "float32") + 0.1
+    x = np.zeros((2, *SIZE, 2), "float32") + 0.1
     x[0, :, 12:] = 0.9
     x[1, 10:] = 0.7
     method = methods.Xrai("input_x_gradient", scales=(50, 1200), dilation=2, min_area=4)
@@ -123,9 +123,9 @@ def _halves(pixels):
 
 
 def test_the_base_is_integrated_gradients_from_black_and_white():
-    pixels = np.random.default_rng(0).integers(0, 256, (*SIDES, 2)).astype("uint8")
+    pixels = np.random.default_rng(0).integers(0, 256, (*SIZE, 2)).astype("uint8")
     # The slope tells black from white; a parabola alone has the same height at -1 and at 1.
-    model, masks = networks.quadratic(WEIGHTS, 0.3), np.ones((1, *SIDES), bool)
+    model, masks = networks.quadratic(WEIGHTS, 0.3), np.ones((1, *SIZE), bool)
     masks[0, :, 12:] = False
     with pytest.warns(UserWarning, match="no segment"):
         e = explain(model, pixels[None], methods.Xrai(masks=masks), target=0, preprocess=_halves)
@@ -163,15 +163,15 @@ def test_claims_follow_the_base():
 # --- findings and refusals
 
 
-def test_one_segment_is_told():
-    method = methods.Xrai("input_x_gradient", masks=np.ones((1, *SIDES), bool))
+def test_one_segment_is_reported():
+    method = methods.Xrai("input_x_gradient", masks=np.ones((1, *SIZE), bool))
     with pytest.warns(UserWarning, match="one segment covers the picture"):
         e = explain(line(), X[0], method, target=0)
     np.testing.assert_allclose(e.values, (WEIGHTS * X[0]).sum(-1).mean(), rtol=1e-4)
 
 
 def test_pixels_without_a_segment_are_counted():
-    masks = np.zeros((2, *SIDES), bool)
+    masks = np.zeros((2, *SIZE), bool)
     masks[0, :5] = masks[1, 5:10] = True
     e = explained(masks=masks)
     assert e.checks[0]["findings"] == (
@@ -198,9 +198,9 @@ def test_options_are_refused(options, said):
     ("masks", "said"),
     [
         (np.ones((1, 20, 23), bool), r"bool of shape \(1, 20, 23\)"),
-        (np.ones(SIDES, bool), r"shape \(20, 24\).*labels == number"),
-        (np.ones((1, *SIDES), int), "int64"),
-        (np.zeros((2, *SIDES), bool), "all empty"),
+        (np.ones(SIZE, bool), r"shape \(20, 24\).*labels == number"),
+        (np.ones((1, *SIZE), int), "int64"),
+        (np.zeros((2, *SIZE), bool), "all empty"),
     ],
 )
 def test_masks_that_do_not_fit_are_refused(masks, said):

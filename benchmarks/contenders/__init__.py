@@ -1,7 +1,9 @@
-"""What is compared: one file for each library, imported only in that library's own processes.
+"""What is compared, and where it is installed.
 
-Such a file has ``entry(method, subject)``, which returns what is called, in which setting, and in
-which terms its answer is to be compared. Each library runs in the setting that is best for it.
+Each library has a loader in a module of this folder (`CONTENDERS`): called once, in that library's
+own process, it imports the library, which is timed, and returns ``entry(method, subject)``. That
+gives what is called, in which setting, and in which terms its answer is to be compared. Each
+library runs in the setting that is best for it.
 
 An environment for each peer that is not installed beside this package holds the peer and what it
 lacks, and sees every other package of the calling environment: so all run on the same Keras,
@@ -49,6 +51,9 @@ class Entry:
     again: Callable[[], np.ndarray] | None = None
 
 
+MakeEntry = Callable[..., Entry]  # (method, subject), None where the method brings its own network
+
+
 @dataclass(frozen=True)
 class Contender:
     """A library on a backend.
@@ -60,7 +65,7 @@ class Contender:
         methods: What it has.
         form: What it is given, where there are several.
         package: What is imported of it; None where it needs nothing beside this package.
-        entry: The module's function.
+        load: The module's function that imports the library and returns a `MakeEntry`.
     """
 
     library: str
@@ -69,7 +74,7 @@ class Contender:
     methods: tuple[str, ...]
     form: str = _KERAS
     package: str | None = None
-    entry: str = "entry"
+    load: str = "load"
 
     @property
     def is_reference(self) -> bool:
@@ -96,24 +101,31 @@ _ALL = (*_GRADIENTS, "grad_cam", "occlusion", "rise")
 CONTENDERS = (
     *(Contender(BY_HAND, backend, "handwritten", _ALL) for backend in BACKENDS),
     *(Contender(OURS, backend, "ours", (*_ALL, "fixations")) for backend in BACKENDS),
+    Contender(BY_HAND, "torch", "torch_modules", _GRADIENTS, _MODULES),
     Contender(
-        BY_HAND, "torch", "handwritten", _GRADIENTS, _MODULES, entry="entry_of_modules"
-    ),
-    Contender("captum", "torch", "captum", (*_GRADIENTS, "occlusion"), package="captum"),
-    Contender(
-        "captum", "torch", "captum", (*_GRADIENTS, "grad_cam", "occlusion"), _MODULES, "captum",
-        "entry_of_modules",
+        "captum", "torch", "torch_peers", (*_GRADIENTS, "occlusion"), package="captum",
+        load="captum",
     ),
     Contender(
-        "pytorch-grad-cam", "torch", "pytorch_grad_cam", ("grad_cam",), _MODULES, "pytorch_grad_cam"
+        "captum", "torch", "torch_peers", (*_GRADIENTS, "grad_cam", "occlusion"), _MODULES,
+        "captum", "captum_on_modules",
     ),
-    Contender("torch-cam", "torch", "torch_cam", ("grad_cam",), _MODULES, "torchcam"),
     Contender(
-        "tf-keras-vis", "tensorflow", "tf_keras_vis", ("gradient", "smooth_grad", "grad_cam"),
-        package="tf_keras_vis",
+        "pytorch-grad-cam", "torch", "torch_peers", ("grad_cam",), _MODULES, "pytorch_grad_cam",
+        "pytorch_grad_cam",
     ),
-    Contender("xplique", "tensorflow", "xplique", _ALL, package="xplique"),
-    Contender("PAIR saliency", "tensorflow", "pair", (*_GRADIENTS, "grad_cam"), package="saliency"),
+    Contender(
+        "torch-cam", "torch", "torch_peers", ("grad_cam",), _MODULES, "torchcam", "torch_cam"
+    ),
+    Contender(
+        "tf-keras-vis", "tensorflow", "tensorflow_peers", ("gradient", "smooth_grad", "grad_cam"),
+        package="tf_keras_vis", load="tf_keras_vis",
+    ),
+    Contender("xplique", "tensorflow", "tensorflow_peers", _ALL, package="xplique", load="xplique"),
+    Contender(
+        "PAIR saliency", "tensorflow", "tensorflow_peers", (*_GRADIENTS, "grad_cam"),
+        package="saliency", load="pair",
+    ),
 )  # fmt: skip
 LIBRARIES = tuple(dict.fromkeys(one.library for one in CONTENDERS))
 
@@ -169,7 +181,7 @@ def python_for(package: str | None, folder: Path = FOLDER) -> Path:
         folder: Where environments are; one that is missing is made.
 
     Raises:
-        NotInstalled: pip failed; the message is what it said.
+        NotInstalled: pip failed; the message is its own.
     """
     here = Path(sys.executable)
     if package is None or importlib.util.find_spec(package) is not None:

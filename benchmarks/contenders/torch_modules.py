@@ -18,7 +18,17 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from benchmarks.contenders import MakeEntry
+from benchmarks.contenders.handwritten import looped, torch_programs
+
 _SAME_LOGITS = 1e-3  # of the largest; measured 1e-6 to 1e-5
+
+
+def load() -> MakeEntry:
+    """Return the hand-written programs on PyTorch without Keras."""
+    return lambda method, subject: looped(
+        method, subject, torch_programs(ChannelsLast(subject.loaded.native), None)
+    )
 
 
 class NotConvertible(Exception):
@@ -44,10 +54,10 @@ class Twin(nn.Module):
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         """Return logits (B, classes) of pictures (B, C, H, W)."""
-        known = {self._ends[0]: pictures}
+        tensors = {self._ends[0]: pictures}
         for name, inputs, output in self._steps:
-            known[output] = self.layers[name](*(known[one] for one in inputs))
-        return known[self._ends[1]]
+            tensors[output] = self.layers[name](*(tensors[one] for one in inputs))
+        return tensors[self._ends[1]]
 
 
 def converted(model: Any) -> Twin:
@@ -83,6 +93,18 @@ def require_same(twin: Twin, pictures: np.ndarray, logits: np.ndarray) -> None:
     apart = float(np.abs(result - logits).max() / np.abs(logits).max())
     if not apart <= _SAME_LOGITS:  # NaN fails too
         raise NotConvertible(f"Its logits are {apart:.1e} of the largest away from Keras'.")
+
+
+class ChannelsLast:
+    """A network of modules that is called as a Keras model is, with pictures (B, H, W, C)."""
+
+    def __init__(self, twin: Twin) -> None:
+        """Wrap the network."""
+        self._twin = twin
+        self.parameters, self.requires_grad_ = twin.parameters, twin.requires_grad_
+
+    def __call__(self, pictures: torch.Tensor, training: bool = False) -> torch.Tensor:
+        return self._twin(pictures.permute(0, 3, 1, 2))
 
 
 # --------------------------------------------------------------------------- one layer, one module

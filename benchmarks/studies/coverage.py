@@ -13,7 +13,6 @@ an oracle itself fails.
 
 from __future__ import annotations
 
-import argparse
 import gc
 import json
 import sys
@@ -25,13 +24,14 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import BACKENDS
-from benchmarks.measuring import describe_machine
+from benchmarks import BACKENDS, make_parser
+from benchmarks.measuring import Row, describe_machine, read_lines
 from benchmarks.studies import coverage_families as families
 from benchmarks.studies.coverage_families import FAMILIES, Family
-from benchmarks.worker_pool import JobFailed, Worker
+from benchmarks.workers import JobFailed, Worker
 
 LIMIT = 900.0  # seconds for one cell, the family's first included: it builds and compiles
+_WIDTH = 1.0  # of the middle of a convolution, in squared pixels
 _SETTINGS = {  # small networks: threads and optimising compilers cost more than they save
     "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
     "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
@@ -39,17 +39,12 @@ _SETTINGS = {  # small networks: threads and optimising compilers cost more than
     "TF_NUM_INTRAOP_THREADS": "1",
 }
 
-Row = dict[str, Any]
-
 
 def main(argv: list[str] | None = None) -> int:
     """Run all cells that the file lacks."""
     from keras_saliency import methods
 
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.studies.coverage", description=__doc__
-    )
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = make_parser(".studies.coverage", __doc__)
     names = [one.name for one in FAMILIES]
     parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=list(BACKENDS))
     parser.add_argument("--families", nargs="+", choices=names, default=names, metavar="NAME")
@@ -73,10 +68,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def read(path: Path) -> list[Row]:
     """Return the rows of a file, later ones instead of earlier ones of the same cell."""
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines()
-    rows = (json.loads(line) for line in lines if line.strip())
+    rows = read_lines(path) if path.exists() else []
+    for row in rows:
+        if "found" in row:  # its name in older files
+            row["got"] = row.pop("found")
     return list({(r["backend"], r["family"], r["method"]): r for r in rows}.values())
 
 
@@ -152,7 +147,7 @@ def prepared(family: Family) -> dict[str, Any]:
     import keras
 
     from benchmarks.networks import no_random_kernels
-    from benchmarks.studies.coverage_oracles import Witness
+    from benchmarks.studies.coverage_witness import Witness
 
     pixels = picture(family.side)
     some = family.scale(
@@ -164,7 +159,7 @@ def prepared(family: Family) -> dict[str, Any]:
         if family.target is None:
             keras.utils.clear_session()
             model = family.build("softmax")
-    families.draw(twin, family.given(some))
+    draw(twin, family.given(some))
     if model is not twin:
         model.set_weights(twin.get_weights())
     return {
@@ -186,8 +181,8 @@ def picture(side: int) -> np.ndarray:
 
 def judged(model: Any, witness: Any, pixels: np.ndarray, name: str) -> Row:
     """Return the verdict on one method: what `explain` gives, held against the oracles."""
-    from benchmarks.studies import coverage_verdicts as verdicts
-    from benchmarks.studies.coverage_oracles import Wrong
+    from benchmarks.studies import coverage_oracles as oracles
+    from benchmarks.studies.coverage_witness import Wrong
     from keras_saliency import explain
     from keras_saliency._inputs.preprocessing import Preprocess
     from keras_saliency.errors import KerasSaliencyError
@@ -206,23 +201,23 @@ def judged(model: Any, witness: Any, pixels: np.ndarray, name: str) -> Row:
                 preprocess=preprocess,
             )
 
-    method = verdicts.method(name, witness)
+    method = oracles.method(name, witness)
     try:
         result = explained(method)
-        few = verdicts.only_few(result)
-        more = verdicts.finer(method) if few else None
+        few = oracles.only_few(result)
+        more = oracles.finer(method) if few else None
         finer = None if more is None else explained(more)
     except KerasSaliencyError as error:
-        return {"verdict": "refused", "why": str(error), "found": error.got}
+        return {"verdict": "refused", "why": str(error), "got": error.got}
     except Exception as error:
         return {"verdict": "crash", "why": _short(error), "trace": traceback.format_exc()[-2000:]}
     row = {"layer": str(result.info["layer"])} if "layer" in result.info else {}
     try:
-        verdicts.check(name, result, witness)
+        oracles.check(name, result, witness)
     except Wrong as error:
         return {"verdict": "wrong", "why": str(error), **row}
     findings = "; ".join(result.checks[0]["findings"])
-    if few and (finer is None or verdicts.is_better(finer, result)):
+    if few and (finer is None or oracles.is_better(finer, result)):
         return {"verdict": "ok", "few": findings, **row}
     if findings:
         return {"verdict": "finding", "why": findings, **row}
@@ -231,6 +226,85 @@ def judged(model: Any, witness: Any, pixels: np.ndarray, name: str) -> Row:
 
 def _short(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"
+
+
+# ------------------------------------------------------------------------------ random weights
+
+
+def draw(model: Any, given: Any, seed: int = 0) -> None:
+    """Give a network random weights, the same on every backend, near its own where they matter.
+
+    Kernels by their fan-in (He et al. 2015); vectors (biases, norms' statistics and scales, layer
+    scales) stay near what they start with, tiny layer scales near 0.5 so that no block is idle.
+    Batch norms' offsets are near 1, so that most rectifiers are on: with 0, rounding errors grow
+    from layer to layer, and alone moved the gradient of InceptionV3 by a quarter of its size.
+
+    Args:
+        model: The network.
+        given: Inputs whose statistics batch norms take.
+        seed: Of the weights.
+    """
+    import keras
+
+    random = np.random.default_rng(seed)
+    offsets = {norm.beta.path for norm in _batch_norms(model) if norm.center}
+    for variable in model.variables:
+        shape, path = tuple(variable.shape), variable.path
+        if "float" not in keras.backend.standardize_dtype(variable.dtype) or "seed" in path:
+            continue
+        start = np.asarray(keras.ops.convert_to_numpy(variable), np.float32)
+        noise = random.normal(size=shape)
+        if path.endswith(("moving_variance", "/variance")):
+            value = 1 + 0.3 * np.abs(noise)
+        elif len(shape) < 2:
+            still = np.abs(start).max(initial=0)
+            value = (0.5 if 0 < still < 0.01 else start) + 0.05 * noise + (variable.path in offsets)
+        else:
+            value = noise * (2 / _fan_in(path, shape)) ** 0.5 * _centre(shape)
+        variable.assign(value.astype(np.float32))
+    _calibrate(model, given)
+
+
+def _calibrate(model: Any, given: Any) -> None:
+    """Let batch norms take the statistics of these inputs; without, signals fade or explode."""
+    norms = _batch_norms(model)
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    if norms:
+        model(given, training=True)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+
+
+def _batch_norms(model: Any) -> list[Any]:
+    import keras
+
+    whole = model._flatten_layers(include_self=False)
+    return [one for one in whole if isinstance(one, keras.layers.BatchNormalization)]
+
+
+def _centre(shape: tuple[int, ...]) -> Any:
+    """Return what makes the middle of a convolution count more, of mean square 1.
+
+    As in trained networks; else no late map of a small picture would know where anything is.
+    """
+    if len(shape) != 4 or max(shape[:2]) == 1:
+        return 1.0
+    down, right = (np.exp(-((np.arange(n) - (n - 1) / 2) ** 2) / _WIDTH) for n in shape[:2])
+    window = (down[:, None] * right)[:, :, None, None]
+    return window / np.sqrt((window**2).mean())
+
+
+def _fan_in(path: str, shape: tuple[int, ...]) -> int:
+    kind = path.rsplit("/", 1)[-1]
+    if "embed" in path and "kernel" not in kind:
+        return 50 * 2  # a standard deviation of 0.14, for tokens and positions
+    if "depthwise" in path and len(shape) == 4:
+        return int(np.prod(shape[:2]))
+    if len(shape) == 3 and any(word in path for word in ("query", "key", "value")):
+        return int(shape[0])  # (width, heads, width of a head)
+    return max(1, int(np.prod(shape[:-1])))
 
 
 if __name__ == "__main__":

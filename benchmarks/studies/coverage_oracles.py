@@ -1,7 +1,6 @@
-"""Oracles that reject a wrong map, computed without this package: by Keras and the backend alone.
+"""Methods with cheap options, and the oracles that reject a wrong map of one.
 
-`Witness` runs a network by hand: its scores, its gradient (the backend's own), every layer's
-output and the gradient by it, and how they move when the picture does. The oracles:
+Oracles know nothing of this package: they compare with a `Witness`, a network run by hand.
 
 score      The explained score is the network's own on the preprocessed picture (of a classifier
            with a softmax: that of its twin without one, the same weights).
@@ -11,9 +10,9 @@ gradient   gradient, input_x_gradient, smooth_grad (of almost no noise) and inte
            without rectifiers has it for guided_backprop and deconvnet too. full_grad is at least
            the input times the gradient, of which it is the sum with the biases' parts.
 gap        The attributions of a method (paths, deep_lift, lrp) add up to the score, or the score's
-           gap to the baseline, within 10 %, or a finding says that it does not. In lrp biases keep
+           gap to the baseline, within 10 %, or a finding says that it does not. In lrp biases take
            relevance by definition: conservation_error must be the true share that is missing, and
-           from half of the score on a finding must say so.
+           from half of the score on a finding must report it.
 layer      The layer of a CAM changes with the picture; reaches the score (a gradient by its
            output that is not 0); has positions (the centre of what moves in it follows a strip of
            the picture that is changed, on each axis, and that axis more than the other); is no
@@ -30,326 +29,275 @@ finer_cam, guided_grad_cam) have the oracles above that apply to them, and no re
 
 from __future__ import annotations
 
-import contextlib
+import itertools
 import math
-from collections.abc import Iterator
-from functools import cached_property
+import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from benchmarks.studies.coverage_families import Family
+from benchmarks.studies.coverage_witness import Witness, Wrong, as_map
+from keras_saliency import methods
 
 SAME = 0.02  # relative L2 of two maps that are the same; kinks of rectifiers move them 5e-3
 SCORE = 1e-3  # relative difference of scores that are the same, and of their spread
 HALF = 0.5  # of the score, that lrp may lose without a finding
 GAP = 0.1  # of a gap, that may be missed without a finding: as explain() has it
-_MOVED = 1e-5  # of a layer's size: a change that is more than rounding
-_CONTENTS = 8  # other pixels for each strip of the picture
 STEPS = 8
+BLUR = 4.0
+NOISE = 1e-5  # of the picture's range, for smooth_grad: next to none
+_FEW = r"attributions miss the score gap|more masks"  # what few steps or masks make a method say
+_FINER = 8  # times as many
+_CAMS = ("grad_cam", "hires_cam", "layer_cam", "x_grad_cam", "eigen_cam")
 
 
-class Wrong(Exception):
-    """A map that an oracle rejects; the message says which and by how much."""
+def method(name: str, witness: Witness) -> methods.Method:
+    """Return a method with the options used here; baselines and fillings are 0 in model range."""
+    image = witness.image
+    side = image.shape[1]
+    path = methods.IntegratedGradients(steps=STEPS, baseline=0.0)
+    low, high = float(image.min()), float(image.max())
+    options: dict[str, dict[str, Any]] = {
+        "smooth_grad": {"samples": 2, "noise": NOISE},
+        "integrated_gradients": {"steps": STEPS, "baseline": 0.0},
+        "expected_gradients": {"samples": 8, "references": np.zeros_like(image)},
+        "guided_integrated_gradients": {"steps": STEPS, "baseline": 0.0},
+        "blur_integrated_gradients": {"steps": STEPS, "max_sigma": BLUR},
+        "idgi": {"base": path},
+        "xrai": {"base": methods.IntegratedGradients(steps=4, baseline=[low, high]),
+                 "masks": np.stack([quarters(side) == k for k in range(4)]), "min_area": 1},
+        "deep_lift": {"baseline": 0.0},
+        "score_cam": {"channels": 4, "fill": 0.0},
+        "ablation_cam": {"channels": 4},
+        "occlusion": {"window": side // 4 + 1, "stride": side // 4 + 1, "fill": 0.0},
+        "rise": {"masks": 8, "cells": 3, "fill": 0.0},
+        "lime": {"segments": quarters(side), "samples": 24, "fill": 0.0},
+        "kernel_shap": {"segments": quarters(side), "samples": 40, "fill": 0.0},
+        "shapley_sampling": {"segments": quarters(side), "samples": 4, "fill": 0.0},
+    }  # fmt: skip
+    return methods.classes()[name](**options.get(name, {}))
 
 
-class Witness:
-    """A network run by hand on one picture.
+def only_few(result: Any) -> bool:
+    """Whether all findings are what few steps or masks, as here, make a method say."""
+    findings = result.checks[0]["findings"]
+    path = result.info["method"] not in ("lrp", "deep_lift")
+    return path and bool(findings) and all(re.search(_FEW, one) for one in findings)
+
+
+def finer(one: methods.Method) -> methods.Method | None:
+    """Return the same method with more steps or samples; None where it has none."""
+    if isinstance(getattr(one, "base", None), methods.IntegratedGradients):
+        return replace(one, base=replace(one.base, steps=_FINER * one.base.steps))
+    for option in ("steps", "samples"):
+        if hasattr(one, option):
+            return replace(one, **{option: _FINER * getattr(one, option)})
+    return None
+
+
+def is_better(finer: Any, result: Any) -> bool:
+    """Whether more steps come at least twice as near to the gap, as a quadrature does.
+
+    integrated_gradients need not: `check` recomputes it, steps and all.
+    """
+    if result.info["method"] == "integrated_gradients":
+        return True
+    errors = [one.checks[0].get("completeness_error") for one in (finer, result)]
+    if None in errors:
+        return not finer.checks[0]["findings"]
+    return errors[0] <= max(errors[1] / 2, GAP)
+
+
+def quarters(side: int) -> np.ndarray:
+    """Return four segments, (H, W) labels."""
+    rows = (np.arange(side) >= side // 2).astype(int)
+    return 2 * rows[:, None] + rows[None, :]
+
+
+def check(name: str, result: Any, witness: Witness) -> None:
+    """Hold an explanation of one picture against the oracles.
 
     Args:
-        family: What it is, and its score.
-        twin: The network, without a softmax at its end.
-        image: (1, H, W, C) in its input range.
+        name: The method's.
+        result: An `Explanation`.
+        witness: The network run by hand, on the same picture.
+
+    Raises:
+        Wrong: An oracle rejects it.
     """
-
-    def __init__(self, family: Family, twin: Any, image: np.ndarray) -> None:
-        """Fix the class that is explained."""
-        self.family, self.twin, self.image = family, twin, image
-        if family.target is None:
-            self.index = int(np.argmax(_numpy(self._outputs(image))[0]))
-
-    # ------------------------------------------------------------------ scores
-
-    def _outputs(self, images: Any) -> Any:
-        import keras
-
-        given = keras.tree.map_structure(keras.ops.convert_to_tensor, self.family.given(images))
-        result = self.twin(given, training=False)
-        return result[0] if isinstance(result, list) and self.family.target is None else result
-
-    def _score(self, images: Any) -> Any:
-        outputs = self._outputs(images)
-        if self.family.target is not None:
-            return self.family.target(outputs)
-        return outputs[:, self.index]
-
-    def scores(self, images: np.ndarray) -> np.ndarray:
-        """Return the scores of images, one by one."""
-        return np.array([_numpy(self._score(one[None]))[0] for one in images], np.float64)
-
-    @cached_property
-    def score(self) -> float:
-        """The score of the picture."""
-        return float(self.scores(self.image)[0])
-
-    @cached_property
-    def spread(self) -> float:
-        """How far the score moves when the picture turns round: what a difference is worth."""
-        others = np.stack([self.image[0, ::-1], self.image[0, :, ::-1], 0 * self.image[0]])
-        return float(np.abs(self.scores(others) - self.score).max())
-
-    @cached_property
-    def _slopes(self) -> Any:
-        return _differentiated(self.twin, self._score)
-
-    def gradient(self, image: np.ndarray | None = None) -> np.ndarray:
-        """Return the backend's gradient of the score by an image, (1, H, W, C)."""
-        image = self.image if image is None else image.astype(np.float32)
-        return self._slopes([image])[0]
-
-    @cached_property
-    def slope(self) -> np.ndarray:
-        """The gradient at the picture."""
-        return self.gradient()
-
-    # ------------------------------------------------------------------ layers
-
-    @cached_property
-    def outputs(self) -> dict[tuple[int, int], np.ndarray]:
-        """What every layer call gave on the picture: by layer and number of the call, in order."""
-        return self._recorded(self.image, lambda _, output: output)
-
-    @cached_property
-    def layers(self) -> dict[str, Any]:
-        """Layers and operations by path; a nested one's has the names around it."""
-        result: dict[str, Any] = {}
-
-        def visit(parent: Any, prefix: str) -> None:
-            flatten = getattr(parent, "_flatten_layers", None)
-            inside = flatten(include_self=False, recursive=False) if flatten else []
-            for child in [*getattr(parent, "operations", []), *inside]:
-                if any(child is one for one in result.values()):
-                    continue
-                result[prefix + child.name] = child
-                visit(child, f"{prefix}{child.name}/")
-
-        visit(self.twin, "")
-        return result
-
-    def _recorded(self, images: np.ndarray, note: Any) -> dict[tuple[int, int], Any]:
-        """Return ``note(key, output)`` of every layer call with a floating output, in order."""
-        result: dict[tuple[int, int], Any] = {}
-
-        def seen(key: tuple[int, int], tensor: Any) -> Any:
-            if "Tracer" in type(tensor).__name__:  # in a branch of JAX's cond there are no numbers
-                return tensor
-            result[key] = note(key, _numpy(tensor))
-            return tensor
-
-        with _watched(self.layers.values(), seen):
-            self._score(images)
-        return result
-
-    @cached_property
-    def by_layer(self) -> dict[tuple[int, int], np.ndarray]:
-        """The gradient of the score by every layer call's output; none where there is no way."""
-        keys = [key for key, one in self.outputs.items() if _may_be_map(one)]
-
-        def function(image: Any, *zeros: Any) -> Any:
-            added = dict(zip(keys, zeros, strict=True))
-            add = lambda key, tensor: tensor + added[key] if key in added else tensor  # noqa: E731
-            with _watched(self.layers.values(), add):
-                return self._score(image)
-
-        zeros = [np.zeros_like(self.outputs[key]) for key in keys]
-        result = _differentiated(self.twin, function)([self.image, *zeros])[1:]
-        return {key: one for key, one in zip(keys, result, strict=True) if one is not None}
-
-    @cached_property
-    def _moved(self) -> dict[tuple[int, int], np.ndarray | None]:
-        """The change at each position, (4, _CONTENTS, h, w), when a strip of the picture changes.
-
-        The strips are a third of the picture at the top, bottom, left and right; what they are
-        filled with are their own pixels in another order. None where there is no row a picture.
-        """
-        random, side = np.random.default_rng(0), self.image.shape[1]
-        first, last, whole = slice(0, side // 3), slice(side - side // 3, side), slice(None)
-        changed = []
-        for rows, columns in ((first, whole), (last, whole), (whole, first), (whole, last)):
-            for _ in range(_CONTENTS):
-                image = self.image[0].copy()
-                strip = image[rows, columns]
-                mixed = random.permutation(strip.reshape(-1, strip.shape[-1]))
-                image[rows, columns] = mixed.reshape(strip.shape)
-                changed.append(image)
-
-        def moved(key: tuple[int, int], outputs: np.ndarray) -> np.ndarray | None:
-            own = self.outputs.get(key)
-            if own is None or not _may_be_map(own):
-                return None
-            if outputs.shape != (len(changed), *own.shape[1:]):
-                return None
-            by_place = np.abs(as_map(outputs) - as_map(own)).sum(-1, dtype=np.float64)
-            return by_place.reshape(4, _CONTENTS, *by_place.shape[1:])
-
-        return self._recorded(np.stack(changed), moved)
-
-    def why_no_map(self, key: tuple[int, int]) -> str:
-        """Return why a layer call is no map of the picture on the way to the score, or ``""``."""
-        output = self.outputs.get(key)
-        if output is None or not _may_be_map(output):
-            return f"its output {None if output is None else output.shape} is no map of one picture"
-        moved = self._moved.get(key)
-        if moved is None:
-            return "it has no row for each picture"
-        if moved.max(initial=0) <= _MOVED * np.abs(output).max():
-            return "it does not change with the picture"
-        slope = self.by_layer.get(key)
-        if slope is None or not np.abs(slope).max() > 0:
-            return "the score does not depend on it"
-        if (output >= 0).all() and np.allclose(output.sum(-1), 1, atol=1e-4):
-            return "its rows add up to 1: these are attention weights"
-        return _misplaced(moved)
-
-    @cached_property
-    def maps(self) -> list[tuple[int, int]]:
-        """All layer calls that are maps on the way to the score, in order."""
-        return [key for key in self.outputs if not self.why_no_map(key)]
-
-    def key_of(self, path: str) -> tuple[int, int]:
-        """Return the layer call that a reported path (``path`` or ``path@k``) means."""
-        name, at, number = path.partition("@")
-        layer = self.layers.get(name)
-        calls = [key for key in self.outputs if layer is not None and key[0] == id(layer)]
-        if not calls:
-            raise Wrong(f"layer: {path!r} did not run")
-        return calls[int(number)] if at else calls[-1]
+    findings = result.checks[0]["findings"]
+    _score(result, witness)
+    _numbers(result, witness, findings)
+    if layer := result.info.get("layer"):
+        _layer(str(layer), witness, findings)
+        if name in _CAMS:
+            _same("cam", result.values[0], _cam(name, str(layer), witness), findings)
+    if name == "gradient":
+        _same("gradient", result.attributions, witness.slope, findings)
+    elif name == "smooth_grad":
+        rough = SAME + _roughness(witness)
+        _same("gradient", result.attributions, witness.slope, findings, rough)
+    elif name == "input_x_gradient":
+        _same("gradient", result.attributions, witness.image * witness.slope, findings)
+    elif name == "integrated_gradients":
+        _same("gradient", result.attributions, _integrated(witness), findings)
+    elif name in ("guided_backprop", "deconvnet") and not witness.family.rectified:
+        _same("gradient", result.attributions, witness.slope, findings)
+    elif name == "full_grad":
+        least = np.abs(witness.image * witness.slope).sum(-1)
+        if (result.values < least * (1 - SAME) - SAME * least.mean()).any():
+            raise Wrong("gradient: less than the input times the gradient, which is a part of it")
+    elif name == "occlusion":
+        _same("drops", result.values[0], _occluded(witness), findings)
+    elif name in ("kernel_shap", "shapley_sampling"):
+        _same("drops", result.values[0], _shapley(witness), findings)
+    if methods.classes()[name].complete or name in ("lrp", "deep_lift"):
+        _gap(name, result, witness, findings)
 
 
-def _misplaced(moved: np.ndarray) -> str:
-    """Return which axis of a map is not the picture's, or ``""``.
-
-    The centre of what moves must go down when the lower strip is changed instead of the upper one:
-    surely (by two standard errors over the contents), and more than from left to right.
-    """
-    for axis, name in ((0, "rows"), (1, "columns")):
-        length = moved.shape[2 + axis]
-        if length == 1:
-            continue
-        along = moved.sum(3 - axis)  # (4, contents, length)
-        centres = along @ np.arange(length) / np.maximum(along.sum(-1), 1e-300)
-        down, right = centres[1] - centres[0], centres[3] - centres[2]
-        own, other = (down, right) if axis == 0 else (right, down)
-        if not own.mean() > max(2 * own.std() / (_CONTENTS - 1) ** 0.5, abs(other.mean())):
-            return (
-                f"its {name} are not the picture's: they move by {own.mean():.3f} of {length} with "
-                f"the picture's, by {other.mean():.3f} with the other axis"
-            )
-    return ""
+# ----------------------------------------------------------------------------------------- oracles
 
 
-def _may_be_map(output: np.ndarray) -> bool:
-    ranked = output.ndim in (3, 4) and output.shape[0] == 1
-    return ranked and max(as_map(output).shape[1:3]) > 1
+def _score(result: Any, witness: Witness) -> None:
+    given, own = float(result.scores[0]), witness.score
+    if not abs(given - own) <= SCORE * max(abs(own), witness.spread):
+        raise Wrong(f"score: {given:.5g} where the network gives {own:.5g}")
 
 
-def as_map(output: np.ndarray) -> np.ndarray:
-    """Return a layer's output (B, h, w, K) or square tokens (B, T, D), extra ones first, as a map.
-
-    The families' pictures are square, and what is put before their tokens is fewer than a row more
-    would take.
-    """
-    if output.ndim == 4:
-        return output
-    side = math.isqrt(output.shape[1])
-    return output[:, output.shape[1] - side * side :].reshape(len(output), side, side, -1)
-
-
-# ------------------------------------------------------------------------------ the backend by hand
+def _numbers(result: Any, witness: Witness, findings: tuple[str, ...]) -> None:
+    values = result.values
+    if values.shape != witness.image.shape[:3]:
+        raise Wrong(f"numbers: shape {values.shape}")
+    if findings:
+        return
+    if not np.isfinite(values).all():
+        raise Wrong("numbers: not finite, and no finding")
+    if not values.any():
+        raise Wrong("numbers: 0 everywhere, and no finding")
 
 
-def _numpy(tensor: Any) -> np.ndarray:
-    import keras
-
-    return np.asarray(keras.ops.convert_to_numpy(tensor))
-
-
-def _is_float(tensor: Any) -> bool:
-    return "float" in str(getattr(tensor, "dtype", ""))
-
-
-@contextlib.contextmanager
-def _watched(layers: Any, see: Any) -> Iterator[None]:
-    """Let ``see((id of the layer, number of the call), output)`` replace every first output."""
-    import keras
-
-    counts: dict[int, int] = {}
-    changed: list[tuple[Any, Any]] = []
-
-    def standing(layer: Any, original: Any) -> Any:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            output = original(*args, **kwargs)
-            key = id(layer), counts.get(id(layer), 0)
-            counts[id(layer)] = key[1] + 1
-            flat = keras.tree.flatten(output)
-            if not flat or not _is_float(flat[0]):
-                return output
-            flat[0] = see(key, flat[0])
-            return keras.tree.pack_sequence_as(output, flat)
-
-        return call
-
-    try:
-        for layer in layers:
-            changed.append((layer, layer.__dict__.get("call")))
-            object.__setattr__(layer, "call", standing(layer, layer.call))
-        yield
-    finally:
-        for layer, before in changed:
-            if before is None:
-                object.__delattr__(layer, "call")
-            else:
-                object.__setattr__(layer, "call", before)
+def _layer(path: str, witness: Witness, findings: tuple[str, ...]) -> None:
+    key = witness.key_of(path)
+    if why := witness.why_no_map(key):
+        raise Wrong(f"layer {path}: {why}")
+    maps = witness.maps
+    later = len(maps) - 1 - maps.index(key)
+    reported = any(repr(path) in one and "is early" in one for one in findings)
+    if later > len(maps) / 2 and not reported:
+        raise Wrong(f"layer {path}: {later} of {len(maps)} maps on the way come after it")
 
 
-def _differentiated(twin: Any, function: Any) -> Any:
-    """Return what gives the gradients of ``function(*arrays).sum()``, by the backend itself."""
-    import keras
-
-    match keras.config.backend():
-        case "torch":
-            return lambda arrays: _by_torch(function, arrays)
-        case "tensorflow":
-            return lambda arrays: _by_tensorflow(function, arrays)
-        case "jax":
-            import jax
-
-            def run(given: Any, values: Any) -> Any:
-                mapping = list(zip(twin.variables, values, strict=True))
-                with keras.StatelessScope(state_mapping=mapping):
-                    return function(*given).sum()
-
-            slopes = jax.jit(jax.grad(run))
-            values = [variable.value for variable in twin.variables]
-            return lambda arrays: [np.asarray(one) for one in slopes(arrays, values)]
-        case other:
-            raise ValueError(f"no gradient by hand on {other!r}")
+def _same(
+    oracle: str,
+    one: np.ndarray,
+    other: np.ndarray,
+    findings: tuple[str, ...],
+    tolerance: float = SAME,
+) -> None:
+    if one is None or one.shape != other.shape:
+        raise Wrong(f"{oracle}: shape {getattr(one, 'shape', None)}, not {other.shape}")
+    size, off = float(np.linalg.norm(other)), float(np.linalg.norm(one - other))
+    if not off <= tolerance * size + 1e-12:
+        if findings:  # nothing but rounding, and it is reported
+            return
+        raise Wrong(f"{oracle}: {off / max(size, 1e-30):.2g} of the map's size away from it")
 
 
-def _by_torch(function: Any, arrays: list[np.ndarray]) -> list[np.ndarray | None]:
-    import torch
+def _gap(name: str, result: Any, witness: Witness, findings: tuple[str, ...]) -> None:
+    image = witness.image
+    if name == "lrp":
+        gap = witness.score
+    else:
+        start = _blurred(image) if name == "blur_integrated_gradients" else np.zeros_like(image)
+        gap = witness.score - float(witness.scores(start)[0])
+    missed = abs(float(result.attributions.sum(dtype=np.float64)) - gap)
+    noise = SCORE * np.abs(result.attributions).sum() + SCORE * abs(witness.score)
+    if name == "lrp":  # what biases absorb is LRP's loss by definition: the number must say it
+        reported = float(result.checks[0]["conservation_error"]) * abs(gap)
+        if not abs(reported - missed) <= SAME * missed + noise:
+            raise Wrong(f"gap: misses {missed:.3g}, and conservation_error says {reported:.3g}")
+        if missed <= HALF * abs(gap):
+            return
+    if not missed <= GAP * abs(gap) + noise and not findings:
+        raise Wrong(f"gap: misses {missed / max(abs(gap), 1e-30):.0%} of it, and no finding")
 
-    with torch.enable_grad():
-        given = [torch.tensor(one, requires_grad=True) for one in arrays]
-        result = torch.autograd.grad(function(*given).sum(), given, allow_unused=True)
-    return [None if one is None else _numpy(one) for one in result]
+
+# ------------------------------------------------------------------------------------------ by hand
 
 
-def _by_tensorflow(function: Any, arrays: list[np.ndarray]) -> list[np.ndarray | None]:
-    import tensorflow as tf
+def _roughness(witness: Witness) -> float:
+    """Return how much the gradient changes where smooth_grad looks, in relative L2: kinks."""
+    random, reach = np.random.default_rng(1), NOISE * np.ptp(witness.image)
+    near = (witness.image + reach * random.normal(size=witness.image.shape) for _ in range(3))
+    off = max(float(np.linalg.norm(witness.gradient(one) - witness.slope)) for one in near)
+    return off / max(float(np.linalg.norm(witness.slope)), 1e-30)
 
-    given = [tf.constant(one) for one in arrays]
-    with tf.GradientTape() as tape:
-        tape.watch(given)
-        total = tf.reduce_sum(function(*given))
-    return [None if one is None else _numpy(one) for one in tape.gradient(total, given)]
+
+def _integrated(witness: Witness) -> np.ndarray:
+    places, weights = np.polynomial.legendre.leggauss(STEPS)
+    total = sum(
+        weight / 2 * witness.gradient((place + 1) / 2 * witness.image).astype(np.float64)
+        for place, weight in zip(places, weights, strict=True)
+    )
+    return witness.image * total
+
+
+def _blurred(image: np.ndarray) -> np.ndarray:
+    from scipy.ndimage import gaussian_filter
+
+    sigma = (0, BLUR, BLUR, 0)
+    return gaussian_filter(image.astype(np.float64), sigma, mode="mirror").astype(np.float32)
+
+
+def _cam(name: str, path: str, witness: Witness) -> np.ndarray:
+    """Return a CAM of a layer at the picture's size, by its definition."""
+    from PIL import Image
+
+    key = witness.key_of(path)
+    maps = as_map(witness.outputs[key])[0].astype(np.float64)
+    slopes = as_map(witness.by_layer[key])[0].astype(np.float64)
+    if name == "grad_cam":
+        grid = np.maximum(maps @ slopes.mean((0, 1)), 0)
+    elif name == "hires_cam":
+        grid = np.maximum((maps * slopes).sum(-1), 0)
+    elif name == "layer_cam":
+        grid = np.maximum((maps * np.maximum(slopes, 0)).sum(-1), 0)
+    elif name == "x_grad_cam":
+        total, size = maps.sum((0, 1)), np.abs(maps).sum((0, 1))
+        shares = (maps * slopes).sum((0, 1)) / np.where(np.abs(total) > 1e-5 * size, total, np.inf)
+        grid = np.maximum(maps @ shares, 0)
+    else:
+        flat = maps.reshape(-1, maps.shape[-1])
+        first = np.linalg.svd(flat, full_matrices=False)[2][0]
+        grid = (flat @ (first * np.sign(first.sum()))).reshape(maps.shape[:2])
+    side = witness.image.shape[1:3][::-1]
+    whole = Image.fromarray(grid.astype(np.float32))
+    return np.asarray(whole.resize(side, Image.Resampling.BILINEAR))
+
+
+def _occluded(witness: Witness) -> np.ndarray:
+    side = witness.image.shape[1]
+    window = side // 4 + 1
+    grid = np.zeros((side, side))
+    for top, left in itertools.product(range(0, side, window), repeat=2):
+        covered = witness.image.copy()
+        covered[:, top : top + window, left : left + window] = 0
+        grid[top : top + window, left : left + window] = witness.score - witness.scores(covered)[0]
+    return grid
+
+
+def _shapley(witness: Witness) -> np.ndarray:
+    labels = quarters(witness.image.shape[1])
+    worth = {}
+    for shown in itertools.product((0, 1), repeat=4):
+        mask = np.array(shown)[labels][None, :, :, None]
+        worth[shown] = witness.scores(witness.image * mask.astype(np.float32))[0]
+    values = np.zeros(4)
+    for shown in worth:
+        for player in range(4):
+            if not shown[player]:
+                joined = tuple(1 if one == player else shown[one] for one in range(4))
+                weight = math.factorial(sum(shown)) * math.factorial(3 - sum(shown)) / 24
+                values[player] += weight * (worth[joined] - worth[shown])
+    return values[labels]

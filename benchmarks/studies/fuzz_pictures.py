@@ -19,7 +19,6 @@ must be left out, all others explained. The exit status is 0 where raw, wrong, h
 
 from __future__ import annotations
 
-import argparse
 import collections
 import io
 import multiprocessing
@@ -30,6 +29,8 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, features
+
+from benchmarks import make_parser
 
 FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     "png": ("RGB", {}),
@@ -163,16 +164,13 @@ def skipped(paths: list[str], outcome_of: dict[str, str], folder: Path) -> str:
     return f"wrong: {len(missed)} explained, {lost} lost" if missed or lost else ""
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Damage pictures, read them and print counts."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.studies.fuzz_pictures", description=__doc__
-    )
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = make_parser(".studies.fuzz_pictures", __doc__)
     parser.add_argument("--count", type=int, default=2100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--explained", type=int, default=150, help="of these, into a folder")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     warnings.simplefilter("ignore")
     absent = {"avif": "avif", "jp2": "jpg_2000", "webp": "webp"}
     forms = [one for one in FORMATS if one not in absent or features.check(absent[one])]

@@ -2,21 +2,17 @@
 
 A bit flips on a disk; a cluster's time limit kills. After each flip a file must be read as it was
 written or be refused with a `KerasSaliencyError`; after each kill the old result or the new one
-must be there, and the same call must finish it. Counted are three kinds of failure:
+must be there, and the same call must finish it. The exit status is 1 after any of these failures:
 
-* raw: an error that is no `KerasSaliencyError`;
-* wrong: another content is read, without an error;
-* lost: nothing is there, or results from before the kill are gone.
+raw     an error that is no `KerasSaliencyError`
+wrong   another content is read, without an error
+lost    nothing is there, or results from before the kill are gone
 
     KERAS_BACKEND=torch python -m benchmarks.studies.fuzz_storage --flips 400 --kills 60
-
-exits with 1 if anything failed.
 """
 
 from __future__ import annotations
 
-import argparse
-import collections
 import os
 import random
 import shutil
@@ -26,26 +22,22 @@ import sys
 import tempfile
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import keras_saliency as ks  # its names are imported at first use
+from benchmarks import make_parser
+from keras_saliency import comparison
 from keras_saliency._io.encoding import same
 from keras_saliency.errors import KerasSaliencyError
 
 Read = Callable[[Path], Any]  # what is in a folder, as plain data
-
-
-@dataclass(frozen=True)
-class Subject:
-    """Something saved: its files, and how it is read."""
-
-    name: str
-    place: Path
-    read: Read
 
 
 # ---------------------------------------------------------------------- what is saved
@@ -57,16 +49,10 @@ def model() -> Any:
     from keras import layers
 
     keras.utils.set_random_seed(0)
-    return keras.Sequential(
-        [
-            keras.Input((10, 10, 3)),
-            # Named: an archive goes on only with the same weights under the same names.
-            layers.Conv2D(3, 3, activation="relu", name="convolution"),
-            layers.GlobalAveragePooling2D(name="pool"),
-            layers.Dense(3, name="head"),
-        ],
-        name="fuzzed",
-    )
+    # Named: an archive is resumed only with the same weights under the same names.
+    convolution = layers.Conv2D(3, 3, activation="relu", name="convolution")
+    pool, head = layers.GlobalAveragePooling2D(name="pool"), layers.Dense(3, name="head")
+    return keras.Sequential([keras.Input((10, 10, 3)), convolution, pool, head], name="fuzzed")
 
 
 def pictures(count: int = 4) -> list[np.ndarray]:
@@ -75,71 +61,41 @@ def pictures(count: int = 4) -> list[np.ndarray]:
     return [drawn.integers(0, 256, (10, 10, 3), np.uint8) for _ in range(count)]
 
 
-def subjects(room: Path) -> list[Subject]:
-    """Save one of each kind and return them."""
-    from keras_saliency import Explainer, compare, explain, predict_fixations
-
-    net = model()
-    result = explain(net, np.stack(pictures(2)) / np.float32(255), "grad_cam")
+def saved(room: Path) -> dict[str, Read]:
+    """Save one result of each kind; return their folders' names, and how each is read."""
+    net, explained = model(), np.stack(pictures(2)) / np.float32(255)
+    result = ks.explain(net, explained, "grad_cam")
     extra = {"vector": np.arange(70.0), "small": np.float32(0.1), "pair": (1, float("nan"))}
     replace(result, info={**result.info, **extra}).save(room / "explanation")
-    predict_fixations(pictures(1)[0]).save(room / "prediction")
-    names = {"methods": ["gradient", "grad_cam"], "metrics": ["sparseness"], "preprocess": None}
-    compare(net, pictures(2), **names).save(room / "comparison")
-    kinds = [
-        Subject("explanation", room / "explanation", read_explanation),
-        Subject("prediction", room / "prediction", read_prediction),
-        Subject("comparison", room / "comparison", read_comparison),
-    ]
-    for form in formats():
+    ks.predict_fixations(pictures(1)[0]).save(room / "prediction")
+    chosen: dict[str, Any] = {"methods": ["gradient", "grad_cam"], "metrics": ["sparseness"]}
+    ks.compare(net, pictures(2), preprocess=None, **chosen).save(room / "comparison")
+    readers: dict[str, Read] = {
+        "explanation": read_explanation,
+        "prediction": lambda place: _fields(ks.FixationPrediction.load(place)),
+        "comparison": comparison.read,
+    }
+    for form in ("npz", "array_record") if find_spec("array_record") else ("npz",):
         place = room / f"archive_{form}"
-        Explainer(net, preprocess=None).write(pictures(), place, format=form, part_size=2)
-        kinds.append(Subject(place.name, place, read_archive))
-    return kinds
-
-
-def formats() -> list[str]:
-    """Return the archive's formats whose packages are here."""
-    try:
-        import array_record  # noqa: F401
-    except ImportError:
-        return ["npz"]
-    return ["npz", "array_record"]
+        ks.Explainer(net, preprocess=None).write(pictures(), place, format=form, part_size=2)
+        readers[place.name] = read_archive
+    return readers
 
 
 def read_explanation(place: Path) -> Any:
     """Return all of a saved explanation."""
-    from keras_saliency import Explanation
-
-    return _fields(Explanation.load(place))
-
-
-def read_prediction(place: Path) -> Any:
-    """Return all of a saved prediction."""
-    from keras_saliency import FixationPrediction
-
-    return _fields(FixationPrediction.load(place))
-
-
-def read_comparison(place: Path) -> Any:
-    """Return all of a saved comparison's tables."""
-    from keras_saliency import comparison
-
-    return comparison.read(place)
+    return _fields(ks.Explanation.load(place))
 
 
 def read_archive(place: Path) -> Any:
     """Return all of an archive."""
-    from keras_saliency import Archive
-
-    archive = Archive(place)
+    archive = ks.Archive(place)
     records = {record.key: _fields(record) for record in archive}
     return {"info": dict(archive.info), "left": dict(archive.left_out), "records": records}
 
 
 def _fields(value: Any) -> Any:
-    public = {name: one for name, one in vars(value).items() if not name.startswith("_")}
-    return {name: _plain(one) for name, one in public.items()}
+    return {name: _plain(one) for name, one in vars(value).items() if name[0] != "_"}
 
 
 def _plain(value: Any) -> Any:
@@ -150,38 +106,25 @@ def _plain(value: Any) -> Any:
     return _fields(value) if hasattr(value, "__dataclass_fields__") else value
 
 
-# ---------------------------------------------------------------------- flips
-
-
-def flip(kinds: list[Subject], count: int, seed: int) -> collections.Counter[str]:
-    """Flip ``count`` bits, one at a time: three in four in text, the others in any file."""
-    drawn, result = random.Random(seed), collections.Counter[str]()
+def flip(room: Path, readers: dict[str, Read], count: int, seed: int) -> Counter[str]:
+    """Flip ``count`` bits, one at a time: three in four in text, the others in any read file."""
+    drawn, result = random.Random(seed), Counter[str]()
+    intact = {name: read(room / name) for name, read in readers.items()}
     for number in range(count):
-        one = kinds[number % len(kinds)]
-        files = sorted(
-            path for path in one.place.rglob("*") if path.is_file() and path.stat().st_size
-        )
-        files = [path for path in files if path.suffix != ".png"]  # nothing is read of these
+        name, read = list(readers.items())[number % len(readers)]
+        files = [path for path in sorted((room / name).rglob("*")) if path.is_file()]
+        files = [path for path in files if path.suffix != ".png" and path.stat().st_size]
         text = [path for path in files if path.suffix in (".json", ".csv")]
-        path = drawn.choice(text if number // len(kinds) % 4 else files)
-        whole, true = path.read_bytes(), _once(one)
+        path = drawn.choice(text if number // len(readers) % 4 else files)
+        whole = path.read_bytes()
         at, bit = drawn.randrange(len(whole)), 1 << drawn.randrange(8)
         path.write_bytes(whole[:at] + bytes([whole[at] ^ bit]) + whole[at + 1 :])
-        verdict = judge(one.read, one.place, [true])
+        verdict = judge(read, room / name, [intact[name]])
         path.write_bytes(whole)
         result[verdict] += 1
         if verdict not in ("same", "refused"):
-            print(f"  {verdict}: {one.name}, {path.name}, byte {at} ^ {bit}", flush=True)
+            print(f"  {verdict}: {name}, {path.name}, byte {at} ^ {bit}", flush=True)
     return result
-
-
-_TRUE: dict[str, Any] = {}
-
-
-def _once(one: Subject) -> Any:
-    if one.name not in _TRUE:
-        _TRUE[one.name] = one.read(one.place)
-    return _TRUE[one.name]
 
 
 def judge(read: Read, place: Path, allowed: list[Any]) -> str:
@@ -231,63 +174,60 @@ fuzz.train(sys.argv[1], ready=lambda: print("ready", flush=True))
 """
 
 
-def kill_saves(room: Path, count: int, drawn: random.Random) -> collections.Counter[str]:
+def kill_saves(room: Path, count: int, drawn: random.Random) -> Counter[str]:
     """Kill processes that save repeatedly to one path, and check it after each."""
-    from keras_saliency import explain
-
-    net = model()
+    net, explained = model(), np.stack(pictures(2)) / np.float32(255)
     for name, method in (("old", "gradient"), ("new", "grad_cam")):
-        explain(net, np.stack(pictures(2)) / np.float32(255), method).save(room / name)
+        ks.explain(net, explained, method).save(room / name)
     allowed = [read_explanation(room / name) for name in ("old", "new")]
     shutil.copytree(room / "old", room / "place")
-    result = collections.Counter[str]()
+    result = Counter[str]()
     for number in range(count):
         way = ("exchange", "moves")[number % 2]
         _killed(_SAVER, [room, room / "place", way], drawn.uniform(0, 0.6))
         verdict = judge(read_explanation, room / "place", allowed)
         result["lost" if verdict == "refused" else verdict] += 1
     read_explanation(room / "place")
-    explain(net, np.stack(pictures(2)) / np.float32(255)).save(room / "place")
+    ks.explain(net, explained).save(room / "place")
     left = [path.name for path in room.iterdir() if path.name.startswith(".")]
     result["swept" if not left else "not swept"] += 1
     return result
 
 
-def kill_archives(room: Path, count: int, drawn: random.Random) -> collections.Counter[str]:
+def kill_archives(room: Path, count: int, drawn: random.Random) -> Counter[str]:
     """Kill a process that fills an archive, again and again, until it is whole."""
-    from keras_saliency import Archive, Explainer
-
-    ask, result = Explainer(model(), preprocess=None), collections.Counter[str]()
+    ask, result = ks.Explainer(model(), preprocess=None), Counter[str]()
     ask.write(pictures(40), room / "true")
-    true = read_archive(room / "true")["records"]
+    true, before = read_archive(room / "true")["records"], 0
     for number in range(count):
         if number % 4 == 0:  # a few kills each
             shutil.rmtree(room / "out", ignore_errors=True)
             before = 0
         _killed(_ARCHIVER, [room / "out"], drawn.uniform(0, 0.12))
         try:
-            archive = Archive(room / "out")
-        except KerasSaliencyError:  # killed before anything was there
-            result["same" if not before else "lost"] += 1
+            now = len(ks.Archive(room / "out"))
+        except KerasSaliencyError:
+            begun = before or (room / "out" / "manifest.json").exists()
+            result["lost" if begun else "not begun"] += 1
             continue
         records = read_archive(room / "out")["records"]
-        right = all(_close(one, true[key]) for key, one in records.items())
-        result["lost" if len(archive) < before else "same" if right else "wrong"] += 1
-        before = len(archive)
+        right = all(
+            np.isclose(one["score"], true[key]["score"], rtol=1e-4, atol=1e-5)
+            and np.allclose(one["values"], true[key]["values"], rtol=1e-3, atol=1e-5)
+            for key, one in records.items()
+        )
+        verdict = "whole" if now == before == len(true) else "same"  # nothing was left to do
+        result["lost" if now < before else verdict if right else "wrong"] += 1
+        before = now
     ask.write(pictures(40), room / "out")
-    result["finished" if len(Archive(room / "out")) == 40 else "lost"] += 1
+    result["finished" if len(ks.Archive(room / "out")) == len(true) else "lost"] += 1
     return result
 
 
-def _close(one: Any, other: Any) -> bool:
-    scores = np.isclose(one["score"], other["score"], rtol=1e-4, atol=1e-5)
-    return bool(scores and np.allclose(one["values"], other["values"], rtol=1e-3, atol=1e-5))
-
-
-def kill_trainings(room: Path, count: int, drawn: random.Random) -> collections.Counter[str]:
+def kill_trainings(room: Path, count: int, drawn: random.Random) -> Counter[str]:
     """Kill a training of a fixation model again and again; then it must end as one never killed."""
-    true, result = train(room / "true"), collections.Counter[str]()
-    out, before = room / "out", -1
+    true, result = train(room / "true"), Counter[str]()
+    out, before = room / "out", steps_done(room / "out")
     for _ in range(count):
         _killed(_TRAINER, [out], drawn.uniform(0.1, 1.2))
         try:
@@ -295,7 +235,7 @@ def kill_trainings(room: Path, count: int, drawn: random.Random) -> collections.
         except KerasSaliencyError:
             result["lost"] += 1
             continue
-        result["lost" if done < before else "same"] += 1
+        result["lost" if done < before else "same" if done else "not begun"] += 1
         before = done
     end = train(out)
     alike = all(np.allclose(a, b, rtol=1e-3, atol=1e-4) for a, b in zip(end, true, strict=True))
@@ -304,7 +244,11 @@ def kill_trainings(room: Path, count: int, drawn: random.Random) -> collections.
 
 
 def _killed(program: str, args: list[Any], after: float) -> None:
-    """Start a program, wait until it is ready and then a while, and kill it."""
+    """Start a program, wait until it is ready and then a while, and kill it.
+
+    Raises:
+        RuntimeError: It ended by itself with an error: nothing was tested.
+    """
     child = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", program, *map(str, args)],
         stdout=subprocess.PIPE,
@@ -316,12 +260,10 @@ def _killed(program: str, args: list[Any], after: float) -> None:
         if line.startswith("ready"):
             break
     time.sleep(after)
-    child.send_signal(signal.SIGKILL)
-    child.wait()
+    child.kill()
     child.stdout.close()
-
-
-# ---------------------------------------------------------------------- training
+    if child.wait() not in (0, -signal.SIGKILL):
+        raise RuntimeError(f"the process to be killed failed:\n{program}")
 
 
 def train(folder: Any, ready: Callable[[], None] = lambda: None) -> list[np.ndarray]:
@@ -340,6 +282,12 @@ def train(folder: Any, ready: Callable[[], None] = lambda: None) -> list[np.ndar
             x = keras.layers.Conv2D(8, 3, stride, activation="relu", **options)(x)
         return keras.Model(image, x)
 
+    def recording(number: int) -> Any:
+        drawn = np.random.default_rng(number)
+        picture = drawn.integers(0, 256, (60, 80, 3), np.uint8)
+        y, x = (drawn.uniform(0, edge, 20).astype(np.float32) for edge in (59, 79))
+        return data.Recording(f"{number:03d}", "noise", "train", picture, (60, 80), y, x, 3.0)
+
     scale = {"mean": (127.0, 127.0, 127.0), "scale": 1 / 128}
     encoder_decoder.ENCODERS["tiny"] = encoder_decoder.Encoder(network, ("a", "b", "c"), scale)
     recipe = presets.Preset(
@@ -352,72 +300,49 @@ def train(folder: Any, ready: Callable[[], None] = lambda: None) -> list[np.ndar
         side=96,
         batch_size=4,
     )
-    batches = data.FixationBatches([_recording(i) for i in range(12)], [(64, 96)], 4, shuffle=True)
-    checked = data.FixationBatches([_recording(50 + i) for i in range(4)], [(64, 96)], 4)
+    batches = data.FixationBatches([*map(recording, range(12))], [(64, 96)], 4, shuffle=True)
+    checked = data.FixationBatches([*map(recording, range(50, 54))], [(64, 96)], 4)
     ready()
     place = run(recipe, batches, checked, folder, weights=None, every=0.0)
     return [keras.ops.convert_to_numpy(one) for one in load_model(place).weights]
 
 
-def _recording(number: int) -> Any:
-    from keras_saliency.fixation import data
-
-    drawn = np.random.default_rng(number)
-    picture = drawn.integers(0, 256, (60, 80, 3), np.uint8)
-    y, x = drawn.uniform(0, 59, 20), drawn.uniform(0, 79, 20)
-    extra_inputs = y.astype(np.float32), x.astype(np.float32)
-    return data.Recording(f"{number:03d}", "noise", "train", picture, (60, 80), *extra_inputs, 3.0)
-
-
-def steps_done(folder: Path) -> int:
-    """Return how far a training's checkpoint is: a number that grows with every step."""
+def steps_done(folder: Path) -> tuple[int, ...]:
+    """Return the stage, epoch and step of a training's checkpoint; ``()`` where there is none."""
     from keras_saliency.fixation import checkpoint
 
     result = checkpoint.load(folder / "checkpoint.npz")
-    if result is None:
-        return -1
-    state = result[0]
-    return int(state["stage"]) * 10**6 + int(state["epoch"]) * 10**3 + int(state["step"])
+    return () if result is None else tuple(int(result[0][k]) for k in ("stage", "epoch", "step"))
 
 
-# ---------------------------------------------------------------------- all
-
-
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run both, print the counts, and return 1 if anything failed."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.studies.fuzz_storage", description=__doc__
-    )
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = make_parser(".studies.fuzz_storage", __doc__)
     parser.add_argument("--flips", type=int, default=400)
     parser.add_argument("--kills", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=("save", "archive", "training"))
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     warnings.simplefilter("ignore")
-    total = collections.Counter[str]()
+    total = Counter[str]()
+
+    def count(what: str, result: Counter[str]) -> None:
+        total.update(result)
+        counts = ", ".join(f"{name} {number}" for name, number in sorted(result.items()))
+        print(f"{what}: {counts}", flush=True)
+
     with tempfile.TemporaryDirectory() as name:
-        room, drawn = Path(name), random.Random(args.seed)
-        kinds = subjects(room)
-        total.update(_print_counts(f"{args.flips} bit flips", flip(kinds, args.flips, args.seed)))
-        third = args.kills // 3
+        room, drawn, third = Path(name), random.Random(args.seed), args.kills // 3
+        count(f"{args.flips} bit flips", flip(room, saved(room), args.flips, args.seed))
         kills = {"save": kill_saves, "archive": kill_archives, "training": kill_trainings}
         for what, run in kills.items() if os.name == "posix" and third else ():
-            if args.only not in (None, what):
-                continue
-            count = args.kills - 2 * third if what == "save" else third
-            place = room / what
-            place.mkdir()
-            total.update(_print_counts(f"{count} kills in {what}", run(place, count, drawn)))
+            if args.only in (None, what):
+                number = args.kills - 2 * third if what == "save" else third
+                (room / what).mkdir()
+                count(f"{number} kills in {what}", run(room / what, number, drawn))
     failed = {name: total[name] for name in ("raw", "wrong", "lost", "not swept")}
-    print(f"raw {failed['raw']}, wrong {failed['wrong']}, lost {failed['lost']}")
+    print(", ".join(f"{name} {number}" for name, number in failed.items()))
     return int(any(failed.values()))
-
-
-def _print_counts(what: str, result: collections.Counter[str]) -> collections.Counter[str]:
-    print(f"{what}: {', '.join(f'{name} {count}' for name, count in sorted(result.items()))}")
-    sys.stdout.flush()
-    return result
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Every method on every kind of input: is what was planted found, or why is it refused?
+"""Every method on every kind of input: does it locate what was planted, or why does it refuse?
 
     KERAS_BACKEND=jax python -m benchmarks.studies.kinds --out benchmarks/results/kinds.jsonl \\
         --docs docs/kinds_coverage.md
@@ -10,7 +10,6 @@ the table of all rows in the file.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
@@ -18,11 +17,11 @@ import sys
 import warnings
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from benchmarks import BACKENDS
+from benchmarks import BACKENDS, make_parser
+from benchmarks.measuring import Row, read_lines
 
 NAMES = {
     "picture": "picture (H, W)", "signal": "signal (T, C)", "lone_signal": "signal (T,)",
@@ -30,30 +29,6 @@ NAMES = {
 }  # fmt: skip
 _REACH = 3
 _SIGNS = {"ok": "ok", "elsewhere": "~", "refused": "–", "crash": "**!**"}
-
-Row = dict[str, Any]
-
-
-def _options(method: str) -> dict[str, Any]:
-    from keras_saliency import methods
-
-    along = methods.IntegratedGradients(steps=8, baseline=0.0)
-    options: dict[str, dict[str, Any]] = {
-        "blur_integrated_gradients": {"steps": 12, "max_sigma": 3},
-        "expected_gradients": {"samples": 6},
-        "finer_cam": {"similar": 1},
-        "guided_integrated_gradients": {"steps": 8},
-        "idgi": {"base": along},
-        "integrated_gradients": {"steps": 24, "baseline": 0.0},
-        "kernel_shap": {"fill": 0.0, "segments": "grid", "samples": 200},
-        "lime": {"fill": 0.0, "segments": "grid", "samples": 150, "ridge": 0.01},
-        "occlusion": {"fill": 0.0},
-        "rise": {"masks": 400, "fill": 0.0},
-        "shapley_sampling": {"fill": 0.0, "segments": "grid", "samples": 2},
-        "smooth_grad": {"samples": 3},
-        "xrai": {"base": along, "min_area": 4},
-    }
-    return options.get(method, {})
 
 
 def cell(name: str, method: str) -> tuple[str, str]:
@@ -63,7 +38,7 @@ def cell(name: str, method: str) -> tuple[str, str]:
     from keras_saliency.testing import inputs
 
     model, x, block = inputs.planted(name)
-    options = _options(method)
+    options = inputs.options(method)
     if method == "expected_gradients":
         depth = (model.layers[0].output_dim,) if name == "tokens" else ()
         options["references"] = np.zeros((2, *x.shape[1:], *depth))
@@ -99,9 +74,9 @@ def table(rows: list[Row]) -> str:
                 if row["verdict"] in ("refused", "crash"):
                     reasons[_short(row)].add(method)
         lines.append(f"| `{method}` | {' | '.join(shown)} |")
-    said = [f"- {why}: {', '.join(f'`{one}`' for one in sorted(who))}"
-            for why, who in sorted(reasons.items())]  # fmt: skip
-    return "\n".join([*lines, "", "What is refused, and why:", "", *said])
+    refusals = [f"- {why}: {', '.join(f'`{one}`' for one in sorted(refused))}"
+                for why, refused in sorted(reasons.items())]  # fmt: skip
+    return "\n".join([*lines, "", "What is refused, and why:", "", *refusals])
 
 
 def _short(row: Row) -> str:
@@ -128,17 +103,14 @@ def main(argv: list[str] | None = None) -> int:
     from keras_saliency import methods
     from keras_saliency.testing import inputs
 
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.studies.kinds", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    parser = make_parser(".studies.kinds", __doc__)
     add = parser.add_argument
     add("--out", type=Path, default=Path("benchmarks/results/kinds.jsonl"), metavar="FILE")
     add("--docs", type=Path, metavar="PAGE")
     args = parser.parse_args(argv)
     backend = os.environ.get("KERAS_BACKEND", "jax")
-    old = args.out.read_text(encoding="utf-8").splitlines() if args.out.exists() else []
-    rows = [row for row in map(json.loads, old) if row["backend"] != backend]
+    old = read_lines(args.out) if args.out.exists() else []
+    rows = [row for row in old if row["backend"] != backend]
     for name in inputs.INPUTS:
         for method in methods.names():
             verdict, why = cell(name, method)

@@ -11,7 +11,6 @@ least a method should beat; ``area`` of the boxes is what a uniform map has insi
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
@@ -21,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measuring import describe_machine
-from benchmarks.rows import JsonLines, Table
+from benchmarks import make_parser
+from benchmarks.measuring import JsonLines, Table, describe_machine
 from keras_saliency import Box, explain, methods
 from keras_saliency._inputs import resampling
 from keras_saliency.methods import Method
@@ -113,10 +112,7 @@ def least(examples: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
 
 def main(argv: list[str] | None = None) -> int:
     """Run all methods on all networks."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.studies.quality", description=__doc__
-    )
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = make_parser(".studies.quality", __doc__)
     parser.add_argument("--shared", type=Path, required=True, help="holds images/ and weights/")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--methods", nargs="+", default=methods.names())

@@ -5,24 +5,22 @@
     python -m benchmarks.studies.tables quality benchmarks/results/quality-2cpu.jsonl \\
         --docs docs/compare.md
 
---docs replaces what is between the two marks of `benchmarks.report` in that file. The exit status
-is 1 where a cell of coverage is wrong or crashed.
+--docs replaces what is between ``<!-- benchmarks: begin -->`` and ``end`` in that page. The
+exit status is 1 where a cell of coverage is wrong or crashed.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import re
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from benchmarks import BACKENDS, report
+from benchmarks import BACKENDS, make_parser
+from benchmarks.measuring import Row, markdown_table, put_into, read_lines
 from benchmarks.studies.coverage import read
 from benchmarks.studies.coverage_families import FAMILIES
 
@@ -46,8 +44,6 @@ TITLES = {"efficientnet_lite0": "EfficientNet-Lite0", "mobilenet_v2": "MobileNet
           "squeezenet_v1_1": "SqueezeNet"}  # fmt: skip
 _LEAST = {"centre": "*a blob in the centre*", "area": "*a uniform map*"}
 
-Row = dict[str, Any]
-
 
 def coverage(rows: list[Row]) -> str:
     """Return counts, the table, what is wrong, refusals, findings and CAM layers."""
@@ -58,7 +54,7 @@ def coverage(rows: list[Row]) -> str:
         if matching := [row for row in rows if row["verdict"] == verdict]:
             parts += [f"### {title}", _reasons(matching, lambda row: row["why"])]
     if matching := [row for row in rows if row["verdict"] == "refused"]:
-        parts += ["### Refused, and why", _reasons(matching, lambda row: row["found"])]
+        parts += ["### Refused, and why", _reasons(matching, lambda row: row["got"])]
     if matching := [row for row in rows if row["verdict"] == "finding"]:
         parts += ["### Findings", _reasons(matching, lambda row: row["why"])]
     parts += ["### The layer a CAM takes by itself", _layers(rows)]
@@ -91,7 +87,7 @@ def _counts(rows: list[Row]) -> str:
         for backend in BACKENDS
         if any(row["backend"] == backend for row in rows)
     ]
-    return report.table(["backend", *SIGNS], lines)
+    return markdown_table(["backend", *SIGNS], lines)
 
 
 def _table(rows: list[Row]) -> str:
@@ -102,7 +98,7 @@ def _table(rows: list[Row]) -> str:
     lines = [
         [family, *(_cell(family, group, cells) for group in GROUPS.values())] for family in families
     ]
-    return report.table(["family", *GROUPS], lines)
+    return markdown_table(["family", *GROUPS], lines)
 
 
 def _cell(family: str, group: Iterable[str], cells: dict[tuple[str, str], dict[str, str]]) -> str:
@@ -171,7 +167,7 @@ def _layers(rows: list[Row]) -> str:
         wrong = "**X**" if "wrong" in verdicts else ""
         if taken:
             lines.append([family, ", ".join(f"`{name}`" for name in taken), wrong])
-    return report.table(["family", "layer", ""], lines)
+    return markdown_table(["family", "layer", ""], lines)
 
 
 def quality(rows: list[Row]) -> str:
@@ -197,28 +193,21 @@ def quality(rows: list[Row]) -> str:
     ]
     refused = sorted({row["method"] for row in rows if "refused" in row})
     note = f"Refused by these networks: {', '.join(refused)}." if refused else ""
-    return "\n\n".join(filter(None, [report.table(heads, lines), note])) + "\n"
+    return "\n\n".join(filter(None, [markdown_table(heads, lines), note])) + "\n"
 
 
 def main(argv: list[str] | None = None) -> int:
     """Print the table, or put it into a page."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.studies.tables", description=__doc__
-    )
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = make_parser(".studies.tables", __doc__)
     parser.add_argument("study", choices=("coverage", "quality"), help="what the rows are of")
     parser.add_argument("file", type=Path, help="its JSON lines")
     parser.add_argument("--docs", type=Path, metavar="FILE", help="put the table into this page")
     args = parser.parse_args(argv)
-    if args.study == "coverage":
-        rows = read(args.file)
-        text = coverage(rows)
-    else:
-        rows = [json.loads(line) for line in args.file.read_text("utf-8").splitlines()]
-        text = quality(rows)
+    rows = read(args.file) if args.study == "coverage" else read_lines(args.file)
+    text = coverage(rows) if args.study == "coverage" else quality(rows)
     print(text, end="")
     if args.docs:
-        report.put_into(args.docs, text)
+        put_into(args.docs, text)
     return int(any(row.get("verdict") in ("wrong", "crash") for row in rows))
 
 

@@ -5,7 +5,8 @@
 ``FOLDS``             whether batch normalisation is better folded into convolutions; unused
                       results must be free there
 ``forward``           a function of arrays, compiled, without gradients
-``value_and_grad``    a function ``(x, *rest) -> (scores, aux)``, compiled, with d sum(scores) / dx
+``value_and_grad``    a function ``(x, *rest) -> (scores, aux)``, compiled, with d sum(scores) / dx;
+                      of a tuple of scores, a tuple of gradients
 ``vjp``               a part of a run and its pullback: from upstream gradients to its inputs'
 ``redirect``          a tensor whose gradient goes back by another rule than the true one
 ``ancestors``         run a function once; which of the tensors it notes depend on which others

@@ -96,14 +96,18 @@ def value_and_grad(function: Callable[..., Any], variables: Variables) -> Callab
     def traced(x, values, *rest):
         mark, reached = _mark()
 
-        def total(x):
+        def totals(x):
             scores, aux = run(values, x, *rest)
-            return mark(scores).sum(), (scores, aux)
+            return jax.tree.map(lambda one: mark(one).sum(), scores), (scores, aux)
 
-        (_, (scores, aux)), gradient = jax.value_and_grad(total, has_aux=True)(x)
-        if not reached:
+        sums, pullback, (scores, aux) = jax.vjp(totals, x, has_aux=True)
+        if len(reached) < len(jax.tree.leaves(sums)):
             raise not_differentiable()
-        return scores, aux, gradient
+        if not isinstance(sums, tuple):
+            return scores, aux, pullback(jnp.ones_like(sums))[0]
+        ones = np.eye(len(sums))
+        gradients = [pullback(tuple(map(jnp.full_like, sums, row)))[0] for row in ones]
+        return scores, aux, tuple(gradients)
 
     compiled = jax.jit(traced)
 

@@ -12,6 +12,11 @@ import tensorflow as tf
 
 from keras_saliency._backend import not_differentiable, switched, values_of
 
+try:  # tf.custom_gradient does the same, and in a graph holds model and graph for ever
+    from tensorflow.python.eager import record
+except ImportError:
+    record = None
+
 COMPILES = True
 FOLDS = True
 READS_ARE_APART = True  # who writes to a variable that was read writes into a new buffer
@@ -127,21 +132,27 @@ def value_and_grad(function: Callable[..., Any], variables: Variables) -> Callab
 
     def run(scope, x, *rest):
         # Weights are not watched, so their gradients are never part of the graph.
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
+        with tf.GradientTape(watch_accessed_variables=False, persistent=True) as tape:
             tape.watch(tf.nest.flatten(x))
             with scope():
                 scores, aux = function(x, *rest)
-            total = tf.reduce_sum(scores)
-        gradients = tape.gradient(total, tf.nest.flatten(x))
-        if all(one is None for one in gradients):
-            raise not_differentiable()
-        gradients = [
-            tf.zeros_like(given) if one is None else one
-            for given, one in zip(tf.nest.flatten(x), gradients, strict=True)
-        ]
-        return scores, aux, tf.nest.pack_sequence_as(x, gradients)
+            totals = tf.nest.map_structure(tf.reduce_sum, scores)
+        if isinstance(totals, tuple):
+            return scores, aux, tuple(_gradient(tape, one, x) for one in totals)
+        return scores, aux, _gradient(tape, totals, x)
 
     return _compile(run, variables)
+
+
+def _gradient(tape: Any, total: Any, x: Any) -> Any:
+    gradients = tape.gradient(total, tf.nest.flatten(x))
+    if all(one is None for one in gradients):
+        raise not_differentiable()
+    gradients = [
+        tf.zeros_like(given) if one is None else one
+        for given, one in zip(tf.nest.flatten(x), gradients, strict=True)
+    ]
+    return tf.nest.pack_sequence_as(x, gradients)
 
 
 def vjp(function: Callable[..., Any], *inputs: Any) -> tuple[Any, Callable[[Any], Any]]:
@@ -158,12 +169,17 @@ def vjp(function: Callable[..., Any], *inputs: Any) -> tuple[Any, Callable[[Any]
 def redirect(output: Any, inputs: Any, backward: Callable[[Any], Any]) -> Any:
     """Return ``output``, whose gradient reaches ``inputs`` as ``backward(upstream)``, a tuple."""
     output = tf.stop_gradient(output)
+    if record is None:
 
-    @tf.custom_gradient
-    def through(*inputs):
-        return tf.identity(output), lambda upstream: tuple(backward(upstream))
+        @tf.custom_gradient
+        def through(*inputs):
+            return tf.identity(output), lambda upstream: tuple(backward(upstream))
 
-    return through(*inputs)
+        return through(*inputs)
+    with record.stop_recording():
+        result = tf.identity(output)
+    record.record_operation("redirect", [result], list(inputs), backward)
+    return result
 
 
 def ancestors(

@@ -50,19 +50,25 @@ def value_and_grad(function: Callable[..., Any], variables: Variables) -> Callab
         with torch.enable_grad(), _running(variables, values):
             x = keras.tree.map_structure(lambda one: one.detach().requires_grad_(True), x)
             scores, aux = function(x, *rest)
-            if not scores.requires_grad:
-                raise not_differentiable()
-            flat = keras.tree.flatten(x)
-            gradients = torch.autograd.grad(scores.sum(), flat, allow_unused=True)
-        if all(one is None for one in gradients):
-            raise not_differentiable()
-        gradients = [
-            torch.zeros_like(given) if one is None else one
-            for given, one in zip(flat, gradients, strict=True)
-        ]
-        return scores, aux, keras.tree.pack_sequence_as(x, gradients)
+            if isinstance(scores, tuple):
+                return scores, aux, tuple(_gradient(one, x, again=True) for one in scores)
+            return scores, aux, _gradient(scores, x)
 
     return Recorded(run, variables)
+
+
+def _gradient(scores: torch.Tensor, x: Any, again: bool = False) -> Any:
+    if not scores.requires_grad:
+        raise not_differentiable()
+    flat = keras.tree.flatten(x)
+    gradients = torch.autograd.grad(scores.sum(), flat, allow_unused=True, retain_graph=again)
+    if all(one is None for one in gradients):
+        raise not_differentiable()
+    gradients = [
+        torch.zeros_like(given) if one is None else one
+        for given, one in zip(flat, gradients, strict=True)
+    ]
+    return keras.tree.pack_sequence_as(x, gradients)
 
 
 def vjp(function: Callable[..., Any], *inputs: Any) -> tuple[Any, Callable[[Any], Any]]:

@@ -62,6 +62,7 @@ class Engine(Variants):
         self.reference_images: np.ndarray = source.reference_images
         self.source_indices: list[int] = source.indices
         self._target_args = source.target_args
+        self._shared = source.shared
 
     # ------------------------------------------------------------------ what is explained
 
@@ -154,6 +155,7 @@ class Engine(Variants):
             self.reference_images,
             [self.source_indices[row] for row in rows],
             {name: values[rows] for name, values in self._target_args.items()},
+            self._shared,
         )
         extra_inputs = tuple(one[rows] for one in self._batch.extra_inputs)
         batch = replace(self._batch, images=images, extra_inputs=extra_inputs)
@@ -275,10 +277,13 @@ class Engine(Variants):
         args: tuple[Any, ...] | None = None,
         call: _graph.Call | None = None,
         rule: Rule | None = None,
+        rows: list[int] | None = None,
     ) -> tuple[Any, ...]:
         """Run a compiled function over all rows of its arguments, in micro-batches."""
-        program, size = self._program(kind, call, rule), self._size(kind)
         args = self._args() if args is None else args
+        if self._shared and not rule and (result := self._shared(self, kind, args, rows, call)):
+            return result
+        program, size = self._program(kind, call, rule), self._size(kind)
         model = self._adapter.model
         return weights.consistently(model, lambda _: micro_batches.run(program, args, size))[0]
 
@@ -293,9 +298,9 @@ class Engine(Variants):
 
     # ------------------------------------------------------------------ found once
 
-    def _once(self, key: tuple[Any, ...], make: Callable[[Using], Any]) -> Any:
+    def _once(self, key: Any, make: Callable[[Using], Any], target: Any = None) -> Any:
         """Return what depends on the model, the target's fixed part and a key only."""
-        static = self._chosen.static
+        static = (target or self._chosen).static
         using = callables(static)
         key = (*key, static, self._batch.packing)
         return self._adapter.cache.get_or_create(key, lambda: make(using), using)
@@ -305,11 +310,13 @@ class Engine(Variants):
         kind: programs.Kind,
         call: _graph.Call | tuple[_graph.Call, ...] | None = None,
         rule: Rule | None = None,
+        target: Any = None,
     ) -> Callable[..., Any]:
         calls = call if isinstance(call, tuple) else (call,) if call else ()
         where = tuple([(id(one.reference()), one.index) for one in calls])  # paths may be equal
-        given = kind, self._adapter, self._chosen, self._batch.packing, call, rule
-        return self._once((kind, where, rule), lambda using: programs.compiled(*given, using))
+        given = kind, self._adapter, target or self._chosen, self._batch.packing, call, rule
+        key = kind, where, rule
+        return self._once(key, lambda using: programs.compiled(*given, using), target)
 
     def _plan(self) -> Plan:
         target, plan = self._planned

@@ -167,6 +167,7 @@ class Source:
     reference_images: np.ndarray
     indices: list[int]
     target_args: dict[str, np.ndarray]
+    shared: Callable[..., Any] | None = None  # results that several targets share
 
 
 _EXACT = ("float32", "float64")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from typing import Any, Literal
@@ -9,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from keras_saliency import _backend
-from keras_saliency.errors import KerasSaliencyError, MethodError, ModelError
+from keras_saliency.errors import KerasSaliencyError, MethodError, ModelError, _arguments
 
 BatchSize = int | Literal["auto"]
 
@@ -67,6 +68,23 @@ class MeasuredSize(Size):
         self.rows = self._limit = self.rows // 2
         self.settled = True
         return True
+
+
+def check_batch_size(batch_size: Any) -> BatchSize:
+    """Return a number of pictures as Python's int, or ``"auto"``.
+
+    Raises:
+        MethodError: It is neither ``"auto"`` nor a whole number above 0.
+    """
+    if type(batch_size) is int and 0 < batch_size <= sys.maxsize:
+        return batch_size
+    if isinstance(batch_size, str) and batch_size == "auto":
+        return "auto"
+    fix = "Leave it at 8, or pass 'auto'."
+    whole = _arguments.integer(
+        batch_size, "batch_size", MethodError, "help(keras_saliency.explain)", fix=fix
+    )
+    return min(whole, sys.maxsize)  # all at once
 
 
 def run(program: Callable[..., Any], args: Any, size: Size) -> Any:

@@ -28,6 +28,7 @@ from keras_saliency._rules import Rule, gradients
 from keras_saliency.errors import KerasSaliencyError
 from keras_saliency.targets import Output, Outputs, Target
 from keras_saliency.targets.base import check_output, check_scores
+from keras_saliency.targets.together import Several
 
 Kind = Literal[
     "scores",
@@ -244,8 +245,13 @@ def _scores(
         with gradients.in_sight():  # a target's rectifiers are not the model's
             size = tuple(images.shape[1:-1])
             scores, aux = target.scores(Outputs(raw, pick, size), target_args)
+        if isinstance(target, Several):
+            return tuple(checked(one, images) for one in scores), aux
+        return checked(scores, images), aux
+
+    def checked(scores, images):
         check_scores(scores, images)
-        return precise(scores, images), aux
+        return precise(scores, images)
 
     def precise(tensor, images):  # half precision is too coarse for a softmax or a sum
         return tensor if tensor.dtype == images.dtype else ops.cast(tensor, images.dtype)

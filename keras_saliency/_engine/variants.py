@@ -37,6 +37,7 @@ class Variants(ABC):
         args: tuple[Any, ...] | None = None,
         call: _graph.Call | None = None,
         rule: Rule | None = None,
+        rows: list[int] | None = None,
     ) -> tuple[Any, ...]: ...
 
     def gradients(
@@ -80,7 +81,7 @@ class Variants(ABC):
         for rows, maps in self.chunks(variants, total, "scores of activations"):
             whole = original.call.from_map(maps, original.whole[rows])
             args = (whole, self._batch.images[rows], *self._args_of(rows))
-            yield from self._run("scores of activations", args, original.call)[0]
+            yield from self._run("scores of activations", args, original.call, rows=rows)[0]
 
     def _args_of(self, rows: list[int]) -> tuple[Any, Any]:
         """The target's arguments and the extra inputs of variants of these pictures."""
@@ -91,4 +92,4 @@ class Variants(ABC):
         self, rows: list[int], images: np.ndarray, kind: programs.Kind
     ) -> tuple[Any, ...]:
         self._choose()
-        return self._run(kind, (images, *self._args_of(rows)))
+        return self._run(kind, (images, *self._args_of(rows)), rows=rows)

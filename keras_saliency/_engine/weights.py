@@ -125,6 +125,14 @@ def _alone(
     return result, _digest(model, state, backend) if hashed else None
 
 
+def held(model: Any) -> list[tuple[Any, Any]]:
+    """Return a model's variables with the values that `consistently` runs it on; [] for its own."""
+    for outer, state in getattr(_within, "states", ()):
+        if outer is model and state.values:
+            return list(zip(state.variables, state.values, strict=True))
+    return []
+
+
 def on_one_state(function: Callable[P, T]) -> Callable[P, T]:
     """Have a function of a model (and more) run on one state of its weights, copied at once."""
 

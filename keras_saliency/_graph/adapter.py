@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -105,6 +106,7 @@ class Adapter(ModelOutputs):
     """
 
     model: Any
+    state: Sequence[Any] = ()  # variables and the values that `embeddings` runs on
 
     @cached_property
     def cache(self) -> ModelCache:
@@ -114,6 +116,15 @@ class Adapter(ModelOutputs):
             ModelError: It is not a Keras 3 model.
         """
         return ModelCache(self.model)
+
+    @property
+    def embeds(self) -> bool:
+        """Whether the model reads words by an Embedding; False while it has no weights."""
+
+        def has_one() -> bool:
+            return any(is_embedding(layer) for _, layer in walk(self.model))
+
+        return self.model.built and self.cache.get_or_create(("embeds",), has_one)
 
     @property
     def signature(self) -> Signature:
@@ -282,7 +293,7 @@ class Adapter(ModelOutputs):
         found = [(path, one) for path, one in walk(self.model) if is_embedding(one)]
         with (
             intercept([(layer, handler(path)) for path, layer in found]),
-            keras.StatelessScope(),
+            keras.StatelessScope(state_mapping=self.state),
         ):
             try:
                 self.model(self._packed(list(inputs), names), training=False)

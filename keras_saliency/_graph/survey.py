@@ -65,6 +65,18 @@ class CallTrace:
             READ,
         )
 
+    def maps(self, measure: Measure) -> list[Call]:
+        """Return every map of the explained input that the score depends on, in order of calls.
+
+        Args:
+            measure: Decides whether calls whose positions cannot be followed are maps.
+        """
+        waiting = [call for call in self._candidates if not call.is_map]
+        measured = [one.call for one in _measured(waiting, measure) if not one.reason]
+        maps = {call.number: call for call in measured if call is not None}
+        maps |= {call.number: call for call in self._candidates if call.is_map}
+        return [maps[number] for number in sorted(maps)]
+
     def of_one_picture(self, rows: int) -> CallTrace:
         """Return the trace with the shapes that calls have for one picture.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -43,12 +44,15 @@ def ready(
         InputError: It does not fit.
         PreprocessError: The preprocessing is one of pictures.
     """
-    one, kind, adapter = given.inputs[number], known.kind, given.adapter
+    kind, adapter = known.kind, given.adapter
+    first = kind.has_channels and adapter.is_channels_first(len(kind.axes))
+    one = _channels_last(given.inputs[number]) if first else given.inputs[number]
     names, value = _named_columns(given.value(number), one, known)
     singles = []
     for each in reading.opened(value, one, kind):
         names = names or each.names
         apart = [each.values] if each.is_one else _apart(each.values, one, known)
+        apart = [_turned(single, one) for single in apart] if first else apart
         singles += [_checked(single, one, known, each.about) for single in apart]
     if not singles:
         raise _misfit(one, known, "an empty batch")
@@ -86,6 +90,18 @@ def ready(
         extra_inputs=extra_inputs,
         names=names,
     )
+
+
+def _channels_last(one: Input) -> Input:
+    """Return an input (C, *space) as (*space, C): attributions are channels last."""
+    return one if one.shape is None else replace(one, shape=(*one.shape[1:], one.shape[0]))
+
+
+def _turned(given: Any, one: Input) -> Any:
+    """Return an array channels last where only its axes (C, *space) fit the model."""
+    shape = np.shape(given)
+    fits = _fits((*shape[1:], shape[0]), one) if shape and one.shape else False
+    return np.moveaxis(np.asarray(given), 0, -1) if fits and not _fits(shape, one) else given
 
 
 def _vectors(given: Given, known: Recognised, arrays: dict[int, np.ndarray]) -> np.ndarray:

@@ -174,6 +174,26 @@ def prepare(
     return _joint(given, made)
 
 
+def joined(batches: Sequence[Batch]) -> Batch:
+    """Return batches that can go through a model together as one batch."""
+    if len(batches) == 1:
+        return batches[0]
+    extra_inputs = zip(*(batch.extra_inputs for batch in batches), strict=True)
+    parts = batches[0].parts and {
+        name: joined([(batch.parts or {})[name] for batch in batches]) for name in batches[0].parts
+    }
+    return replace(
+        batches[0],
+        images=np.concatenate([batch.images for batch in batches]),
+        extra_inputs=tuple(np.concatenate(one) for one in extra_inputs),
+        originals=sum((batch.originals for batch in batches), ()),
+        geometries=sum((batch.geometries for batch in batches), ()),
+        findings=sum((batch.findings for batch in batches), ()),
+        words=sum((batch.words for batch in batches), ()),
+        parts=parts,
+    )
+
+
 def _batch(given: Given, one: Ready) -> Batch:
     several = len(given.inputs) > 1
     return Batch(
@@ -211,13 +231,18 @@ def _joint(given: Given, made: list[Ready]) -> Batch:
         InputError: There is none, or they have not the same number of rows.
     """
     counts = {given.inputs[one.part.explained].name: len(one.images) for one in made}
-    if not made or len(set(counts.values())) > 1:
+    if not made:
         raise InputError(
-            "Expected inputs to explain together, of as many rows each.",
-            f"Got {', '.join(f'{n} of {name!r}' for name, n in counts.items())}."
-            if made
-            else "No input takes pictures, signals, volumes, videos, texts or tables.",
-            "Pass one row for each.",
+            f"Expected inputs to explain together, among {[one.name for one in given.inputs]}.",
+            "Got none that holds pictures, signals, volumes, videos, texts or tables.",
+            'Pass inputs="all", or a list of names.',
+            _READ,
+        )
+    if len(set(counts.values())) > 1:
+        raise InputError(
+            "Expected as many rows of each input that is explained.",
+            f"Got {', '.join(f'{n} of {name!r}' for name, n in counts.items())}.",
+            "Pass one row of each for every example.",
             _READ,
         )
     parts = tuple(replace(one.part, shape=one.images.shape[1:]) for one in made)

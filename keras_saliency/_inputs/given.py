@@ -127,6 +127,13 @@ class Given:
         if isinstance(inputs, str):
             known = [(number, self._shown(number, kind)) for number in range(len(self.inputs))]
             return [(number, one) for number, one in known if one is not None]
+        if not isinstance(inputs, Collection):
+            raise InputError(
+                'Expected inputs to be "all", the name of an input or a list of names.',
+                f"Got inputs={inputs!r}.",
+                f"Take some of {list(numbers)}.",
+                _READ,
+            )
         chosen = [self._number(name) for name in inputs]
         return [(number, self._kind(number, kind)) for number in dict.fromkeys(chosen)]
 

@@ -36,7 +36,7 @@ MAX_BYTES = 2**30  # unpacked; what is larger shows a model no more
 
 _READ = "help(keras_saliency.explain)"
 _ARRAYS = (".npy", ".npz")
-_SUFFIXES = {
+SUFFIXES = {
     "signal": (*_ARRAYS, ".csv", ".wav"),
     "volume": (*_ARRAYS, ".nii", ".nii.gz"),
     "video": (*_ARRAYS, *video.SUFFIXES),
@@ -77,7 +77,7 @@ def suffix(path: Any) -> str:
 
 def is_array_file(path: Any) -> bool:
     """Whether a path is by its suffix a file of something else than a picture."""
-    known = {one for each in _SUFFIXES.values() for one in each} - {".gif"}
+    known = {one for each in SUFFIXES.values() for one in each} - {".gif"}
     return is_path(path) and suffix(path) in known
 
 
@@ -122,7 +122,7 @@ def _opened(given: Any, one: Input, kind: Kind) -> Opened:
     if not is_path(given):
         return Opened(given)
     form, name = suffix(given), os.fsdecode(given)
-    if form not in _SUFFIXES[kind.name]:
+    if form not in SUFFIXES[kind.name]:
         raise _not_of_this_kind(name, one, kind)
     noun = kind.one.removeprefix("a ")
     what = f"Cannot read the {noun} {name!r}."
@@ -217,7 +217,7 @@ def too_large(what: str, size: int) -> InputError:
 
 
 def _not_of_this_kind(name: str, one: Input, kind: Kind) -> InputError:
-    known = _SUFFIXES[kind.name]
+    known = SUFFIXES[kind.name]
     listed = f"{', '.join(known[:-1])} or {known[-1]}"
     if kind.is_embedded and suffix(name) != ".txt":
         return InputError(

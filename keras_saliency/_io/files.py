@@ -44,7 +44,7 @@ def regular(path: str | os.PathLike[str]) -> io.BufferedReader:
         file.close()
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
-    raise OSError("it is no regular file but a pipe, a socket or a device")
+    raise OSError("It is no regular file but a pipe, a socket or a device")
 
 
 def bytes_of(path: str | os.PathLike[str]) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,9 @@ from keras_saliency._results.stored import READ, arrays_of, fields_of, manifest_
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from keras_saliency._inputs.batch import Batch
+    from keras_saliency.methods import Method
 
 _ARRAYS, _MANIFEST, _FIGURE = "explanation.npz", "inputs.json", "figure.png"
 _SCHEMA = 2  # as that of one explanation: with checksums
@@ -169,3 +172,19 @@ def _png(explanation: JointExplanation) -> bytes:
 
     panels = [(name, panel) for name, one in explanation.items() for panel in one.panels()]
     return plot.render_png(plot.several, panels)
+
+
+def by_input(whole: Explanation, batch: Batch, method: Method) -> JointExplanation:
+    """Return the explanation of several inputs together as one of each."""
+    parts: dict[str, Explanation] = {}
+    for name, its in batch.apart(np.asarray(whole.attributions)[..., None]).items():
+        part = (batch.parts or {})[name]
+        parts[name] = replace(
+            whole,
+            values=method.to_map(its).astype(np.float32, copy=False),
+            attributions=part.kind.as_given(its.astype(np.float32, copy=False)),
+            pictures=part.originals,
+            geometries=part.geometries,
+            info={**whole.info, "kind": part.kind.name, **part.facts},
+        )
+    return JointExplanation(parts)

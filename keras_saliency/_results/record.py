@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_saliency._inputs.geometry import Geometry, Letterbox
 from keras_saliency._io.encoding import decode, encode
+
+if TYPE_CHECKING:
+    from keras_saliency._results.explanation import Explanation
 
 _NAMES = ("words", "features")  # along the map's axis, where they are known
 
@@ -44,6 +47,29 @@ class Record:
     attributions: np.ndarray | None = None
     words: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, one: Explanation, attributions: bool = False) -> Record:
+        """Return the record of one picture's explanation, without a key.
+
+        Args:
+            one: Of one picture.
+            attributions: Whether to store them.
+        """
+        stored = one.attributions if attributions else None
+        return cls(
+            key="",
+            values=one.values[0],
+            geometry=one.geometries[0],
+            score=float(one.scores[0]),
+            probability=None if one.probabilities is None else float(one.probabilities[0]),
+            target=one.targets[0],
+            label=one.labels[0],
+            checks=one.checks[0],
+            attributions=None if stored is None else stored[0],
+            words=tuple(one.info.get("words", [()])[0]),
+            features=tuple(one.info.get("features", ())),
+        )
 
     def map(self) -> np.ndarray:
         """Return the map in the picture's own frame, (H0, W0) float32.

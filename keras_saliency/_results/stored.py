@@ -17,6 +17,7 @@ from keras_saliency._results import provenance
 SCHEMA_VERSION = 2  # 1 had no checksums, and arrays in info as text
 
 _ARRAYS, _MANIFEST, _FIGURE = "explanation.npz", "manifest.json", "figure.png"
+OVERLAY = "overlay.png"  # the command writes it beside these
 READ = "help(keras_saliency.Explanation.save)"
 _OWN = (
     "checksums", "dtypes", "info", "model_sha256", "pictures", "schema_version", "signed",
@@ -37,7 +38,7 @@ def write(folder: Path, explanation: Any, figure: bytes) -> Path:
         folders.seal(fresh, _MANIFEST, manifest, arrays, _ARRAYS)
 
     what = f"Cannot save the explanation as the folder {str(folder)!r}."
-    return folders.write(folder, fill, (_ARRAYS, _MANIFEST, _FIGURE), what, READ)
+    return folders.write(folder, fill, (_ARRAYS, _MANIFEST, _FIGURE, OVERLAY), what, READ)
 
 
 def read(folder: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""The command ``keras-saliency``: explain photos, predict where people look at them, and more.
+"""The command ``keras-saliency``: explain pictures, predict where people look at them, and more.
 
-Exit status: 0 all done, 1 a failure, 2 invalid arguments, 130 interrupted. Results go to stdout,
-everything else to stderr.
+Exit status: 0 all done, 1 a failure, 2 a mistake on the command line, 130 interrupted. Results go
+to stdout, everything else to stderr.
 """
 
 from __future__ import annotations
@@ -15,8 +15,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from keras_saliency._imports import attach
-from keras_saliency.cli import compare, explain, output, training
+from keras_saliency.cli import (
+    arguments,
+    compare,
+    completion,
+    explain,
+    layers,
+    listing,
+    output,
+    prediction,
+    training,
+)
 from keras_saliency.cli.output import quiet, tell
+from keras_saliency.cli.parser import Parser, add_verb
 
 __all__ = ["main"]
 
@@ -31,8 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status.
     """
     args = None
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
     try:
-        args = _parser().parse_args(argv)
+        args = parser().parse_args(words or ["--help"])
         status = args.run(args)
         sys.stdout.flush()
         return status
@@ -46,60 +60,57 @@ def main(argv: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
-        tell(error, getattr(args, "traceback", False))
+        tell(error, args)
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
+_MORE = """keras-saliency VERB --help shows a verb's options and examples.
+
+exit status:
+  0  all done
+  1  something failed; other files were done
+  2  a mistake on the command line; nothing was done
+
+examples:
+  keras-saliency explain dog.jpg --method grad_cam
+  keras-saliency predict photos/ --out gaze"""
+
+
+def parser() -> Parser:
+    """Return the parser of the whole command."""
     from keras_saliency import __version__
 
-    parser = argparse.ArgumentParser(
+    result = Parser(
         "keras-saliency",
+        usage="keras-saliency VERB [FILE ...] [OPTIONS]",
         description="Where does a Keras 3 model look, and where do people?",
-        allow_abbrev=False,
+        epilog=_MORE,
     )
-    parser.add_argument("--version", action="version", version=__version__)
-    verbs = parser.add_subparsers(required=True)
+    result.add_argument("-V", "--version", action="version", version=__version__,
+                        help="print the version")  # fmt: skip
+    verbs = result.add_subparsers(title="verbs", metavar="VERB", required=True)
     for add in (  # in the order in which --help lists them
-        explain.add, explain.add_predict, compare.add, compare.add_report, training.add,
-        training.add_evaluate, _add_info,
+        explain.add, prediction.add, compare.add, compare.add_report, layers.add, listing.add,
+        training.add, training.add_evaluate, _add_doctor, completion.add,
     ):  # fmt: skip
         add(verbs)
-    verbs.metavar = " | ".join(verbs.choices)
-    return parser
+    result.siblings = verbs.choices
+    for one in verbs.choices.values():
+        one.siblings = verbs.choices
+    return result
 
 
-def _add_info(verbs: Any) -> None:
-    """Add the verbs that print what there is: ``methods`` and ``doctor``."""
-    for name, run, summary in (
-        ("methods", _methods, "list the attribution methods"),
-        ("doctor", _doctor, "show what is installed, and test it"),
-    ):
-        verb = verbs.add_parser(name, help=summary, description=summary.capitalize() + ".")
-        verb.add_argument("--json", action="store_true", help="as JSON")
-        verb.set_defaults(run=run)
-
-
-def _methods(args: argparse.Namespace) -> int:
-    from keras_saliency import methods
-
-    claims = ("family", "signed", "complete", "stochastic", "needs_gradient", "reference")
-    rows = []
-    for name, one in methods.classes().items():
-        method = one()
-        rows.append({"name": name, **{claim: getattr(method, claim) for claim in claims},
-                     "options": method.parameters()})  # fmt: skip
-    if args.json:
-        print(json.dumps(rows, indent=2, default=repr))
-        return 0
-    shown = ("name", *claims)
-    said = {True: "yes", False: "no"}
-    table = [[name.replace("_", " ") for name in shown]]
-    table += [[said.get(row[name], row[name]) for name in shown] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for cells in table:
-        print("  ".join(map(str.ljust, cells, widths)).rstrip())
-    return 0
+def _add_doctor(verbs: Any) -> None:
+    verb = add_verb(
+        verbs,
+        "doctor",
+        "[--json]",
+        "show what is installed, and test it",
+        "Show what is installed and which backend is used, and test it in a few seconds.",
+        "keras-saliency doctor",
+    )
+    arguments.add_json(verb.add_argument)
+    verb.set_defaults(run=_doctor, parser=verb, verb="doctor")
 
 
 def _doctor(args: argparse.Namespace) -> int:

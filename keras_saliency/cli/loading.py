@@ -46,7 +46,7 @@ def load(model: str, weights: str | None = None, options: Mapping[str, Any] | No
         PretrainedError: The weights' package of efficientnet_lite0 is not installed.
         BackendError: Keras' backend is not installed.
     """
-    if Path(model).suffix.lower() in (".keras", *_HDF5) or os.sep in model:
+    if is_file(model):
         if weights is not None or options:
             given = f"--weights {weights}" if weights is not None else "--model-option"
             raise ModelFileError(
@@ -57,6 +57,11 @@ def load(model: str, weights: str | None = None, options: Mapping[str, Any] | No
             )
         return _load_file(Path(model))
     return _build(model, weights, dict(options or {}))
+
+
+def is_file(model: str) -> bool:
+    """Whether a model is named by a path."""
+    return Path(model).suffix.lower() in (".keras", *_HDF5) or os.sep in model
 
 
 # ---------------------------------------------------------------------- by name
@@ -92,6 +97,7 @@ def _build(name: str, weights: str | None, options: dict[str, Any]) -> Any:
 
 def _network(name: str) -> tuple[str, Callable[..., Any]]:
     """Return the proper name of a network and the function that builds it."""
+    from keras_saliency.methods.base.method import names, resolve
     from keras_saliency.pretrained import efficientnet_lite0
 
     if _plain(name) == _plain(_OURS):
@@ -108,6 +114,13 @@ def _network(name: str) -> tuple[str, Callable[..., Any]]:
     if os.path.exists(name):
         return _refuse_file(Path(name))
     proper_names = {one.lower(): one for one in (_OURS, *sorted(functions))}
+    if method := resolve(name, names()):  # -m for -M
+        raise ModelFileError(
+            f"No model is called {name!r}.",
+            "It is a method.",
+            f"Write --method {method}.",
+            _READ,
+        )
     near = difflib.get_close_matches(name.lower(), proper_names, n=1, cutoff=0.5)
     raise ModelFileError(
         f"No model is called {name!r}.",

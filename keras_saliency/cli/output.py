@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import math
 import os
+import shlex
 import sys
 import tempfile
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_saliency import _imports
 from keras_saliency._io.files import shown
-from keras_saliency.errors import BackendError, KerasSaliencyError, SaveError
+from keras_saliency.cli import messages
+from keras_saliency.errors import BackendError, KerasSaliencyError
 
 if TYPE_CHECKING:
     from keras_saliency._results.explanation import Explanation
 
 _show_all = "TF_CPP_MIN_LOG_LEVEL" in os.environ
+
+
+def announce_backend() -> str:
+    """Import Keras, and say which backend it uses where its own choice is not installed."""
+    backend, why = start_keras()
+    if why.endswith("not installed"):
+        say(f"{why}: using {backend}")
+    return backend
 
 
 def start_keras() -> tuple[str, str]:
@@ -33,10 +42,7 @@ def start_keras() -> tuple[str, str]:
     Raises:
         BackendError: None is installed, or the configured one is not or is broken.
     """
-    configured, why = _imports.configured_backend()
-    name = _imports.usable_backend()
-    if name != configured:
-        why = f"{why} names {configured!r}, which is not installed"
+    name, why = _imports.choose_backend()
     if "keras" in sys.modules:
         return name, why
     os.environ["KERAS_BACKEND"] = name
@@ -84,12 +90,26 @@ def say(line: str) -> None:
     print(shown(line), file=sys.stderr, flush=True)
 
 
-def tell(error: BaseException, with_traceback: bool, about: str = "") -> str:
-    """Print an error's message, and return it."""
-    if with_traceback:
+def words(error: KerasSaliencyError, args: Any) -> str:
+    """Return an error's message in words of the shell, for a parsed command line or None."""
+    parser = getattr(args, "parser", None)
+    options = parser.options if parser is not None else ()
+    model = shlex.quote(str(getattr(args, "model", "MODEL")))
+    return messages.for_shell(error, getattr(args, "verb", None) or "", options, model)
+
+
+def tell(error: BaseException, args: Any, about: str = "") -> str:
+    """Print an error's message in words of the shell, and return it.
+
+    Args:
+        error: The error.
+        args: The parsed command line, or None.
+        about: The file that it is about, with a colon.
+    """
+    if getattr(args, "traceback", False):
         traceback.print_exception(error)
     if isinstance(error, KerasSaliencyError):
-        message = str(error)
+        message = words(error, args)
     else:
         message = (
             f"Unexpected error. {type(error).__name__}: {error}. "
@@ -124,70 +144,13 @@ def printable(text: str) -> str:
     return text
 
 
-def add_arguments(
-    verb: Any,
-    out: str = "saliency_out",
-    kind: str = "DIR",
-    what: str = "where the folders go, named after the photos",
-    json: str = "print one JSON array instead of paths",
-) -> None:
-    """Add the arguments that name photos and the form of the results."""
-    add = verb.add_argument
-    add("photos", nargs="*", metavar="PHOTO", help="pictures; a packaged photo where none is named")
-    add("--out", metavar=kind, type=Path, default=Path(out), help=f"{what}; default: %(default)s")
-    add("--json", action="store_true", help=json)
-    add("--traceback", action="store_true", help="show Python's traceback of an error")
-
-
-def named(photos: Sequence[str], out: Path, doing: str, read: str) -> list[tuple[Any, Path]]:
-    """Return each photo, or the packaged one, with the folder its results go to.
-
-    Args:
-        photos: As named on the command line.
-        out: Where the folders go.
-        doing: Describes the action on the packaged photo, such as "explaining".
-        read: Where to read more, for the error.
-
-    Raises:
-        SaveError: ``out`` is a file.
-    """
-    if out.exists() and not out.is_dir():
-        what = f"Cannot save results in {str(out)!r}."
-        raise SaveError(what, "It is a file.", "Name a new folder: --out DIR.", read)
-    all_of_them = chosen(photos, doing)
-    names = folder_names(all_of_them)
-    return list(zip(all_of_them, (out / name for name in names), strict=True))
-
-
-def chosen(photos: Sequence[str], doing: str) -> Sequence[Any]:
-    """Return the photos that were named, or the packaged one, after a line about it."""
-    if photos:
-        return photos
-    from keras_saliency.pretrained import sample_photo
-
-    say(f"No photo was named: {doing} the packaged one, {sample_photo()}")
-    return [sample_photo()]
-
-
 _KEYS = ("picture", "folder", "figure", "label", "class", "target", "score", "score_kind",
-        "probability", "method", "layer", "seconds", "checks", "error")  # fmt: skip
+        "probability", "method", "layer", "seconds", "checks", "overlay", "error")  # fmt: skip
 
 
 def row(photo: Any) -> dict[str, Any]:
-    """Return a row of JSON with all its keys and nothing in it but the photo's path."""
+    """Return a row of JSON with all its keys and nothing in it but the file's path."""
     return {**dict.fromkeys(_KEYS), "picture": str(photo)}
-
-
-def folder_names(photos: Sequence[Any]) -> list[str]:
-    """Return a folder name for each photo: its stem, or stem-2, stem-3 where that is taken."""
-    names: list[str] = []
-    taken: set[str] = set()
-    for stem in (Path(photo).stem for photo in photos):
-        numbered = (f"{stem}-{number}" for number in itertools.count(2))
-        name = next(n for n in itertools.chain([stem], numbered) if n.casefold() not in taken)
-        taken.add(name.casefold())
-        names.append(name)
-    return names
 
 
 def of(explanation: Explanation, folder: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import ast
 import contextlib
 import dataclasses
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,13 @@ def count(text: str) -> int:
     return int(text)
 
 
+def seed(text: str) -> int:
+    """Return a whole number of 0 or more."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
+    return int(text)
+
+
 def batch_size(text: str) -> int | str:
     """Return a whole number above 0, or ``auto``."""
     return text if text == "auto" else count(text)
@@ -73,18 +81,30 @@ def target_words(text: str) -> tuple[str, list[str]]:
     raise argparse.ArgumentTypeError(f"{text!r} is not a class, margin:A:B or pixel:Y:X[:CHANNEL]")
 
 
-def method(name: str, given: list[tuple[str, str]]) -> Method:
+def method(text: str, given: list[tuple[str, str]]) -> Method:
     """Return the method that ``--method`` and ``--method-option`` mean.
+
+    Args:
+        text: A name in any usual spelling, alone or with options: ``"smooth_grad(samples=5)"``.
+        given: Further options.
 
     Raises:
         MethodError: No such method, no such option, or a value that it cannot take.
     """
     from keras_saliency import methods
 
+    (name, own), *others = _calls(text, "methods", MethodError)
+    if others:
+        raise MethodError(
+            "Expected one method.",
+            f"Got {text!r}.",
+            "Name one; keras-saliency compare takes several.",
+            _READ,
+        )
     known = type(methods.get(name))
     fields = {field.name: str(field.type) for field in dataclasses.fields(known)}
     options = {}
-    for option, text in given:
+    for option, word in [*own, *given]:
         if option not in fields:
             raise MethodError(
                 f"The method {name!r} has no option {option!r}.",
@@ -92,8 +112,8 @@ def method(name: str, given: list[tuple[str, str]]) -> Method:
                 did_you_mean(option, fields) or "Leave it out.",
                 f"help(keras_saliency.methods.{known.__name__})",
             )
-        words = fields[option].startswith("str") and text.lower() not in ("none", "null")
-        options[option] = text if words else value(text)
+        words = fields[option].startswith("str") and word.lower() not in ("none", "null")
+        options[option] = word if words else value(word)
     return known(**options)
 
 
@@ -132,24 +152,25 @@ def preprocess(word: str, fit: Any, model: Any, pictures: bool = True) -> Prepro
     return dataclasses.replace(result, fit=fit)
 
 
-def target(words: tuple[str, list[str]] | None, score: Any, model: Any) -> Target:
-    """Return the target that ``--target`` and ``--score`` mean.
+def target(
+    words: tuple[str, list[str]] | None, score: Any, model: Any, output: str | None = None
+) -> Target:
+    """Return the target that ``--target``, ``--score`` and ``--model-output`` mean.
 
     Raises:
         TargetError: No class of the model has that name.
     """
     from keras_saliency import targets
 
+    whole = {"score": score, "output": output}
     if words is None:
-        return targets.TopClass(score=score)
+        return targets.TopClass(**whole)
     kind, parts = words
     if kind == "pixel":
         y, x, *channel = map(int, parts)
-        return targets.Pixel(y, x, channel[0] if channel else None, score=score)
+        return targets.Pixel(y, x, channel[0] if channel else None, **whole)
     first, *other = (_class_number(part, model) for part in parts)
-    return (
-        targets.Margin(first, other[0], score=score) if other else targets.Class(first, score=score)
-    )
+    return targets.Margin(first, other[0], **whole) if other else targets.Class(first, **whole)
 
 
 def _class_number(word: str, model: Any) -> int:
@@ -188,7 +209,7 @@ def methods(text: str | None) -> list[Method] | str | None:
     """
     if text is None or text.strip() == "all":
         return text and text.strip()
-    return [method(name, options) for name, options in _calls(text, "methods", MethodError)]
+    return [method(part, []) for part in _parts(text, "methods", MethodError)]
 
 
 def metrics(text: str | None) -> list[Metric] | None:
@@ -213,31 +234,62 @@ def metrics(text: str | None) -> list[Metric] | None:
     return result
 
 
+_CALL = re.compile(r"\s*(?P<name>\w[-+\w ]*?)\s*(?:\((?P<options>.*)\)\s*)?", re.DOTALL)
+_OPENING, _CLOSING, _QUOTES = "([{", ")]}", "'\""
+
+
+def _parts(text: str, what: str, error: type[KerasSaliencyError]) -> list[str]:
+    """Split at commas that stand in no brackets and in no quotes."""
+    parts, depth, quote = [""], 0, ""
+    for letter in text:
+        if letter in _QUOTES and quote in ("", letter):
+            quote = "" if quote else letter
+        elif not quote:
+            depth += (letter in _OPENING) - (letter in _CLOSING)
+        if letter == "," and not depth and not quote:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    if not all(_CALL.fullmatch(part) for part in parts):
+        raise _no_list(text, what, error)
+    return parts
+
+
 def _calls(
     text: str, what: str, error: type[KerasSaliencyError]
 ) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """Yield names and their options, which are not yet read."""
-    line = f"[{text}]"
-    try:
-        parts: Any = ast.parse(line, mode="eval").body
-        if not parts.elts:
-            raise ValueError("no name")
-        for part in parts.elts:
-            call, options = part if isinstance(part, ast.Call) else None, []
-            if call is not None:
-                options = [(str(one.arg), _word(line, one.value)) for one in call.keywords]
-                if call.args or any(one.arg is None for one in call.keywords):
-                    raise ValueError("an option without a name")
-            named: Any = part if call is None else call.func
-            yield named.id, options
-    except (AttributeError, MemoryError, RecursionError, SyntaxError, ValueError):
-        raise error(
-            f"Expected a list of {what}.",
-            f"Got {text!r}, which is no list of names.",
-            "Write names with commas between them, options in parentheses: "
-            '"grad_cam,smooth_grad(samples=5)".',
-            _READ_METHODS,
-        ) from None
+    """Yield names, in any spelling, and their options, which are not yet read."""
+    from keras_saliency.methods.base.method import names, resolve
+
+    for part in _parts(text, what, error):
+        match = _CALL.fullmatch(part)
+        if match is None:
+            raise _no_list(text, what, error)
+        name, options = match["name"], match["options"] or ""
+        if " " in name and (error is not MethodError or resolve(name, names()) is None):
+            raise _no_list(text, what, error)
+        line = f"f({options})"
+        try:
+            call: Any = ast.parse(line, mode="eval").body
+            if (
+                not isinstance(call.func, ast.Name)
+                or call.args
+                or any(one.arg is None for one in call.keywords)
+            ):
+                raise ValueError("an option without a name")
+            yield name, [(str(one.arg), _word(line, one.value)) for one in call.keywords]
+        except (AttributeError, MemoryError, RecursionError, SyntaxError, ValueError):
+            raise _no_list(text, what, error) from None
+
+
+def _no_list(text: str, what: str, error: type[KerasSaliencyError]) -> KerasSaliencyError:
+    return error(
+        f"Expected a list of {what}.",
+        f"Got {text!r}, which is no list of names.",
+        "Write names with commas between them, options in parentheses: "
+        '"grad_cam,smooth_grad(samples=5)".',
+        _READ_METHODS,
+    )
 
 
 def _word(line: str, node: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 from collections import Counter
@@ -10,46 +11,50 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_saliency.cli import output
+from keras_saliency.cli import arguments, output, parsing
 from keras_saliency.cli.output import printable, quiet, say
-from keras_saliency.errors import FixationError, FixationModelError
+from keras_saliency.cli.parser import Parser, add_verb
+from keras_saliency.errors import FixationError, FixationModelError, did_you_mean
 
-_EXAMPLES = """examples:
-  keras-saliency train --data my_recordings --out my_training
-  keras-saliency train default --data fixations --datasets osie,scene500
-  keras-saliency train resnet50 --data salicon --data fixations --data-parallel
-  keras-saliency train --data cat2000 --train-split 'train[:90%]' --val-split 'train[90%:]'
-
-The same command resumes a training that was interrupted.
+_EXAMPLES = """
+keras-saliency train --data my_recordings --out my_training
+keras-saliency train default --data fixations --datasets osie,scene500
+keras-saliency train resnet50 --data salicon --data fixations --data-parallel
+keras-saliency train --data cat2000 --train-split 'train[:90%]' \\
+                     --val-split 'train[90%:]'
 """
 
 
 def add(verbs: Any) -> None:
     """Add the verb to the command."""
-    verb = verbs.add_parser(
+    verb = add_verb(
+        verbs,
         "train",
-        help="train a fixation model on recordings of eye movements",
-        description="Train a fixation model. The folder gets checkpoint.npz, history.csv, "
-        "history.png and the model, whose path is printed.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        "[PRESET] --data WHERE [OPTIONS]",
+        "train a fixation model on recordings of eye movements",
+        "Train a fixation model. The folder gets checkpoint.npz, history.csv, history.png and the "
+        "model, whose path is printed. The same command resumes a training that was interrupted.",
+        _EXAMPLES,
     )
-    add = verb.add_argument
-    add("preset", nargs="?", default="default", help="default (EfficientNet-Lite0, the one in this "
-        "package) or resnet50")  # fmt: skip
-    add_arguments(verb)
-    add("--out", metavar="DIR", type=Path, default=Path("fixation_training"),
-        help="default: %(default)s")  # fmt: skip
-    add("--weights", default="imagenet", help="the encoder's: imagenet (the default), none for "
-        "random ones, or a file")  # fmt: skip
-    add("--seed", type=int, default=0, help="of order, variation and weights; default: 0")
+    verb.add_argument("preset", nargs="?", metavar="PRESET", default="default", help="default "
+        "(EfficientNet-Lite0, the one in this package) or resnet50")  # fmt: skip
+    _add_data(verb)
+    add = verb.add_argument_group("the training").add_argument
+    add("-w", "--weights", metavar="FILE", default="imagenet", help="the encoder's: imagenet (the "
+        "default), none for random ones, or a file")  # fmt: skip
+    add("-s", "--seed", type=parsing.seed, default=0, metavar="N",
+        help="of order, variation and weights; default: 0")  # fmt: skip
     add("--data-parallel", action="store_true", help="share each batch among all devices (JAX)")
+    add = verb.add_argument_group("results").add_argument
+    add("-o", "--out", metavar="DIR", type=Path, default=Path("fixation_training"),
+        help="default: %(default)s")  # fmt: skip
     add("--traceback", action="store_true", help="show Python's traceback of an error")
-    verb.set_defaults(run=_run)
+    verb.set_defaults(run=_run, parser=verb, verb="train")
 
 
 def _run(args: argparse.Namespace) -> int:
+    for source in args.data:  # before Keras is imported
+        _check_source(source)
     from keras_saliency.fixation import model as presets
 
     preset = presets.find(args.preset)  # before anything that takes time
@@ -101,47 +106,47 @@ def _command() -> str:
     return shlex.join(["keras-saliency", *sys.argv[1:]])
 
 
-_EVALUATE_EXAMPLES = """examples:
-  keras-saliency evaluate --data my_recordings
-  keras-saliency evaluate --data fixations --datasets osie,mit1003 --model my_training/model
-  keras-saliency evaluate --data cat2000 --train-split 'train[:90%]' --val-split 'train[90%:]'
+_EVALUATE_EXAMPLES = """
+keras-saliency evaluate --data my_recordings
+keras-saliency evaluate --data fixations -m my_training/model
+keras-saliency evaluate --data cat2000 --train-split 'train[:90%]' \\
+                        --val-split 'train[90%:]'
 """
 
 
 def add_evaluate(verbs: Any) -> None:
     """Add the verb to the command."""
-    verb = verbs.add_parser(
+    verb = add_verb(
+        verbs,
         "evaluate",
-        help="score a fixation model, beside the centre bias and humans",
-        description="Score a fixation model on the validation split of recordings. The centre bias "
-        "is fitted on the training split. A table is printed; the folder gets table.md, "
-        "evaluation.json, pictures.csv and best_and_worst.png.",
-        epilog=_EVALUATE_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        "--data WHERE [OPTIONS]",
+        "score a fixation model, beside the centre bias and humans",
+        "Score a fixation model on the validation split of recordings. The centre bias is fitted "
+        "on the training split. A table is printed; the folder gets table.md, evaluation.json, "
+        "pictures.csv and best_and_worst.png.",
+        _EVALUATE_EXAMPLES,
     )
-    add = verb.add_argument
-    add_arguments(verb)
-    add("--model", default="default", help="default (the one in this package), a folder that "
-        "keras-saliency train wrote, or a .keras file")  # fmt: skip
+    _add_data(verb)
+    add = verb.add_argument_group("the model").add_argument
+    add("-m", "--model", metavar="MODEL", default="default", help="default (the one in this "
+        "package), a folder that keras-saliency train wrote, or a .keras file")  # fmt: skip
     add("--mirror", action=argparse.BooleanOptionalAction, help="average over picture and mirror "
         "image, in twice the time; default: as the model was made for")  # fmt: skip
-    add("--by", choices=("dataset", "category"), default="dataset", help="rows of the table")
-    add("--seed", type=int, default=0, help="of the halves of the observers; default: 0")
-    add("--out", metavar="DIR", type=Path, default=Path("fixation_evaluation"),
-        help="default: %(default)s")  # fmt: skip
-    add("--json", action="store_true", help="print JSON instead of a table")
-    add("--traceback", action="store_true", help="show Python's traceback of an error")
-    verb.set_defaults(run=_run_evaluate)
+    add("-s", "--seed", type=parsing.seed, default=0, metavar="N",
+        help="of the halves of the observers; default: 0")  # fmt: skip
+    add = arguments.add_results(
+        verb, "fixation_evaluation", "DIR", "the folder", "print JSON instead of a table"
+    )
+    add("--by", choices=("dataset", "category"), default="dataset", metavar="WHAT",
+        help="rows of the table: dataset (the default) or category")  # fmt: skip
+    verb.set_defaults(run=_run_evaluate, parser=verb, verb="evaluate")
 
 
 def _run_evaluate(args: argparse.Namespace) -> int:
     scored = read(args.data, args.val_split, args.datasets)
     fitted = read_for_baseline(args.data, args.train_split, args.datasets)
     say(f"scoring on {described(scored)}")
-    backend, why = output.start_keras()
-    if why.endswith("not installed"):
-        say(f"{why}: using {backend}")
+    output.announce_backend()
     with quiet():
         from keras_saliency.fixation.scoring import best_and_worst, evaluate
 
@@ -159,12 +164,12 @@ def _run_evaluate(args: argparse.Namespace) -> int:
 _NAMED = 10  # of pictures; the count is of all
 
 
-def add_arguments(verb: Any) -> None:
+def _add_data(verb: Parser) -> None:
     """Add the arguments that name data."""
-    add = verb.add_argument
-    add("--data", metavar="WHERE", action="append", required=True, help="a folder with index.csv "
-        "and fixations.npz, or a data set prepared with TFDS: its name (cat2000, salicon, mit1003) "
-        "or folder; may be repeated")  # fmt: skip
+    add = verb.add_argument_group("the recordings").add_argument
+    add("-d", "--data", metavar="WHERE", action="append", required=True, help="a folder with "
+        "index.csv and fixations.npz, or a data set prepared with TFDS: its name (cat2000, "
+        "salicon, mit1003) or folder; repeatable")  # fmt: skip
     add(
         "--datasets", metavar="A,B", type=_names, help="which data sets of the tables; default: all"
     )
@@ -194,6 +199,8 @@ def read(sources: Sequence[str], split: str, datasets: Sequence[str] | None) -> 
     Raises:
         FixationError: There is none, or a source holds no data.
     """
+    for source in sources:  # before TensorFlow Datasets is imported, which takes seconds
+        _check_source(source)
     from keras_saliency.fixation import data
 
     result: list[Any] = []
@@ -222,6 +229,22 @@ def read(sources: Sequence[str], split: str, datasets: Sequence[str] | None) -> 
         more = ", ..." * (len(names) > _NAMED)
         say(f"{len(names)} pictures have no fixation: {', '.join(names[:_NAMED])}{more}")
     return seen
+
+
+def _check_source(source: str) -> None:
+    """Raise FixationError for a source that is neither a folder nor the name of a data set."""
+    from keras_saliency.fixation.data.prepared import BUILDERS
+
+    if source in BUILDERS or os.path.isdir(source):
+        return
+    raise FixationError(
+        f"Expected --data to name a folder, or one of {', '.join(BUILDERS)}.",
+        f"{source!r} is a file."
+        if os.path.exists(source)
+        else f"There is no such folder: {source!r}.",
+        did_you_mean(source, BUILDERS) or "Check the path.",
+        "keras-saliency train --help",
+    )
 
 
 def _prepared(source: str) -> bool:

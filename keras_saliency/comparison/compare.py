@@ -20,7 +20,7 @@ from keras_saliency._engine.micro_batches import BatchSize
 from keras_saliency._explain import adapted, attributed, check_batch_size, check_seed
 from keras_saliency._graph.adapter import Adapter
 from keras_saliency._graph.configuration import KerasModel
-from keras_saliency._inputs import pictures
+from keras_saliency._inputs import pictures, text
 from keras_saliency._inputs.batch import Batch, prepare
 from keras_saliency._inputs.geometry import BoxLike
 from keras_saliency._inputs.kinds import Kind, KindName
@@ -123,7 +123,7 @@ def compare(
     located = boxes is not None or masks is not None
     wanted = _METRICS + _LOCATING * located if metrics is None else _listed(metrics, MetricError)
     scored: dict[str, Metric] = labelled([get_metric(one) for one in wanted])
-    adapter = Adapter(model)
+    adapter = text.adapter(model)
     batch = prepare(adapter, images, preprocess, kind)
     named = methods is not None and not _arguments.is_word(methods, ("all",))
     errors = _without_meaning(chosen, batch.kind, named)

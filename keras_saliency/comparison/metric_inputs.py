@@ -121,7 +121,8 @@ class MetricInputs:
                 "maps": np.zeros((1, *self.ground_truth_masks[0].shape)),
             }
         try:
-            metric(**{name: arguments[name] for name in metric.needs})
+            own = metric.for_kind(self.engine.kind.name)
+            metric(**own, **{name: arguments[name] for name in metric.needs})
         except MetricError:
             raise
         except Exception:  # other errors appear again with the pictures themselves
@@ -163,7 +164,8 @@ class MetricInputs:
         for name, value in (("seed", self.seed), ("batch_size", self.batch_size)):
             if name in metric.takes and name not in metric.options and value != "auto":
                 arguments[name] = value
-        return np.asarray(metric(**arguments), np.float64)
+        own = metric.for_kind(self.engine.kind.name)
+        return np.asarray(metric(**own, **arguments), np.float64)
 
     # One function for each argument of a metric.
 

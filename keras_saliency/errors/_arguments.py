@@ -77,7 +77,7 @@ def integer(
             return whole
     wanted = {0: "of 0 or more", 1: "above 0"}.get(low, f"from {low} on")
     wanted = wanted if high is None else f"from {low} to {high}"
-    result = f"Got {name}={value!r}, a {type(value).__name__}."
+    result = f"Got {name}={value!r} of type {type(value).__name__}."
     raise error(f"Expected {name} to be a whole number {wanted}.", result, fix, read)
 
 

@@ -117,6 +117,6 @@ __all__ = [
     "names",
 ]
 
-_RENAMED = {"Lrp": ("LRP", "0.2"), "Rise": ("RISE", "0.2")}
+_RENAMED = {"Lrp": ("LRP", "0.3"), "Rise": ("RISE", "0.3")}
 if not TYPE_CHECKING:  # where every name would be known
     __getattr__ = renamed(__name__, _RENAMED)

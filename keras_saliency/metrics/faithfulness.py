@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -84,7 +85,7 @@ def mu_fidelity(
     attributions: ArrayLike,
     baselines: ArrayLike,
     *,
-    grid_size: int | None = None,
+    grid_size: int | Literal["each"] | None = None,
     subset: float = 0.2,
     samples: int = 100,
     seed: int = 0,
@@ -101,7 +102,8 @@ def mu_fidelity(
         baselines: (B, *space, C) or broadcastable to it: the values that replace the cells of a
             set.
         grid_size: Cells along each axis. None takes 8, or one for each pixel along an axis that
-            has fewer.
+            has fewer; ``"each"`` one for each pixel, as in the paper: for tables, whose neighbours
+            mean nothing.
         subset: Share of the cells in a set, above 0 and below 1.
         samples: Number of sets, the same for every picture.
         seed: Of the sets.
@@ -130,6 +132,9 @@ def mu_fidelity(
     shape = images.shape[1:-1]
     if grid_size is None:
         sides = [min(_CELLS, n) for n in shape]
+    elif isinstance(grid_size, str):
+        inputs.choice(grid_size, "grid_size", ("each",))
+        sides = list(shape)
     else:
         sides = [inputs.count(grid_size, "grid_size", low=2, high=min(shape))] * len(shape)
     cells = math.prod(sides)

@@ -6,6 +6,7 @@ change when the picture hardly does?
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Literal
 
@@ -27,7 +28,7 @@ def infidelity(
     attributions: ArrayLike,
     baselines: ArrayLike,
     *,
-    perturbation: Literal["square", "gaussian"] | Perturbation = "square",
+    perturbation: Literal["square", "subset", "gaussian"] | Perturbation = "square",
     contributions: bool = False,
     normalize: bool | Literal["positive"] = False,
     noise: float = 0.2,
@@ -44,10 +45,11 @@ def infidelity(
         baselines: (B, *space, C) or broadcastable to it: the values in a square.
         perturbation: The values subtracted from the picture, ``I``: ``"square"``, picture minus
             baseline in a random square, its side 1 to half of the shortest side, 0 outside (of
-            one spatial axis it is an interval, of three a cube); ``"gaussian"``, noise; or a
-            function ``(image, generator) -> (*space, C)``.
+            one spatial axis it is an interval, of three a cube); ``"subset"``, the same in a random
+            set of positions, 1 to half of them: for tables, whose neighbours mean nothing;
+            ``"gaussian"``, noise; or a function ``(image, generator) -> (*space, C)``.
         contributions: Attributions hold the factor ``x - baseline`` already, as those that sum to
-            the score gap do; ``I`` is then 1 in the square, 0 outside. Squares only.
+            the score gap do; ``I`` is then 1 in the square or set, 0 outside. Those two only.
         normalize: Scale the attributions first by the best factor of each picture, so that maps of
             different scale can be compared. ``"positive"`` takes a factor of 0 or more;
             True any, as captum does: a map and its opposite are then one.
@@ -62,11 +64,12 @@ def infidelity(
 
     Raises:
         MetricError: Arrays do not fit or are not finite, no such perturbation, or contributions
-            with a perturbation other than squares.
+            with a perturbation other than squares and sets.
 
     Source:
         C.-K. Yeh, C.-Y. Hsieh, A. S. Suggala, D. I. Inouye, P. Ravikumar: On the (in)fidelity and
-        sensitivity of explanations, 2019, arXiv:1901.09392.
+        sensitivity of explanations, 2019, arXiv:1901.09392: square removal, and the subset of the
+        difference to the baseline. The distribution of a set's size is this package's.
 
     Example:
         >>> total = lambda images, rows: images.sum(axis=(1, 2, 3))
@@ -85,11 +88,11 @@ def infidelity(
     if not isinstance(normalize, bool):
         inputs.choice(normalize, "normalize", ("positive",))
     if not callable(perturbation):
-        inputs.choice(perturbation, "perturbation", ("square", "gaussian"))
-    if contributions and perturbation != "square":
+        inputs.choice(perturbation, "perturbation", (*_REMOVED, "gaussian"))
+    if contributions and (callable(perturbation) or perturbation not in _REMOVED):
         raise inputs.refused(
-            "Expected perturbation='square' with contributions=True: only there the change is the "
-            "factor picture minus baseline that contributions hold.",
+            "Expected perturbation='square' or 'subset' with contributions=True: only there the "
+            "change is the factor picture minus baseline that contributions hold.",
             f"Got perturbation={perturbation!r}.",
             "Take perturbation='square', or attributions without that factor.",
             "help(keras_saliency.metrics.infidelity)",
@@ -100,10 +103,10 @@ def infidelity(
         for row, (image, behind) in enumerate(zip(images, baselines, strict=True)):
             generator = inputs.generator(seed)
             for number in range(samples):
-                if perturbation == "square":
-                    square = _square(image.shape, generator)
-                    taken = square if contributions else square * (image - behind)
-                    left = np.where(square, behind, image)
+                if not callable(perturbation) and perturbation in _REMOVED:
+                    removed = _REMOVED[perturbation](image.shape, generator)
+                    taken = removed if contributions else removed * (image - behind)
+                    left = np.where(removed, behind, image)
                 else:
                     taken = _taken(perturbation, image, noise, generator)
                     left = (image - taken).astype(images.dtype)
@@ -148,6 +151,18 @@ def _square(shape: tuple[int, ...], draw: np.random.Generator) -> np.ndarray:
     mask = np.zeros((*space, 1), bool)
     mask[tuple(slice(start, start + side) for start in starts)] = True
     return mask
+
+
+def _subset(shape: tuple[int, ...], draw: np.random.Generator) -> np.ndarray:
+    """Return a bool mask (*space, 1) of a random set of positions, 1 to half of all."""
+    count = math.prod(shape[:-1])
+    size = int(draw.integers(1, max(1, count // 2), endpoint=True))
+    mask = np.zeros(count, bool)
+    mask[draw.choice(count, size, replace=False)] = True
+    return mask.reshape(*shape[:-1], 1)
+
+
+_REMOVED = {"square": _square, "subset": _subset}  # where the baseline replaces the picture
 
 
 def max_sensitivity(

@@ -32,6 +32,7 @@ class Metric:
         reference: Authors, year, arXiv id.
         options: Options that make maps of different scales comparable, where the defaults do not.
         kinds: The kinds of input that it has a meaning for.
+        by_kind: Options for a kind of input, unless `options` has others.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Metric:
     reference: str
     options: Mapping[str, Any] = field(default_factory=dict)
     kinds: tuple[str, ...] = tuple(KINDS)
+    by_kind: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def function(self) -> Callable[..., np.ndarray]:
@@ -94,6 +96,11 @@ class Metric:
                 f"help(keras_saliency.metrics.{self.module}.{self.name})",
             )
 
+    def for_kind(self, kind: str) -> dict[str, Any]:
+        """Return the options for a kind of input that the caller has not set."""
+        own = self.by_kind.get(kind, {})
+        return {name: value for name, value in own.items() if name not in self.options}
+
     def __call__(self, *args: Any, **kwargs: Any) -> np.ndarray:
         """Return the function's numbers, with `options` unless overridden."""
         return self.function(*args, **{**self.options, **kwargs})
@@ -116,10 +123,14 @@ _ROWS = [
         "Chattopadhay et al. 2018, arXiv:1710.11063",
     ),
     Metric("sensitivity_n", "faithfulness", True, -1, 1, "Ancona et al. 2018, arXiv:1711.06104"),
-    Metric("mu_fidelity", "faithfulness", True, -1, 1, "Bhatt et al. 2020, arXiv:2005.00631"),
+    Metric(
+        "mu_fidelity", "faithfulness", True, -1, 1, "Bhatt et al. 2020, arXiv:2005.00631",
+        by_kind={"table": {"grid_size": "each"}},
+    ),
     Metric(
         "infidelity", "infidelity", False, 0, _ANY, "Yeh et al. 2019, arXiv:1901.09392",
         {"contributions": True, "normalize": "positive"},
+        by_kind={"table": {"perturbation": "subset"}},
     ),
     Metric(
         "completeness_error", "faithfulness", False, 0, _ANY,

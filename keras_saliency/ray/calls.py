@@ -59,10 +59,11 @@ class Explaining:
 
         self._column, self._frame = column, checked(frame)
         self._targets = target if isinstance(target, str) else None
+        fixed: Any = None if self._targets else target
         self._explainer = Explainer(
             loaded(model, from_file),
             method,
-            target=None if self._targets else target,  # type: ignore[arg-type]
+            target=fixed,
             preprocess=preprocess,
             batch_size=batch_size,
             seed=seed,

@@ -241,6 +241,28 @@ def check_output(values: Any, model: str) -> None:
         )
 
 
+def check_any_count(target: Target, read: str) -> None:
+    """Refuse a target that fits a batch of one size only.
+
+    Args:
+        target: What is explained on every picture.
+        read: Where to read more.
+
+    Raises:
+        TargetError: It has one class, or one position, for each of several pictures.
+    """
+    for count in (1, 2):
+        try:
+            target.rows(count)
+        except TargetError as error:
+            raise TargetError(
+                "Expected a target that fits every single picture.",
+                error.got,
+                "Pass one that fits every picture, or stream(images, targets=[...]).",
+                read,
+            ) from error
+
+
 def check_scores(scores: Any, images: Any) -> None:
     """Refuse what a target returned unless it is a real number for each picture."""
     import keras

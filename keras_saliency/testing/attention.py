@@ -17,7 +17,7 @@ PLACES = (SIZE // PATCH) ** 2
 
 
 class ClassToken(layers.Layer):
-    """Puts a learnt token before all others, in its own call, as people's models do."""
+    """Puts a trained token before all others, in its own call, as people's models do."""
 
     def build(self, shape: tuple[int | None, ...]) -> None:
         self.token = self.add_weight(shape=(1, 1, shape[-1]), name="token")
@@ -63,13 +63,14 @@ def chain(
     data_format: str = "channels_last",
     last: str | None = "softmax",
     class_token: bool = True,
+    count: int = 2,
     **kwargs: Any,
 ) -> keras.Model:
     """Return the transformer as a plain Functional model."""
     shape = (3, SIZE, SIZE) if data_format == "channels_first" else (SIZE, SIZE, 3)
     inputs = keras.Input(shape)
     x = tokens_of(inputs, data_format)
-    x = blocks(ClassToken()(x) if class_token else x)
+    x = blocks(ClassToken()(x) if class_token else x, count)
     return drawn(keras.Model(inputs, _head(x, class_token, last), **kwargs))
 
 
@@ -77,6 +78,14 @@ def chain(
 def flat() -> keras.Model:
     """Return the transformer, its softmax in the last layer."""
     return chain(name="flat_vit")
+
+
+@cache
+def untouched() -> keras.Model:
+    """Return the transformer, one layer frozen, for laws that show it few pictures."""
+    model = chain(name="untouched_vit")
+    model.layers[1].trainable = False
+    return model
 
 
 @cache
@@ -88,13 +97,13 @@ def logits() -> keras.Model:
 @cache
 def two_inputs() -> keras.Model:
     """Return the transformer beside another network."""
-    return networks.beside(chain(last=None, name="body"))
+    return networks.beside(chain(last=None, count=1, name="body"))
 
 
 @cache
 def two_inputs_two_heads() -> keras.Model:
     """Return the transformer beside a tower, with a second head."""
-    return networks.crossed(chain(last=None, name="body"))
+    return networks.crossed(chain(last=None, count=1, name="body"))
 
 
 @cache
@@ -120,5 +129,5 @@ def blind() -> keras.Model:
     inputs = keras.Input((SIZE, SIZE, 3))
     mask = np.zeros((SIZE, SIZE, 1), "float32")
     mask[: SIZE // 2, : SIZE // 2] = 1
-    x = blocks(ClassToken()(tokens_of(inputs * mask)))
+    x = blocks(ClassToken()(tokens_of(inputs * mask)), 1)
     return drawn(keras.Model(inputs, _head(x, True, None), name="blind_vit"))

@@ -57,9 +57,9 @@ def broken(what: str, got: str, fix: str) -> LawError:
     return LawError(what, got, fix, _READ)
 
 
-def require(kept: bool, what: str, got: str, fix: str) -> None:
-    """Raise LawError unless ``kept``."""
-    if not kept:
+def require(holds: bool, what: str, got: str, fix: str) -> None:
+    """Raise LawError unless ``holds``."""
+    if not holds:
         raise broken(what, got, fix)
 
 
@@ -82,8 +82,8 @@ def identical(one: np.ndarray, other: np.ndarray, what: str, fix: str) -> None:
     """Raise LawError unless two arrays are the same to the last bit."""
     _same_shape(one, other, what, fix)
     if not np.array_equal(one, other, equal_nan=True):
-        found = _at(np.abs(one - other), one, other)
-        raise broken(f"Expected {what}, to the last bit.", f"Got {found}.", fix)
+        where = _at(np.abs(one - other), one, other)
+        raise broken(f"Expected {what}, to the last bit.", f"Got {where}.", fix)
 
 
 def raises(kind: type[Exception], words: str, act: Callable[[], Any], what: str, fix: str) -> None:

@@ -56,7 +56,7 @@ class LawResult:
     Attributes:
         law: The law's name, a key of `LAWS`.
         status: ``"passed"``; ``"failed"``; ``"expected_failure"``, a failure that
-            ``expected_failures`` names; ``"unexpected_pass"``, where it names a law that is kept;
+            ``expected_failures`` names; ``"unexpected_pass"``, where it names a law that holds;
             ``"skipped"``, where the law asserts nothing of the method or cannot run here.
         reason: Why it is not ``"passed"``, as a sentence.
         error: What the law or the method raised, or None.
@@ -214,9 +214,9 @@ def _sentence(error: Exception) -> str:
 
 def _error(case: Case, results: tuple[LawResult, ...]) -> LawError:
     wrong = [one for one in results if not one.ok]
-    kept = sum(one.status == "unexpected_pass" for one in wrong)
-    counts = [f"{len(wrong) - kept} broken"] * (len(wrong) > kept)
-    counts += [f"{kept} kept that should be broken"] * (kept > 0)
+    passed = sum(one.status == "unexpected_pass" for one in wrong)
+    counts = [f"{len(wrong) - passed} broken"] * (len(wrong) > passed)
+    counts += [f"{passed} passed that should be broken"] * (passed > 0)
     count = sum(one.status != "skipped" for one in results)
     lines = "".join(f"\n- {one.law}: {one.reason}" for one in wrong)
     return LawError(

@@ -62,11 +62,11 @@ def dead_pixel_gets_zero(run: Run, case: Case) -> None:
     values, half = run(case.networks.blind(), networks.pictures(2)).values, networks.SIZE // 2
     ignored = np.ones(values.shape, bool)
     ignored[:, :half, :half] = False
-    found = int(np.count_nonzero(values[ignored]))
+    others = int(np.count_nonzero(values[ignored]))
     require(
-        not case.method.local or not found,
+        not case.method.local or not others,
         "Expected 0 at pixels that the score ignores, since local is True.",
-        f"Got others at {found} of {ignored.sum()}, up to {np.abs(values[ignored]).max():.3g}.",
+        f"Got others at {others} of {ignored.sum()}, up to {np.abs(values[ignored]).max():.3g}.",
         "Set local = False if a grid or a mask blurs the map.",
     )
     require(
@@ -79,7 +79,7 @@ def dead_pixel_gets_zero(run: Run, case: Case) -> None:
 
 def complete_where_claimed(run: Run, case: Case) -> None:
     """Attributions of a complete method sum to the change in score from its baseline."""
-    x = networks.pictures()
+    x = networks.pictures(2)
     e = run(case.networks.flat(), x, target=1)
     logits = [to_array(case.networks.logits()(z))[:, 1] for z in (x, case.baseline(x))]
     gap = (logits[0] - logits[1]).astype("float64")
@@ -109,7 +109,7 @@ def complete_where_claimed(run: Run, case: Case) -> None:
 
 def unsigned_is_non_negative(run: Run, case: Case) -> None:
     """A map whose sign means nothing has no negative values."""
-    values = run(case.networks.flat(), networks.pictures()).values
+    values = run(case.networks.flat(), networks.pictures(2)).values
     require(
         bool((values >= 0).all()),
         "Expected no negative values, since signed is False.",
@@ -137,11 +137,11 @@ def gradient_free_where_claimed(run: Run, case: Case) -> None:
         raises(errors.GradientError, "No differentiable path", explained, what, fix)
     else:
         score = float(to_array(_argmax(case.networks.flat()(networks.pictures(1))))[0])
-        found = float(explained().scores[0])
+        explained_score = float(explained().scores[0])
         require(
-            found == score,
+            explained_score == score,
             f"Expected the score {score:g}.",
-            f"Got {found:g}.",
+            f"Got {explained_score:g}.",
             "Take scores from the engine.",
         )
 

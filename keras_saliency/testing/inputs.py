@@ -1,4 +1,4 @@
-"""Small networks that take each kind of input, with inputs, random or with a known truth."""
+"""Small networks for each kind of input, inputs for them, and cheap options of each method."""
 
 from __future__ import annotations
 
@@ -141,6 +141,33 @@ INPUTS: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
 }
 
 
+def options(method: str) -> dict[str, Any]:
+    """Return options that make a method cheap, and its result clear, on networks so small.
+
+    Args:
+        method: A method's name.
+    """
+    from keras_saliency import methods
+
+    path = methods.IntegratedGradients(steps=8, baseline=0.0)
+    cheap: dict[str, dict[str, Any]] = {
+        "blur_integrated_gradients": {"steps": 12, "max_sigma": 3},
+        "expected_gradients": {"samples": 6},
+        "finer_cam": {"similar": 1},
+        "guided_integrated_gradients": {"steps": 8},
+        "idgi": {"base": path},
+        "integrated_gradients": {"steps": 24, "baseline": 0.0},
+        "kernel_shap": {"fill": 0.0, "segments": "grid", "samples": 200},
+        "lime": {"fill": 0.0, "segments": "grid", "samples": 150, "ridge": 0.01},
+        "occlusion": {"fill": 0.0},
+        "rise": {"masks": 400, "fill": 0.0},
+        "shapley_sampling": {"fill": 0.0, "segments": "grid", "samples": 2},
+        "smooth_grad": {"samples": 3},
+        "xrai": {"base": path, "min_area": 4},
+    }
+    return cheap.get(method, {})
+
+
 def case(name: str) -> tuple[Any, np.ndarray]:
     """Return a network of random weights and a batch of inputs for it.
 
@@ -156,15 +183,19 @@ def case(name: str) -> tuple[Any, np.ndarray]:
     return make(), _numbers(*shape)
 
 
-def planted(name: str) -> tuple[Any, np.ndarray, tuple[slice, ...]]:
+def planted(
+    name: str, given: tuple[Any, np.ndarray] | None = None
+) -> tuple[Any, np.ndarray, tuple[slice, ...]]:
     """Return a network of positive weights, an input that is 0 but for a block, and the block.
 
     Below a threshold nothing passes, so that all evidence is in the block.
 
     Args:
         name: One of `INPUTS`.
+        given: A `case` of that name whose network to give these weights, since other weights
+            compile nothing; None makes one.
     """
-    model, x = case(name)
+    model, x = case(name) if given is None else given
     weights = [np.abs(w) if w.ndim > 1 else w - 0.05 for w in model.get_weights()]
     blocks: dict[str, tuple[slice, ...]] = {
         "picture": (slice(3, 6), slice(2, 5)),

@@ -27,7 +27,7 @@ from keras_saliency.testing.case import (
 
 def image_sized_finite_float32(run: Run, case: Case) -> None:
     """A map is float32, finite, not 0, and has the picture's height and width."""
-    x = networks.pictures()
+    x = networks.pictures(2)
     e = run(case.networks.flat(), x)
     arrays = {"values": (e.values, x.shape[:3])}
     if e.attributions is not None:
@@ -74,7 +74,7 @@ def same_seed_same_map(run: Run, case: Case) -> None:
 
 def batch_is_singles(run: Run, case: Case) -> None:
     """A batch gives each picture the map that it gets alone."""
-    x = networks.pictures()
+    x = networks.pictures(2)
     together = run(case.networks.flat(), x)
     fix = "Compute each picture's map from it alone: take no maximum or mean over the batch."
     for i in range(len(x)):
@@ -91,20 +91,17 @@ def batch_is_singles(run: Run, case: Case) -> None:
 
 def micro_batch_changes_nothing(run: Run, case: Case) -> None:
     """The size of the micro-batch changes nothing."""
-    x = networks.pictures()
-    whole = run(case.networks.flat(), x, batch_size=8)
-    for size in (1, 2):
-        found = run(case.networks.flat(), x, batch_size=size).values
-        what = f"the same map with batch_size={size} as with batch_size=8"
-        same(found, whole.values, what, "Take no number from the size of engine.chunks().")
+    x = networks.pictures(3)  # the last of two pairs is filled up
+    one, two = (run(case.networks.flat(), x, batch_size=size).values for size in (1, 2))
+    what = "the same map with batch_size=1 as with batch_size=2"
+    same(one, two, what, "Take no number from the size of engine.chunks().")
 
 
 def model_left_as_found(run: Run, case: Case) -> None:
-    """The model is left as it was found, after an error in the target too."""
-    model = case.networks.chain(name="untouched")
-    model.layers[1].trainable = False
+    """The model is left as it was, after an error in the target too."""
+    model, x = case.networks.untouched(), networks.pictures(**networks.NEW)
     before = state(model)
-    run(model, networks.pictures(1))
+    run(model, x, target=1)
     unchanged(model, before)
 
     class Stop(Exception):
@@ -118,7 +115,7 @@ def model_left_as_found(run: Run, case: Case) -> None:
     raises(
         refused,
         "",
-        lambda: run(model, networks.pictures(1), target=stop),
+        lambda: run(model, x, target=stop),
         what,
         "Take scores from the engine.",
     )
@@ -196,11 +193,11 @@ def foreign_inputs_change_nothing(run: Run, case: Case) -> None:
 
 def another_run_is_a_fresh_run(run: Run, case: Case) -> None:
     """What was compiled or recorded on some pictures holds nothing of them."""
-    used, fresh = case.networks.flat(), case.networks.chain()
+    x = networks.pictures(**networks.NEW)
     with programs.recorded_at_once():
-        run(used, networks.pictures(2), target=1)
-        e = run(used, networks.pictures(2, seed=9), target=1)
-    plain = run(fresh, networks.pictures(2, seed=9), target=1)
+        run(case.networks.flat(), networks.pictures(2), target=1)
+        e = run(case.networks.flat(), x, target=1)
+    plain = run(case.networks.untouched(), x, target=1)
     fix = "Keep nothing of a run: not on the method, not in its module."
     same(
         e.values, plain.values, "the same map of new pictures as on a model that saw no others", fix

@@ -10,6 +10,7 @@ from keras import layers
 
 SIZE = 12
 CLASSES = 5
+NEW = {"count": 2, "seed": 9}  # pictures that no other network of a law saw first
 _LAST = "channels_last"  # whatever Keras is configured to
 
 
@@ -58,7 +59,7 @@ def chain(data_format: str = _LAST, last: str | None = "softmax", **kwargs) -> k
 def beside(body: keras.Model) -> keras.Model:
     """The network beside another one, for another picture, which runs last and is added.
 
-    The other one adds the same wherever in its picture things are.
+    The other one adds the same however its picture is shuffled.
     """
     picture, other = (
         keras.Input((SIZE, SIZE, 3), name="picture"),
@@ -110,6 +111,14 @@ def two_inputs_two_heads() -> keras.Model:
 def flat() -> keras.Model:
     """Return the network, its softmax in the last layer."""
     return chain(name="flat")
+
+
+@cache
+def untouched() -> keras.Model:
+    """Return the network, one layer frozen, for laws that show it the pictures of `NEW` only."""
+    model = chain(name="untouched")
+    model.layers[1].trainable = False
+    return model
 
 
 @cache

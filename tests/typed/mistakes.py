@@ -52,6 +52,9 @@ ray.explain(None, 3)  # mistake: no model
 e.values = p.values  # mistake: frozen
 e.attributions.mean()  # mistake: None where a method has no channels
 Explainer(model).stream(3)  # mistake: no stream
+Explainer(model, seed="one")  # mistake: a seed is a number
+Explainer(model, inputs=["age"], knid="table")  # mistake: no such keyword
+explain(model, photo, inputs="all", seed="one")  # mistake: a seed is a number
 keras_saliency.explian  # mistake: explain
 keras_saliency.plot.overlays  # mistake: overlay
 keras_saliency.metrics.curve  # mistake: curves

@@ -19,6 +19,7 @@ from keras_saliency import (
     Explanation,
     FixationPrediction,
     FixationPredictor,
+    JointExplanation,
     Preprocess,
     compare,
     explain,
@@ -117,6 +118,11 @@ def streamed(model: keras.Model, folder: Path) -> Archive:
     explainer = Explainer(model, "smooth_grad", target=targets.TopClass(), seed=3)
     assert_type(explainer("dog.jpg"), Explanation)
     assert_type(explainer.stream(["a.jpg", "b.jpg"], targets=[1, None]), Iterator[Explanation])
+    one: Explainer = Explainer(model, inputs="age", kind="table", batch_size="auto")
+    assert_type(one("dog.jpg"), Explanation)
+    together = Explainer(model, inputs=["age", "image"])
+    assert_type(together.stream([{"age": [3.0], "image": "a.jpg"}]), Iterator[JointExplanation])
+    assert_type(explain(model, {"age": [3.0], "image": "a.jpg"}, inputs="all"), JointExplanation)
     return explainer.write(folder.glob("*.jpg"), folder / "maps", part_size=8)
 
 

@@ -181,6 +181,21 @@ def why_zero(
     return result
 
 
+_SATURATED = " (probabilities saturate: try a target with score='logit')"
+_STILL = (
+    " (a box that the model clips or rounds does not move with the picture: try a target with "
+    "score='logit', or a method that needs no gradient, such as 'occlusion')"
+)
+_APART = (
+    " (an overlap is flat where boxes do not meet or are clipped: try a target with "
+    "score='logit', or a method that needs no gradient, such as 'rise')"
+)
+_FLAT = {
+    "probability": _SATURATED, "log_probability": _SATURATED,
+    "box": _STILL, "overlap": _APART, "similarity": _APART,
+}  # fmt: skip
+
+
 def why_map_is_zero(method: Method, result: Attribution, engine: Engine) -> list[str]:
     """Return, for each picture, the measured reason of a map of zeros, to append to `ZERO`."""
     if not method.needs_gradient:
@@ -190,9 +205,7 @@ def why_map_is_zero(method: Method, result: Attribution, engine: Engine) -> list
         slopes = engine.gradient()
     except KerasSaliencyError:  # a custom method may claim a gradient that does not exist
         return [f": every attribution by {method.name!r} is 0"] * len(result.values)
-    dead = ": the gradient of the score is 0 at this picture"
-    if engine.target.score != "logit":
-        dead += " (probabilities saturate: try a target with score='logit')"
+    dead = ": the gradient of the score is 0 at this picture" + _FLAT.get(engine.target.score, "")
     working = (
         f", although the gradient of the score by the picture is not: {method.name!r} blocks all "
         "of it (compare 'gradient')"

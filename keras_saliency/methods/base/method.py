@@ -231,10 +231,12 @@ def get(method: str | Method | type[Method]) -> Method:
 
 # What other libraries and papers call them, as `_squashed` writes it.
 _SYNONYMS = {
-    "backprop": "gradient", "deconvolution": "deconvnet", "gradcamplusplus": "grad_cam_pp",
+    "backprop": "gradient", "blurig": "blur_integrated_gradients", "deconvolution": "deconvnet",
+    "gradcamplusplus": "grad_cam_pp",
     "gradientinput": "input_x_gradient", "gradienttimesinput": "input_x_gradient",
     "gradientxinput": "input_x_gradient", "guidedbackpropagation": "guided_backprop",
-    "ig": "integrated_gradients", "inputtimesgradient": "input_x_gradient",
+    "guidedig": "guided_integrated_gradients", "ig": "integrated_gradients",
+    "inputtgradient": "input_x_gradient", "inputtimesgradient": "input_x_gradient",
     "layerwiserelevancepropagation": "lrp", "saliency": "gradient", "saliencymap": "gradient",
     "shapleyvaluesampling": "shapley_sampling", "vanillagradient": "gradient",
     "vanillagradients": "gradient",

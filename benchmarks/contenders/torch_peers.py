@@ -1,4 +1,8 @@
-"""captum on the Keras model, which on PyTorch is a torch.nn.Module, and on torch.nn modules."""
+"""captum, torch-cam and pytorch-grad-cam.
+
+captum runs on the Keras model, which on PyTorch is a torch.nn.Module, and on torch.nn modules; the
+other two on modules alone. Each loader imports its own library.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +10,81 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from captum.attr import (
-    IntegratedGradients,
-    LayerAttribution,
-    LayerGradCam,
-    NoiseTunnel,
-    Occlusion,
-    Saliency,
-)
+from torch.nn import functional
 
 from benchmarks.cases import CHUNK, SAMPLES, STEPS
-from benchmarks.contenders import Entry
-from benchmarks.contenders.torch_modules import to_numpy, to_tensor
+from benchmarks.contenders import Entry, MakeEntry
+from benchmarks.contenders.torch_modules import (
+    declare_torchvision_operators,
+    to_numpy,
+    to_tensor,
+)
 from benchmarks.networks import Subject
 
 
-def entry(method: str, subject: Subject) -> Entry:
-    """Return captum's way on channels-last pictures."""
+def torch_cam() -> MakeEntry:
+    """torch-cam on the network of torch.nn modules."""
+    declare_torchvision_operators()
+    from torchcam.methods import GradCAM  # may import torchvision
+
+    def entry(method: str, subject: Subject) -> Entry:
+        """Return its Grad-CAM, enlarged by PyTorch: the library leaves that to who draws it."""
+        twin, classes = subject.loaded.native, subject.classes.tolist()
+        size = (subject.loaded.side, subject.loaded.side)
+        grad_cam = GradCAM(twin, target_layer=twin.layers[subject.loaded.layer])
+
+        def call() -> np.ndarray:
+            # Weights are frozen, so the pictures must ask for a gradient.
+            scores = twin(to_tensor(subject.pictures, gradient=True))
+            (result,) = grad_cam(class_idx=classes, scores=scores)
+            return functional.interpolate(result[:, None], size, mode="bilinear")[:, 0].numpy()
+
+        return Entry(call, "frozen weights, F.interpolate bilinear", "map")
+
+    return entry
+
+
+def pytorch_grad_cam() -> MakeEntry:
+    """pytorch-grad-cam on the network of torch.nn modules."""
+    declare_torchvision_operators()
+    from pytorch_grad_cam import GradCAM  # imports torchvision
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    def entry(method: str, subject: Subject) -> Entry:
+        """Return its Grad-CAM; the hooks are set once."""
+        twin = subject.loaded.native
+        grad_cam = GradCAM(model=twin, target_layers=[twin.layers[subject.loaded.layer]])
+        targets = [ClassifierOutputTarget(index) for index in subject.classes.tolist()]
+
+        def call() -> np.ndarray:
+            # Weights are frozen, so the pictures must ask for a gradient.
+            pictures = to_tensor(subject.pictures, gradient=True)
+            return grad_cam(input_tensor=pictures, targets=targets)
+
+        return Entry(call, "frozen weights", "map")
+
+    return entry
+
+
+def captum() -> MakeEntry:
+    """captum on the Keras model, on channels-last pictures."""
+    from captum import attr  # noqa: F401  (its time counts as the import's)
+
+    return _captum_on_keras
+
+
+def captum_on_modules() -> MakeEntry:
+    """captum on channels-first tensors, channels last in memory."""
+    from captum import attr  # noqa: F401  (its time counts as the import's)
+
+    return _captum_on_modules
+
+
+def _captum_on_keras(method: str, subject: Subject) -> Entry:
     model = subject.loaded.with_logits
     model.requires_grad_(False)
     device = next(model.parameters()).device
-    return attributed(
+    return _attributed(
         method,
         subject,
         lambda x: model(x, training=False),
@@ -36,7 +94,7 @@ def entry(method: str, subject: Subject) -> Entry:
     )
 
 
-def attributed(
+def _attributed(
     method: str,
     subject: Subject,
     forward: Callable[[torch.Tensor], torch.Tensor],
@@ -54,6 +112,8 @@ def attributed(
         numpy: Makes attributions (B, H, W, C) of such tensors.
         window: Occlusion's, in the order of the tensors' axes.
     """
+    from captum.attr import IntegratedGradients, NoiseTunnel, Occlusion, Saliency
+
     classes = torch.tensor(subject.classes)
     at_once = max(1, CHUNK // subject.batch)
 
@@ -92,16 +152,17 @@ def attributed(
     }[method]
 
 
-def entry_of_modules(method: str, subject: Subject) -> Entry:
-    """Return captum's way on channels-first tensors, channels last in memory."""
+def _captum_on_modules(method: str, subject: Subject) -> Entry:
     twin = subject.loaded.native
     if method == "grad_cam":
-        return _grad_cam(subject)
+        return _captum_grad_cam(subject)
     window = (3, subject.window, subject.window)
-    return attributed(method, subject, twin, lambda: to_tensor(subject.pictures), to_numpy, window)
+    return _attributed(method, subject, twin, lambda: to_tensor(subject.pictures), to_numpy, window)
 
 
-def _grad_cam(subject: Subject) -> Entry:
+def _captum_grad_cam(subject: Subject) -> Entry:
+    from captum.attr import LayerAttribution, LayerGradCam
+
     twin, classes = subject.loaded.native, torch.tensor(subject.classes)
     grad_cam = LayerGradCam(twin, twin.layers[subject.loaded.layer])
     side = subject.loaded.side
