@@ -8,7 +8,7 @@ import sys
 OVERVIEW = """\
 python -m benchmarks VERB: the suite, ours beside programs by hand and beside other libraries
   run         every contender on every case, answers compared first, then timed      35 min
-  report      the rows of a run as Markdown and figures, also into README.md        seconds
+  report      the rows of a run as Markdown and figures, also into a page of docs/   seconds
   compare     two runs: what became slower                                          seconds
 
 python -m benchmarks.studies.NAME: one question each

@@ -1,7 +1,7 @@
 """Tables of a run as Markdown, and its figures, so that no number is typed by hand.
 
     python -m benchmarks report benchmarks/results/suite-2cpu.jsonl
-    python -m benchmarks report RUN --out docs/figures --readme README.md
+    python -m benchmarks report RUN --out docs/figures --readme docs/benchmarks.md
 
 --readme replaces what stands between the comments ``<!-- benchmarks: begin -->`` and
 ``<!-- benchmarks: end -->``.

@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from keras_saliency import explain, methods, plot, predict_fixations, targets
 from keras_saliency.pretrained import efficientnet_lite0, sample_photo
 
-FOLDER = Path(__file__).parent / "figures"
-PAGE = Path(__file__).with_name("kinds.md")
+DOCS = Path(__file__).parent
+FOLDER = DOCS / "figures"
 
 METHODS = (
     methods.Gradient(),
@@ -46,7 +46,8 @@ def main() -> None:
         cam,
         explain(model, sample_photo(), "integrated_gradients"),
     )
-    draw_kinds(cam)
+    run_page("gallery")
+    draw_kinds(cam, run_page("kinds"))
 
 
 def draw_howto(classes: Any, layers: Any, cam: Any, signed: Any) -> None:
@@ -61,22 +62,27 @@ def draw_howto(classes: Any, layers: Any, cam: Any, signed: Any) -> None:
         figure.savefig(FOLDER / "howto" / f"{name}.png", dpi=90)
 
 
-def draw_kinds(cam: Any) -> None:
-    """Run the page about kinds, keep its figures, and draw a photo, a signal and a text in one."""
+def run_page(name: str) -> dict[str, Any]:
+    """Run a page's code, copy the figures that it writes to a folder, and return its names."""
     names: dict[str, Any] = {}
-    *blocks, _ = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)  # the last downloads
+    page = DOCS / f"{name}.md"
+    code = re.findall(r"(?<!-->\n)```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
+    (FOLDER / name).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):
-        for code in blocks:
-            exec(compile(code, str(PAGE), "exec"), names)
-        for path in (*Path(scratch).glob("*.png"), Path(scratch, "video.gif")):
-            shutil.copy(path, FOLDER / "kinds" / path.name)
-    windows = methods.Occlusion(window=12, stride=4, fill=0.0)
-    of_signal = explain(names["of_signals"], names["signals"][7], windows, target=1)
+        for block in code:
+            exec(compile(block, str(page), "exec"), names)
+        for path in (*Path(scratch).glob("*.png"), *Path(scratch).glob("video.gif")):
+            shutil.copy(path, FOLDER / name / path.name)
+    return names
+
+
+def draw_kinds(cam: Any, names: dict[str, Any]) -> None:
+    """Draw a photo, a signal and a text in one figure."""
     panels = [
         dataclasses.replace(panel, title=title)
         for panel, title in (
             (cam.panels()[0], "A photograph: espresso"),
-            (of_signal.panels()[0], "A signal: it oscillates"),
+            (names["in_signal"].panels()[0], "A signal: it oscillates"),
             (names["shaded"], "A text: a bad review"),
         )
     ]
@@ -85,5 +91,4 @@ def draw_kinds(cam: Any) -> None:
 
 if __name__ == "__main__":
     matplotlib.use("Agg")
-    (FOLDER / "kinds").mkdir(parents=True, exist_ok=True)
     main()

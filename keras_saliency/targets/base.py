@@ -13,6 +13,7 @@ import numpy as np
 from keras_saliency.errors import TargetError, _arguments, did_you_mean
 
 Score = Literal["logit", "probability", "log_probability"]
+"""How the score is read from a class: before the softmax or sigmoid, after it, or its logarithm."""
 
 SCORES = ("logit", "probability", "log_probability")
 READ = "help(keras_saliency.targets)"

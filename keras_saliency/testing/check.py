@@ -266,6 +266,7 @@ LAWS: Mapping[str, Law] = {
         another_run_is_a_fresh_run,
     )
 }
+"""The laws by name: each takes a method's run and its case, and raises if it is broken."""
 
 _CONCERNS: dict[Law, tuple[Callable[[Case], bool], str]] = {  # laws of some methods only
     exact_on_linear: (
