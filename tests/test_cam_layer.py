@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import keras
 import models
 import numpy as np
@@ -210,3 +212,40 @@ def test_what_holds_several_outputs_is_refused_with_their_paths():
     model = vits.drawn_once(detector, "graph")
     with pytest.raises(errors.TargetError, match=r"'rest/0'.*'rest/1'.*output='rest/0'"):
         explain(model, models.pictures(1), target=targets.Pixel(0, 0, output="rest"))
+
+
+def _gated(activation, fused):
+    keras.utils.set_random_seed(0)
+    conv = kl.Conv2D(
+        4, 3, activation=activation if fused else None, name="gate" if fused else "conv"
+    )
+    rest = [] if fused else [kl.Activation(activation, name="gate")]
+    ends = [kl.GlobalAveragePooling2D(), kl.Dense(3)]
+    return keras.Sequential([keras.Input((8, 8, 3)), conv, *rest, *ends])
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "softmax", "tanh"])
+@pytest.mark.parametrize("method", ["grad_cam", "layer_cam", "score_cam", "ablation_cam"])
+def test_an_activation_inside_the_layer_is_one_after_it(activation, method):
+    chosen = methods.get(method)
+    fused, apart = _gated(activation, True), _gated(activation, False)
+    apart.set_weights(fused.get_weights())
+    x = models.pictures(2)[:, :8, :8]
+    ours, theirs = (
+        explain(one, x, dataclasses.replace(chosen, layer="gate"), target=2)
+        for one in (fused, apart)
+    )
+    assert ours.info["layer"] == theirs.info["layer"] == "gate"
+    assert np.abs(theirs.values).max() > 0 or method == "grad_cam"  # its ReLU may cut all off
+    np.testing.assert_allclose(ours.values, theirs.values, atol=1e-6)
+
+
+def test_the_layer_of_the_logits_is_no_layer_of_a_cam():
+    image = keras.Input((8, 8, 3))
+    x = kl.Conv2D(4, 3, activation="relu", name="conv")(image)
+    model = keras.Model(image, kl.Conv2D(1, 1, activation="sigmoid", name="out")(x))
+    one = targets.Pixel(3, 3, 0)
+    x = models.pictures(1)[:, :8, :8]
+    assert explain(model, x, "grad_cam", target=one).info["layer"] == "conv"
+    with pytest.raises(errors.LayerError, match="does not depend"):
+        explain(model, x, methods.GradCam(layer="out"), target=one)

@@ -130,10 +130,24 @@ def _dispatcher(key: Any, original: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args, **kwargs):
         run = original
         for handler in _handlers(key):
-            run = functools.partial(handler, run)
+            run = _Routed(handler, run)
         return run(*args, **kwargs)
 
     return call
+
+
+class _Routed(functools.partial):
+    """A function through a handler."""
+
+
+def rerouted(original: Callable[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return ``function`` through the handlers that ``original``, given to a handler, goes through.
+
+    A handler that computes a layer's output itself so leaves it to the handlers within.
+    """
+    if not isinstance(original, _Routed):
+        return function
+    return _Routed(original.func, rerouted(original.args[0], function))
 
 
 def _plain_if_mine(key: Any, original: Callable[..., Any]) -> Callable[..., Any]:

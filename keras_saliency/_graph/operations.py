@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from keras_saliency._backend.hooks import Handler, is_builtin_keras_layer
+from keras_saliency._backend.hooks import Handler, is_builtin_keras_layer, rerouted
 
 # Layers whose output is their activation's. An RNN's cell has one too, but uses it on the way.
 _ENDING = (
@@ -93,7 +93,8 @@ def _both_halves(layer: Any, run: Run) -> Handler:
         quantized = getattr(layer, "quantization_mode", None) is not None
         call = linear.quantized_call if quantized else linear.call
         before = run(_step(layer, type(layer).__name__, call, args, kwargs))
-        return run(Step(layer, name_of(layer.activation), layer.activation, (before,)))
+        activation = rerouted(original, layer.activation)
+        return run(Step(layer, name_of(layer.activation), activation, (before,)))
 
     return handle
 
