@@ -36,7 +36,7 @@ def markdown(text: str) -> str:
 
 
 def _table(match: re.Match[str]) -> str:
-    starts = [found.start() for found in re.finditer("=+", match[1])]
+    starts = [each.start() for each in re.finditer("=+", match[1])]
     rows: list[list[str]] = []
     for line in match[2].splitlines():
         cells = [

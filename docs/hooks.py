@@ -56,11 +56,11 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 def pages(folder: str) -> list[str]:
     """Return the pages of a folder of docs/ but its index, such as ``howto/layer.md``."""
-    found = sorted(
+    paths = sorted(
         (ROOT / "docs" / folder).glob("*.md"),
         key=lambda path: (_FIRST.index(path.stem) if path.stem in _FIRST else 99, path.name),
     )
-    return [f"{folder}{path.name}" for path in found if path.name != "index.md"]
+    return [f"{folder}{path.name}" for path in paths if path.name != "index.md"]
 
 
 def title(page: str) -> str:

@@ -181,8 +181,8 @@ def explain(  # type: ignore[misc]
     if isinstance(method, list | tuple) and method:
         rest: Any = {"target": target, "preprocess": preprocess, "batch_size": batch_size}
         rest |= {"seed": seed, "kind": kind, "inputs": inputs}
-        found = [explain(model, image, one, **rest) for one in method]
-        return Explanations(e for one in found for e in (one if isinstance(one, list) else [one]))
+        each = [explain(model, image, one, **rest) for one in method]
+        return Explanations(e for one in each for e in (one if isinstance(one, list) else [one]))
     started = time.perf_counter()
     batch_size = _arguments.batch_size(batch_size)
     seed = _arguments.seed(seed, MethodError, _READ)

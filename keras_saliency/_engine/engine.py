@@ -299,7 +299,7 @@ class Engine(Variants):
         key = ("micro-batch", kind, self.images.shape[1:])
         return self._adapter.cache.get_or_create(key, MeasuredSize)
 
-    # ------------------------------------------------------------------ found once
+    # ------------------------------------------------------------------ computed once
 
     def _once(self, key: Any, make: Callable[[Using], Any], target: Any = None) -> Any:
         """Return what depends on the model, the target's fixed part and a key only."""

@@ -49,7 +49,7 @@ class Site:
 
 @dataclass
 class Plan:
-    """What is found once; each part when it is first needed.
+    """What is computed once; each part when it is first needed.
 
     Attributes:
         fixed_rows: Number of rows that every batch must have; None for any.

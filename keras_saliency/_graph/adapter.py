@@ -109,7 +109,7 @@ class Adapter(ModelOutputs):
 
     @cached_property
     def cache(self) -> ModelCache:
-        """What is found once about the model.
+        """What is computed once about the model.
 
         Raises:
             ModelError: It is not a Keras 3 model.
@@ -289,9 +289,9 @@ class Adapter(ModelOutputs):
 
             return run
 
-        found = [(path, one) for path, one in walk(self.model) if is_embedding(one)]
+        layers = [(path, one) for path, one in walk(self.model) if is_embedding(one)]
         with (
-            intercept([(layer, handler(path)) for path, layer in found]),
+            intercept([(layer, handler(path)) for path, layer in layers]),
             keras.StatelessScope(state_mapping=self.state),
         ):
             try:

@@ -224,13 +224,13 @@ class Configuration:
 
 def operations(root: Any) -> list[Any]:
     """Return a model or layer and all layers and operations inside it, each once."""
-    found, waiting = {id(root): root}, [root]
+    reached, waiting = {id(root): root}, [root]
     while waiting:
         for one in children(waiting.pop()):
-            if id(one) not in found:
-                found[id(one)] = one
+            if id(one) not in reached:
+                reached[id(one)] = one
                 waiting.append(one)
-    return list(found.values())
+    return list(reached.values())
 
 
 def children(parent: Any) -> list[Any]:

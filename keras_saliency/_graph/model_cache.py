@@ -71,7 +71,7 @@ Using = Sequence[Callable[[], Any]]  # each returns a callable, or None where it
 
 
 class ModelCache:
-    """What is found once about a model, as long as its configuration is the same."""
+    """What is computed once about a model, as long as its configuration is the same."""
 
     def __init__(self, model: Any, *, within_call: bool = False) -> None:
         """Check that this is a model of the Keras that is running.

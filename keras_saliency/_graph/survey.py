@@ -31,7 +31,7 @@ Measure = Callable[[list[Call]], Mapping[int, Measured]]
 
 @dataclass(frozen=True)
 class CallTrace:
-    """Every layer call of one run, in order of their ends; what follows from it is found once."""
+    """Every layer call of one run, by their ends; what follows from it is computed once."""
 
     model: str
     calls: tuple[Call, ...]

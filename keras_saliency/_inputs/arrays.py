@@ -297,12 +297,12 @@ def _named_columns(given: Any, one: Input, known: Recognised) -> tuple[tuple[str
     numbers = [_column(column) for _, column in columns]
     wrong = [i for i, column in enumerate(numbers) if column is None]
     empty = [i for i, column in enumerate(numbers) if column is not None and np.isnan(column).any()]
-    for found, why in ((wrong, "hold no numbers"), (empty, "miss values (NaN)")):
-        if found:
-            listed = ", ".join(repr(columns[i][0]) for i in found[:6])
+    for some, why in ((wrong, "hold no numbers"), (empty, "miss values (NaN)")):
+        if some:
+            listed = ", ".join(repr(columns[i][0]) for i in some[:6])
             raise InputError(
                 f"Expected a table of numbers for input {one.name!r}.",
-                f"Got {len(found)} of {len(columns)} columns that {why}: {listed}.",
+                f"Got {len(some)} of {len(columns)} columns that {why}: {listed}.",
                 "Encode or fill them as in training, or leave them out: table.drop(columns=[...]).",
                 _READ,
             )

@@ -203,9 +203,9 @@ def _preprocessing(adapter: Adapter, given: Any, seen: dict[str, Any]) -> Prepro
     """Return the preprocessing of explain()'s argument; ``None`` where it is unknown."""
     if isinstance(given, str) and given == "auto" and adapter.model.built:
         key = ("auto", seen["explained"], seen["packing"], seen["shape"])
-        found = adapter.cache.get_or_create(key, lambda: preprocessing.lasting(adapter, seen))
-        if found is not preprocessing.CHANGING:
-            return found
+        lasting = adapter.cache.get_or_create(key, lambda: preprocessing.lasting(adapter, seen))
+        if lasting is not preprocessing.CHANGING:
+            return lasting
     return preprocessing.resolve(given, adapter.model, **seen)
 
 

@@ -161,7 +161,7 @@ class Given:
         return known or recognise(self.adapter, number, self.value(number), one)
 
     def _shown(self, number: int, wanted: str | None) -> Recognised | None:
-        """Return an input's kind where the model shows it; found once."""
+        """Return an input's kind where the model shows it; computed once."""
         one, values = self.inputs[number], [self.value(n) for n in range(len(self.inputs))]
         if not self.takes.is_symbolic:
             return shown(self.adapter, number, wanted, one, values, self.names)

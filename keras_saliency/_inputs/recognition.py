@@ -219,14 +219,14 @@ def _as_wanted(adapter: Adapter, one: Input, layers: Sequence[Consumer], kind: K
 
 def _of_layers(adapter: Adapter, one: Input, layers: Sequence[Consumer]) -> Recognised:
     """Return the kind of a model that does not say what it takes, by all of its layers."""
-    found = {each.kind for each in layers}
-    if not found or "picture" in found:
+    seen = {each.kind for each in layers}
+    if not seen or "picture" in seen:
         return Recognised(PICTURE)
-    if len(found) == 1 and not _has(layers, TOKENS):
+    if len(seen) == 1 and not _has(layers, TOKENS):
         return Recognised.by(kind_named(layers[0].kind), layers[0])
-    if found == {VIDEO.name, SIGNAL.name}:  # frames, then what became of them
+    if seen == {VIDEO.name, SIGNAL.name}:  # frames, then what became of them
         return Recognised(VIDEO)
-    raise _unclear(adapter, one, [kind_named(name) for name in sorted(found)])
+    raise _unclear(adapter, one, [kind_named(name) for name in sorted(seen)])
 
 
 def _is_picture(given: Any) -> bool:
@@ -243,7 +243,7 @@ def _not_embedded(adapter: Adapter, one: Input) -> ModelError:
     return ModelError(
         f"Expected an Embedding layer that takes input {one.name!r} of model "
         f"{adapter.model.name!r}, since kind='tokens'.",
-        "No such layer was found.",
+        "There is no such layer.",
         "Leave kind= out, or explain the input that holds the words.",
         _READ,
     )

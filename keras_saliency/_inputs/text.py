@@ -124,9 +124,9 @@ def takes_texts(own: Adapter) -> bool:
 
 
 def _preprocessor(own: Adapter) -> Any:
-    found = task_preprocessor(own.model)
-    both = getattr(found, "image_converter", None) is not None  # texts with pictures
-    return None if both or getattr(found, "tokenizer", None) is None else found
+    preprocessor = task_preprocessor(own.model)
+    both = getattr(preprocessor, "image_converter", None) is not None  # texts with pictures
+    return None if both or getattr(preprocessor, "tokenizer", None) is None else preprocessor
 
 
 def tokenized(own: Adapter, given: Any) -> Tokenized | None:

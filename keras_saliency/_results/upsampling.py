@@ -39,10 +39,10 @@ def cells(values: np.ndarray, grid: Sequence[int]) -> np.ndarray | None:
     if too_many or not np.isfinite(values).all():
         return None
     down, across = (_inverse(*both) for both in zip(values.shape, grid, strict=True))
-    found = down @ values.astype(np.float64) @ across.T
-    back = resampling.resize(found[None].astype(np.float32), values.shape)[0]
+    reduced = down @ values.astype(np.float64) @ across.T
+    back = resampling.resize(reduced[None].astype(np.float32), values.shape)[0]
     alike = np.abs(back - values).max() <= _ALIKE * np.abs(values).max()
-    return found if alike else None
+    return reduced if alike else None
 
 
 @functools.lru_cache(16)
@@ -57,10 +57,10 @@ def bicubic(values: np.ndarray, grid: Sequence[int]) -> np.ndarray | None:
     Cubics (Keys, 1981) overshoot a peak by some per cent; where the map is nowhere negative, the
     result is not either.
     """
-    found = cells(values, grid)
-    if found is None:
+    reduced = cells(values, grid)
+    if reduced is None:
         return None
-    one = Image.fromarray(found.astype(np.float32), mode="F")
+    one = Image.fromarray(reduced.astype(np.float32), mode="F")
     large = np.asarray(one.resize(values.shape[::-1], Image.Resampling.BICUBIC))
     return large if values.min() < 0 else large.clip(min=0)
 

@@ -68,8 +68,8 @@ class Occlusion(PresetMixin):
         self._require(self.reduce in ("mean", "sum"), "reduce", "'mean' or 'sum'")
         for option in ("window", "stride"):
             value = getattr(self, option)
-            sides = value if isinstance(value, tuple | list) else (value,)
-            good = value is None or (len(sides) > 0 and all(map(_arguments.is_count, sides)))
+            lengths = value if isinstance(value, tuple | list) else (value,)
+            good = value is None or (len(lengths) > 0 and all(map(_arguments.is_count, lengths)))
             self._require(good, option, "a whole number above 0, or one for each spatial axis")
         known = ("together", "apart")
         self._require(self.channels in known, "channels", f"one of {known}")
@@ -100,8 +100,8 @@ class Occlusion(PresetMixin):
         """Return the windows as indices of an image."""
         size, channels = engine.images.shape[1:-1], engine.images.shape[-1]
         usual = max(1, -(-min(size) // _WINDOWS)) if engine.kind.has_neighbours else 1
-        sides = self._by_axis("window", self.window or usual, size)
-        window = [min(n, side) for n, side in zip(sides, size, strict=True)]
+        lengths = self._by_axis("window", self.window or usual, size)
+        window = [min(n, side) for n, side in zip(lengths, size, strict=True)]
         stride = [max(1, n // 2) for n in window]
         if self.stride:
             stride = self._by_axis("stride", self.stride, size)

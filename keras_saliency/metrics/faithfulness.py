@@ -131,21 +131,21 @@ def mu_fidelity(
     images = inputs.pictures(images)
     shape = images.shape[1:-1]
     if grid_size is None:
-        sides = [min(_CELLS, n) for n in shape]
+        counts = [min(_CELLS, n) for n in shape]
     elif isinstance(grid_size, str):
         inputs.choice(grid_size, "grid_size", ("each",))
-        sides = list(shape)
+        counts = list(shape)
     else:
-        sides = [inputs.count(grid_size, "grid_size", low=2, high=min(shape))] * len(shape)
-    cells = math.prod(sides)
+        counts = [inputs.count(grid_size, "grid_size", low=2, high=min(shape))] * len(shape)
+    cells = math.prod(counts)
     size = round(inputs.number(subset, "subset", 0.0, 1.0) * cells)
     size = inputs.count(size, "subset (in cells)", high=cells - 1)
-    along = np.ix_(*[np.arange(n) * side // n for n, side in zip(shape, sides, strict=True)])
+    along = np.ix_(*[np.arange(n) * side // n for n, side in zip(shape, counts, strict=True)])
 
     def draw(generator: np.random.Generator) -> np.ndarray:
         chosen = np.zeros(cells, bool)
         chosen[generator.choice(cells, size, replace=False)] = True
-        return chosen.reshape(sides)[along]
+        return chosen.reshape(counts)[along]
 
     return _correlations(score, images, attributions, baselines, draw, samples, seed, batch_size)
 

@@ -47,10 +47,10 @@ def draw(sheet: Sheet, panel: Panel, percentile: float) -> None:
         _side(axes, cut(name, _NAME), ends, left - MARGIN, series[:, k])
         y += tall + (0.04 if each else 0.06)
         if each:
-            curve(sheet, left, y, sides(parts[:, k]), panel.signed, "attribution")
+            curve(sheet, left, y, by_sign(parts[:, k]), panel.signed, "attribution")
             y += CURVE + 0.16
     if not each:
-        curve(sheet, left, y, sides(panel.map), panel.signed, text)
+        curve(sheet, left, y, by_sign(panel.map), panel.signed, text)
         y += CURVE + 0.06
     numbered(sheet.boxes[-1][0], "step")
     sheet.right = max(sheet.right, left + WIDE + 0.12)
@@ -203,7 +203,7 @@ def heights(axes: Axes, above: np.ndarray, below: np.ndarray, signed: bool) -> N
     axes.set_ylim(low - room * (low < 0 or high == 0), high + room)
 
 
-def sides(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def by_sign(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return what lies above 0 and what lies below; 0 where it is not finite."""
     finite = np.nan_to_num(np.asarray(values, np.float64), posinf=0.0, neginf=0.0)
     return finite.clip(min=0), finite.clip(max=0)

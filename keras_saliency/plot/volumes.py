@@ -48,7 +48,7 @@ def frames(sheet: Sheet, panel: Panel, percentile: float) -> None:
     even = np.linspace(0, len(share) - 1, min(_FRAMES, len(share))).round().astype(int)
     shown = sorted({peak, *even.tolist()})
     column = (signals.WIDE - (len(shown) - 1) * _GAP) / len(shown)
-    both = tuple(part.sum(axis=(1, 2)) for part in signals.sides(values))
+    both = tuple(part.sum(axis=(1, 2)) for part in signals.by_sign(values))
     text = "attribution\nof each frame"
     left = MARGIN + max(map(width, text.split("\n"))) + width("\u22120.0000") + 0.1
     row = [
@@ -185,7 +185,7 @@ def animation(panel: Panel, percentile: float = 99.0, fps: float = 8.0) -> bytes
         )
     scale = limits(panel.map, panel.signed, percentile)
     stills = np.broadcast_to(pixels(panel), (*panel.space, 3))
-    both = [part.sum(axis=(1, 2)) for part in signals.sides(np.asarray(panel.map))]
+    both = [part.sum(axis=(1, 2)) for part in signals.by_sign(np.asarray(panel.map))]
     images, maps = [], np.asarray(panel.map)
     for k, (still, gray, values) in enumerate(zip(stills, luma(panel), maps, strict=True)):
         share = np.clip(values.astype(np.float64), *scale) / scale[1]

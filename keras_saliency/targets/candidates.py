@@ -223,8 +223,8 @@ def at(values: Any, index: Any) -> Any:
 def _area(start: Any, end: Any) -> Any:
     from keras import ops
 
-    sides = ops.maximum(end - start, 0.0)
-    return sides[..., 0] * sides[..., 1]
+    extent = ops.maximum(end - start, 0.0)
+    return extent[..., 0] * extent[..., 1]
 
 
 def _corners(boxes: Any, form: BoxFormat, size: tuple[int, ...]) -> Any:

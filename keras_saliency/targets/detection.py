@@ -219,26 +219,26 @@ class Detection(Target):
             objectness = None if path is None else outputs.pick(path).values
         else:
             boxes, classes, objectness = candidates.decoded(self.decoder, outputs)
-        found = candidates.read(
+        listed = candidates.read(
             boxes, classes, objectness, self.format, self.activation, outputs.size
         )
         if self.decoder is not None:  # only now their numbers are known: see resolved()
-            limits = dict(zip(("index", "class"), found.limits, strict=True))
+            limits = dict(zip(("index", "class"), listed.limits, strict=True))
             for name in rows.keys() & limits.keys():
                 aux[f"limit of {name}"] = ops.full_like(rows[name], limits[name])
                 rows = {**rows, name: ops.clip(rows[name], 0, limits[name] - 1)}
-        box = ops.cast(rows["box"], found.boxes.dtype) if "box" in rows else None
+        box = ops.cast(rows["box"], listed.boxes.dtype) if "box" in rows else None
         if self.score == "similarity" and box is not None and rows.keys() & {"class", "vector"}:
             index = None  # it compares with what is given
         else:
-            index, overlap = found.chosen(rows, box)
+            index, overlap = listed.chosen(rows, box)
             aux |= {"candidate": index} | ({} if overlap is None else {"overlap": overlap})
         if self.score == "similarity":
-            score, more = found.similarity(rows, box, index)
+            score, more = listed.similarity(rows, box, index)
         elif self.score in SCORES:
-            score, more = found.of_class(self.score, index, rows)  # type: ignore[arg-type]
+            score, more = listed.of_class(self.score, index, rows)  # type: ignore[arg-type]
         else:
-            own, more = candidates.at(found.boxes, index), {}
+            own, more = candidates.at(listed.boxes, index), {}
             if self.score == "overlap":
                 score = candidates.iou(own, box)
             else:
