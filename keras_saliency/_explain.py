@@ -222,18 +222,18 @@ def explain(  # type: ignore[misc]
 def _of_several(
     adapter: Adapter, several: list[Target], engine: Engine, method: Method, run: Any
 ) -> list[Explanation]:
-    """Return the explanation of each target, all on one state of the model's weights."""
+    """Return the explanation of each target, on one state of the weights; a method of the user's,
+    which may change the model, has one for each."""
 
     def each(attempt: int) -> list[Explanation]:
         if attempt:  # another thread changes the model
             adapter.cache.forget()
-        # A method of the user's may change the model between two targets. All targets are checked
-        # before any is explained.
-        own = _is_own(method)
-        engines = sharing(engine, several) if own else [*map(engine.with_target, several)]
-        return [run(one, started=time.perf_counter()) for one in engines]
+        return [run(one, started=time.perf_counter()) for one in sharing(engine, several)]
 
-    return weights.consistently(adapter.model, each)[0]
+    if _is_own(method):
+        return weights.consistently(adapter.model, each)[0]
+    engines = [*map(engine.with_target, several)]  # all are checked before any is run
+    return [run(one, started=time.perf_counter()) for one in engines]
 
 
 @functools.lru_cache

@@ -14,7 +14,7 @@ from PIL import Image
 
 from keras_saliency import compare, errors, explain
 from keras_saliency._inputs import resampling
-from keras_saliency.comparison import read, writing
+from keras_saliency.comparison import drawing, read
 from keras_saliency.metrics import agreement, curves, faithfulness, registry
 
 pytestmark = pytest.mark.any_backend
@@ -283,7 +283,7 @@ def test_a_comparison_is_written_and_drawn(kind, tmp_path):
 @every_kind
 def test_each_input_has_a_figure(kind):
     make, given = MODELS[kind]
-    png = writing.png_of(explain(make(), given)[1])
+    png = drawing.figure(explain(make(), given)[1])
     image = Image.open(io.BytesIO(png))
     assert image.format == "PNG"
     assert min(image.size) > 50

@@ -178,7 +178,8 @@ def redirect(output: Any, inputs: Any, backward: Callable[[Any], Any]) -> Any:
         return through(*inputs)
     with record.stop_recording():
         result = tf.identity(output)
-    record.record_operation("redirect", [result], list(inputs), backward)
+    sources = [tf.convert_to_tensor(one) for one in inputs]  # some are variables
+    record.record_operation("redirect", [result], sources, backward)
     return result
 
 

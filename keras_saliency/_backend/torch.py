@@ -69,11 +69,9 @@ def _gradient(scores: torch.Tensor, x: Any, again: bool = False) -> Any:
     gradients = torch.autograd.grad(scores.sum(), flat, allow_unused=True, retain_graph=again)
     if all(one is None for one in gradients):
         raise not_differentiable()
-    gradients = [
-        torch.zeros_like(given) if one is None else one
-        for given, one in zip(flat, gradients, strict=True)
-    ]
-    return keras.tree.pack_sequence_as(x, gradients)
+    pairs = zip(flat, gradients, strict=True)
+    filled = [torch.zeros_like(given) if one is None else one for given, one in pairs]
+    return keras.tree.pack_sequence_as(x, filled)
 
 
 def vjp(function: Callable[..., Any], *inputs: Any) -> tuple[Any, Callable[[Any], Any]]:
@@ -218,10 +216,9 @@ def _version(tensor: torch.Tensor) -> int:
 def _memory(tensor: torch.Tensor) -> int:
     while _functorch.is_batchedtensor(tensor):  # what a function under `vmap` is given
         tensor = _functorch.get_unwrapped(tensor)
-    try:
+    with contextlib.suppress(NotImplementedError, RuntimeError):  # sparse: without plain memory
         return tensor.untyped_storage().data_ptr() or id(tensor)
-    except (NotImplementedError, RuntimeError):  # sparse and other tensors without plain memory
-        return id(tensor)
+    return id(tensor)
 
 
 PRIVATE = "keras.src.backend.torch.nn"
@@ -251,10 +248,8 @@ def _as_a_view(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 
 def _kernel(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Copy a kernel from HWIO to OHWI memory as a matrix, which torch turns block by block.
-
-    On one picture of 224x224 the copy of four axes takes as long as the convolution.
-    """
+    """Copy a kernel from HWIO to OHWI memory as a matrix, which torch turns block by block: on one
+    picture of 224x224 the copy of four axes takes as long as the convolution."""
     if len(args) != 1 or kwargs or getattr(args[0], "ndim", 0) != 4 or 0 in args[0].shape:
         return original(*args, **kwargs)
     (kernel,) = args

@@ -47,7 +47,12 @@ class OneRun(ABC):
     def running(self) -> Iterator[None]:
         """Run the model inside this block."""
         with sent_to(self.run):
-            yield
+            try:
+                yield
+            finally:  # a way back that held the run's tensors would hold itself on PyTorch
+                for one in vars(self).values():
+                    if isinstance(one, dict):
+                        one.clear()
 
     def run(self, step: Step) -> Any:
         """Run a step and return its output."""

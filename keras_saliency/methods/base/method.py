@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import operator
@@ -30,8 +31,7 @@ class Attribution:
     """The result of a method.
 
     Attributes:
-        values: Attributions of the inputs' values, (B, *space, C), as (B, H, W, C) of pictures; or
-            a grid without channels, (B, h, w), of any size.
+        values: Attributions of the inputs' values, (B, *space, C); or a grid (B, h, w) of any size.
         checks: Numbers by which the method checks itself, each (B,).
         info: Further entries of the manifest, such as the layer: plain data (numbers, text, lists,
             dicts, arrays). ``"method"``, ``"seed"`` and the other keys of every run are reserved.
@@ -89,16 +89,16 @@ class Method(ABC):
         named = [name for name, one in fields.items() if not one.kw_only]
         for name, value in [*zip(named, args, strict=False), *options.items()]:
             if name in fields and not _fits(fields[name].type, value):
+                wanted = "True or False" if fields[name].type == "bool" else "a word"
                 raise MethodError(
-                    f"Expected {name} to be "
-                    f"{'True or False' if fields[name].type == 'bool' else 'a word'}.",
+                    f"Expected {name} to be {wanted}.",
                     f"Got {cls.__name__}({name}={value!r}).",
                     "Take such a value.",
                     f"help(keras_saliency.methods.{cls.__name__})",
                 )
         return super().__new__(cls)
 
-    def __post_init__(self) -> None:  # noqa: B027 (where a chain of these ends)
+    def __post_init__(self) -> None:  # noqa: B027
         """Check the options."""
 
     @property
@@ -140,9 +140,8 @@ class Method(ABC):
     def parameters(self) -> dict[str, Any]:
         """Return the options, for a manifest.
 
-        An option that is a method is stored by name, as in ``"base": "integrated_gradients"``.
-        If that method has options other than its defaults, they are stored beside it, as in
-        ``"base_parameters": {"steps": 3, ...}``.
+        A method is stored by name, ``"base": "idgi"``, and its options, where they are not the
+        defaults, as ``"base_parameters": {"steps": 3, ...}``.
         """
         parameters: dict[str, Any] = {}
         for one in dataclasses.fields(self):
@@ -155,10 +154,9 @@ class Method(ABC):
 
     def _is_usual(self) -> bool:
         """Return whether every option is the default."""
-        try:
+        with contextlib.suppress(TypeError, ValueError):  # it may have none, or be an array
             return bool(self == type(self)())
-        except (TypeError, ValueError):  # an option without a default; arrays
-            return False
+        return False
 
     def _require(self, ok: bool, option: str, wanted: str) -> None:
         """Raise MethodError unless ``ok``: the option is not as ``wanted`` says."""
