@@ -145,8 +145,6 @@ def _label(words: tuple[str, list[str]]) -> str:
 
 def _overlay(explanation: Explanation, folder: Path) -> Path:
     """Write the map over its picture beside the figure."""
-    from PIL import Image
-
     from keras_saliency._results import provenance
 
     if explanation.info["kind"] != "picture":
@@ -156,25 +154,9 @@ def _overlay(explanation: Explanation, folder: Path) -> Path:
             "Leave --overlay out; figure.png shows input and map together.",
             "keras-saliency explain --help",
         )
-    draw = getattr(explanation, "overlay", None)
     path = folder / provenance.OVERLAY
-    Image.fromarray(_blended(explanation) if draw is None else draw()).save(path)
+    explanation.to_pil().save(path)
     return path
-
-
-def _blended(explanation: Explanation) -> Any:
-    """Return the map's colours over the picture in grey, half and half, (H, W, 3) uint8."""
-    import numpy as np
-
-    from keras_saliency import plot
-
-    panel = explanation.panels()[0]
-    share = np.nan_to_num(panel.map / plot.limits(panel.map, panel.signed)[1]).clip(-1, 1)
-    colours = plot.colormap(panel.signed)((share + 1) / 2 if panel.signed else share)[..., :3]
-    picture = np.asarray(panel.picture, np.float64)
-    picture -= picture.min()
-    grey = picture.mean(axis=-1, keepdims=True) / (picture.max() or 1.0)
-    return np.round(255 * (colours + grey) / 2).astype(np.uint8)
 
 
 def chosen(args: argparse.Namespace, file: Any = None) -> dict[str, Any]:
