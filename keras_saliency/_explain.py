@@ -184,11 +184,12 @@ def explain(  # type: ignore[misc]
         each = [explain(model, image, one, **rest) for one in method]
         return Explanations(e for one in each for e in (one if isinstance(one, list) else [one]))
     started = time.perf_counter()
-    batch_size = _arguments.batch_size(batch_size)
-    seed = _arguments.seed(seed, MethodError, _READ)
+    if type(batch_size) is not int or type(seed) is not int or not 0 < batch_size < 1e6 or seed < 0:
+        batch_size = _arguments.batch_size(batch_size)
+        seed = _arguments.seed(seed, MethodError, _READ)
     chosen, options = _named(method) if type(method) is str else (methods.get(method), None)
     adapter = adapted(model, chosen, preprocess)
-    several = targets.several(target)
+    several = None if target is None else targets.several(target)
     first = _TOP_CLASS if target is None else several[0] if several else targets.get(target)
 
     def made(attempt: int) -> tuple[Batch, list[Explanation]]:
@@ -199,14 +200,14 @@ def explain(  # type: ignore[misc]
         if batch.kind.name not in chosen.kinds:
             raise chosen.not_for(batch.kind)
         engine = Engine(adapter, first, batch, batch_size)
-        run = functools.partial(
-            attributed, adapter, batch, method=chosen, seed=seed, batch_size=batch_size
-        )
+        given: dict[str, Any] = {"method": chosen, "seed": seed, "batch_size": batch_size}
+        run = functools.partial(attributed, adapter, batch, **given)
         if several is None:
             return batch, [run(engine, started=started, options=options)]
         return batch, _of_several(adapter, several, engine, chosen, run)
 
-    if adapter.embeds and _is_own(chosen):  # its vectors are made of the weights as well
+    words = model.built and adapter.cache.get_or_create(("words",), lambda: adapter.embeds)
+    if words and _is_own(chosen):  # their vectors are made of the weights as well
         batch, wholes = weights.consistently(adapter.model, made)[0]
     else:
         batch, wholes = made(0)

@@ -62,7 +62,8 @@ def shown(outputs, mime):
     return [one for one in outputs if mime in one.get("data", {})]
 
 
-def test_figures_are_shown_once_and_tables_as_html(tmp_path):
+def test_figures_are_shown_once_and_tables_as_html(tmp_path, monkeypatch):
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # Jupyter's own
     results = executed([code for code, *_ in CELLS], str(tmp_path))
     for (code, images, tables), outputs in zip(CELLS, results, strict=True):
         assert len(shown(outputs, "image/png")) == images, code

@@ -323,8 +323,8 @@ class Engine(Variants):
     def _plan(self) -> Plan:
         target, plan = self._planned
         if target is not self._chosen:
-            key, rows = ("plan", self.images.shape[1:]), Adapter(self._adapter.model).fixed_rows
-            plan = self._once(key, lambda using: Plan(rows, using))
+            key, model = ("plan", self.images.shape[1:]), self._adapter.model
+            plan = self._once(key, lambda using: Plan(Adapter(model).fixed_rows, using))
             self._planned = self._chosen, plan
         return plan
 
