@@ -200,8 +200,8 @@ def explain(  # type: ignore[misc]
         if batch.kind.name not in chosen.kinds:
             raise chosen.not_for(batch.kind)
         engine = Engine(adapter, first, batch, batch_size)
-        given: dict[str, Any] = {"method": chosen, "seed": seed, "batch_size": batch_size}
-        run = functools.partial(attributed, adapter, batch, **given)
+        its = adapter, batch
+        run = functools.partial(attributed, *its, method=chosen, seed=seed, batch_size=batch_size)
         if several is None:
             return batch, [run(engine, started=started, options=options)]
         return batch, _of_several(adapter, several, engine, chosen, run)
