@@ -189,6 +189,8 @@ def _are_being_written(variables: list[Any]) -> bool:
     for thread, frame in sys._current_frames().items():
         current: FrameType | None = None if thread == here else frame
         while current is not None:
+            if not isinstance(current, FrameType):  # seen once: the thread was leaving the frame
+                return True
             if current.f_code in updates:
                 writer = current.f_locals.get("self")  # a layer, or an optimizer
                 its = getattr(writer, "variables", ()), getattr(writer, "_trainable_variables", ())
