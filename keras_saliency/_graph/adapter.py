@@ -119,11 +119,7 @@ class Adapter(ModelOutputs):
     @property
     def embeds(self) -> bool:
         """Whether the model reads words by an Embedding; False while it has no weights."""
-
-        def has_one() -> bool:
-            return any(is_embedding(layer) for _, layer in walk(self.model))
-
-        return self.model.built and self.cache.get_or_create(("embeds",), has_one)
+        return self.model.built and any(is_embedding(layer) for _, layer in walk(self.model))
 
     @property
     def signature(self) -> Signature:
